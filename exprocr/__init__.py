@@ -1,0 +1,33 @@
+"""Read pictures of arithmetic expressions.
+
+>>> from exprocr import Recognizer
+>>> Recognizer.load().predict(["img.png"])  # doctest: +SKIP
+[Prediction(path='img.png', text='(7+5)+4', value=Fraction(16, 1), confidence=0.999, ...)]
+
+The public names are resolved on first use, so that ``import exprocr`` stays cheap: torch is
+loaded by the first `Recognizer`, not before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["ExprocrError", "Prediction", "Recognizer", "__version__"]
+
+if TYPE_CHECKING:
+    from exprocr.core.recognizer import Prediction, Recognizer
+    from exprocr.errors import ExprocrError
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Recognizer", "Prediction"):
+        from exprocr.core import recognizer
+
+        return getattr(recognizer, name)
+    if name == "ExprocrError":
+        from exprocr import errors
+
+        return errors.ExprocrError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

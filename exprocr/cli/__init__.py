@@ -1,0 +1,153 @@
+"""The command line: the group, and the one boundary where errors become a line and an exit code.
+
+Exit codes: 0 done, 1 bad input, 2 usage, 3 finished but below a bar the user set, 130 interrupted.
+Commands are imported when they are called, and import what they need inside their bodies, so that
+every ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from io import TextIOWrapper
+from typing import Any, NoReturn
+
+import click
+
+from exprocr import __version__
+from exprocr.cli.options import Session, one_line
+from exprocr.errors import ExprocrError
+
+PROGRAM = "exprocr"
+BAD_INPUT = 1
+INTERRUPTED = 130
+STREAM_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)
+"""What writing to stdout can fail with."""
+
+COMMANDS = {
+    "synth": ("exprocr.cli.synth", "synth", "Render a labelled set of images."),
+    "train": ("exprocr.cli.train", "train", "Train a model on labelled images."),
+    "eval": ("exprocr.cli.eval", "eval_command", "Measure a model on labelled images."),
+    "predict": ("exprocr.cli.predict", "predict", "Read expressions in images."),
+    "visualize": ("exprocr.cli.visualize", "visualize", "Show what a layer sees in an image."),
+}
+"""Name of a command -> its module, the name in the module, and one line of help."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and not to list it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order a user meets the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name, _ = COMMANDS[cmd_name]
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands of ``--help``."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, _, help_) in COMMANDS.items()])
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
+        """Run as click does; standing alone, as its test runner calls it, inside the boundary."""
+        if standalone_mode:
+            sys.exit(run(args))
+        return super().main(args, standalone_mode=False, **extra)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExample:\n  exprocr predict img.png",
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+@click.option("-v", "--verbose", count=True, help="Say more; show the traceback of an error.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress bars and no remarks.")
+@click.pass_context
+def group(ctx: click.Context, verbose: int, quiet: bool) -> None:
+    """Read pictures of arithmetic expressions: the expression, its value and a confidence."""
+    session = ctx.ensure_object(Session)
+    session.verbose, session.quiet = verbose, quiet
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit: the console script."""
+    if sys.stdout is None:  # closed by whoever started this
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        # File names need not be text: pass their bytes through, or show what cannot be written.
+        utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
+    sys.exit(run())
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code; every error ends here.
+
+    Args:
+        args: The arguments; None is those of this process.
+    """
+    session = Session()
+    try:
+        code = _invoke(args, session)
+        sys.stdout.flush()
+        return code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader has seen enough, as in `exprocr predict ... | head`
+        _drop_stdout()
+    except ExprocrError as error:
+        _say(str(error), session)
+    except OSError as error:
+        place, reason = error.filename, error.strerror or str(error)
+        if place is None and error.errno in STREAM_ERRORS:
+            place = "standard output"  # the files that are written name themselves
+            _drop_stdout()
+        _say(f"{place}: {reason}" if place else reason, session)
+    except Exception as error:  # what is left is no fault of the user's
+        advice = "" if session.verbose else " (-v shows where)"
+        _say(f"this is a bug in {PROGRAM}: {type(error).__name__}: {error}{advice}", session)
+    return BAD_INPUT
+
+
+def _invoke(args: Sequence[str] | None, session: Session) -> int:
+    """Run click; return the exit code that a command, click or rich asked for."""
+    try:
+        result = group.main(args, prog_name=PROGRAM, standalone_mode=False, obj=session)
+    except SystemExit as stop:  # click and rich stop this way when a pipe breaks
+        result = stop.code
+    return result if isinstance(result, int) else 0
+
+
+def _say(message: str, session: Session | None = None) -> None:
+    """Write one line to stderr, after the traceback of the current error where that is wanted."""
+    with suppress(OSError, ValueError):  # nobody to tell
+        if session is not None and session.verbose:
+            traceback.print_exc()
+        click.echo(f"{PROGRAM}: {one_line(message)}", err=True)
+
+
+def _drop_stdout() -> None:
+    """Let what is still buffered go nowhere, or the interpreter would fail on it at its exit."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -1,0 +1,111 @@
+"""What the commands share: the session, and options that mean the same everywhere.
+
+Imported for every ``--help``, so it imports nothing but click; the choices are literal tuples for
+the same reason, and a test holds them equal to the core's.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DECODERS = ("greedy", "beam")
+FORMATS = ("table", "tsv", "json", "csv", "contest")
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def one_line(text: str) -> str:
+    r"""Write control characters as escapes (``\n``, ``\t``, ``\x1b``), so that a line stays one."""
+    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+@dataclass
+class Session:
+    """How much one run of the program says; results are not affected."""
+
+    verbose: int = 0
+    """How often ``-v`` was given."""
+
+    quiet: bool = False
+    """Neither progress nor remarks; errors and warnings are still said."""
+
+    def note(self, message: str) -> None:
+        """Write a remark to stderr, unless quiet."""
+        if not self.quiet:
+            self.report(message)
+
+    def detail(self, message: str) -> None:
+        """Write a remark to stderr that only ``-v`` asks for."""
+        if self.verbose:
+            self.report(message)
+
+    def report(self, message: str) -> None:
+        """Write a line to stderr whatever the options, clear of a progress bar."""
+        if "tqdm" in sys.modules:
+            from tqdm import tqdm
+
+            tqdm.write(one_line(message), file=sys.stderr)
+        else:
+            click.echo(one_line(message), err=True)
+
+    def problem(self, message: str) -> None:
+        """Report what is wrong with one input among many; the command goes on."""
+        self.report(f"exprocr: {message}")
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def compute_options(command: F) -> F:
+    """Add ``--device`` and ``--threads``: arguments ``device: str``, ``threads: int | None``."""
+    command = click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Processor threads to compute with.  [default: the processors, at most 4]",
+    )(command)
+    return click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        default="auto",
+        show_default=True,
+        help="Where to compute; auto takes a GPU if there is one.",
+    )(command)
+
+
+def model_option(command: F) -> F:
+    """Add ``--model``: argument ``model: str | None``, as `Recognizer.load` takes it."""
+    return click.option(
+        "--model",
+        type=click.Path(),
+        metavar="FILE|RUN",
+        help="Model file or run directory.  [default: the model that comes with exprocr]",
+    )(command)
+
+
+def decoder_options(command: F) -> F:
+    """Add ``--decoder`` and ``--beam-width``: arguments ``decoder: str``, ``beam_width: int``."""
+    command = click.option(
+        "--beam-width",
+        type=click.IntRange(min=1),
+        metavar="N",
+        default=10,
+        show_default=True,
+        help="Readings that beam search follows at a time.",
+    )(command)
+    return click.option(
+        "--decoder",
+        type=click.Choice(DECODERS),
+        default="greedy",
+        show_default=True,
+        help="greedy: the best class of every frame; beam: the most probable text.",
+    )(command)

@@ -1,0 +1,212 @@
+"""``exprocr synth``: render a labelled set of images."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from exprocr.cli.options import Session, pass_session
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from exprocr.core.config import SynthConfig
+    from exprocr.synth.fonts import FontReport
+    from exprocr.synth.writer import WriteReport
+
+NUM_FAMILIES_NAMED = 8
+
+
+def _parse_size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:
+    """Return width and height, px."""
+    match = re.fullmatch("([0-9]{1,5})[xX]([0-9]{1,5})", text)
+    if not match:
+        raise click.BadParameter(f"expected WIDTHxHEIGHT, like 180x60, found {text!r}", ctx, param)
+    return int(match[1]), int(match[2])
+
+
+@click.command(epilog="\b\nExample:\n  exprocr synth data/ -n 10000 --val-fraction 0.1")
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "-n",
+    "--num-images",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=10_000,
+    show_default=True,
+    help="Images, all parts together.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Another seed gives other images.",
+)
+@click.option(
+    "--size",
+    callback=_parse_size,
+    metavar="WxH",
+    default="180x60",
+    show_default=True,
+    help="Size of an image, px.",
+)
+@click.option(
+    "--fonts",
+    multiple=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="Use the fonts in this folder too; repeatable.",
+)
+@click.option("--no-system-fonts", is_flag=True, help="Use only the fonts of --fonts.")
+@click.option(
+    "--val-fraction",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    metavar="SHARE",
+    default=0.0,
+    show_default=True,
+    help="Write train/ and val/, with this share of the images in val/.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes to render in.  [default: the processors]",
+)
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace the set in OUT: its numbered PNG files and labels.txt, nothing else.",
+)
+@pass_session
+@click.pass_context
+def synth(
+    ctx: click.Context,
+    session: Session,
+    out: Path,
+    num_images: int,
+    seed: int,
+    size: tuple[int, int],
+    fonts: tuple[str, ...],
+    no_system_fonts: bool,
+    val_fraction: float,
+    workers: int | None,
+    overwrite: bool,
+) -> None:
+    """Render a labelled set of images into the folder OUT.
+
+    Writes 0.png, 1.png .. and labels.txt, whose line i is the expression in image i, a space, and
+    its value. The same seed gives the same files, byte for byte, as long as the fonts are the
+    same; the number of processes makes no difference.
+    """
+    from exprocr.cli.output import print_table
+    from exprocr.core.config import SynthConfig
+    from exprocr.synth.fonts import find_fonts
+    from exprocr.synth.renderer import CHARACTERS
+    from exprocr.synth.writer import prepare_folder
+
+    parts = _plan(out, num_images, val_fraction)
+    config = SynthConfig(
+        width=size[0], height=size[1], fonts=fonts, system_fonts=not no_system_fonts
+    )
+    report = find_fonts([Path(f) for f in fonts], CHARACTERS, system=config.system_fonts)
+    prepare_folder(out, overwrite=overwrite)
+    start = time.perf_counter()
+    written = _write(session, parts, report, config, seed, workers)
+    seconds = time.perf_counter() - start
+    num_written = sum(done.num_images for done in written)
+    if any(done.interrupted for done in written):
+        session.report(
+            f"Interrupted: {num_written:,} of {num_images:,} images are in {out}, with their "
+            "labels; the same command with --overwrite renders all."
+        )
+        ctx.exit(130)
+    print_table(_summary(out, parts, written, report, config, seed, seconds, session))
+    session.note(f"Next: exprocr train {shlex.quote(str(out))}")
+
+
+def _plan(out: Path, num_images: int, val_fraction: float) -> list[tuple[Path, int]]:
+    """Return the folders to write and the number of images of each."""
+    if not val_fraction:
+        return [(out, num_images)]
+    num_val = max(1, round(num_images * val_fraction))
+    if num_val >= num_images:
+        raise click.UsageError(
+            f"--val-fraction {val_fraction:g} of {num_images} images leaves none to train on."
+        )
+    return [(out / "train", num_images - num_val), (out / "val", num_val)]
+
+
+def _write(
+    session: Session,
+    parts: list[tuple[Path, int]],
+    report: FontReport,
+    config: SynthConfig,
+    seed: int,
+    workers: int | None,
+) -> list[WriteReport]:
+    """Render each part, as stream 0, 1 of the seed; after an interrupt no more."""
+    from exprocr.cli.output import progress
+    from exprocr.synth.writer import usable_processors, write_samples
+
+    written: list[WriteReport] = []
+    with progress(session, sum(num for _, num in parts), description="synth") as bar:
+        for stream, (folder, num) in enumerate(parts):
+            written.append(
+                write_samples(
+                    folder,
+                    report.usable,
+                    config,
+                    seed=seed,
+                    stream=stream,
+                    num_images=num,
+                    workers=workers or usable_processors(),
+                    on_progress=bar.update,
+                )
+            )
+            if written[-1].interrupted:
+                break
+    return written
+
+
+def _summary(
+    out: Path,
+    parts: list[tuple[Path, int]],
+    written: list[WriteReport],
+    report: FontReport,
+    config: SynthConfig,
+    seed: int,
+    seconds: float,
+    session: Session,
+) -> Table:
+    """Return the table at the end."""
+    from exprocr.cli.output import format_duration, format_rate, quantity, summary_table
+
+    num = sum(done.num_images for done in written)
+    shares = ", ".join(f"{folder.name}: {size:,}" for folder, size in parts)
+    families = report.families
+    named = families if session.verbose else families[:NUM_FAMILIES_NAMED]
+    more = f" and {len(families) - len(named)} more (-v names all)" if families != named else ""
+    rows: list[tuple[str, object]] = [
+        ("images", f"{num:,}" + (f" ({shares})" if len(parts) > 1 else "")),
+        ("folder", out),
+        ("size", f"{config.width} x {config.height} px"),
+        ("seed", seed),
+        (
+            "fonts",
+            f"{quantity(len(report.usable), 'font')} of {len(families)} families: "
+            f"{', '.join(named)}{more}",
+        ),
+        ("fonts left out", len(report.rejected)),
+        ("time", f"{format_duration(seconds)} ({format_rate(num, seconds)} images/s)"),
+        ("images/s per core", format_rate(num, sum(done.cpu_s for done in written))),
+    ]
+    if session.verbose:
+        rows += [("left out", f"{path}: {reason}") for path, reason in report.rejected]
+    return summary_table(rows)

@@ -1,0 +1,304 @@
+"""``exprocr train``: train a model on labelled images, rendered images, or both."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from exprocr.cli.options import Session, compute_options, pass_session
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from exprocr.training.checkpoint import Checkpoint, TrainingState
+    from exprocr.training.loop import Trainer
+    from exprocr.training.run import RunData, RunSpec
+
+INTERRUPTED = 130
+PRESETS = ("default", "reference")
+RESUMABLE = ("resume", "epochs", "max_time", "target_accuracy", "patience")
+"""What may be given with ``--resume``: the stopping limits, and where to compute."""
+
+MACHINE = ("device", "threads", "workers")
+_OUTCOMES = {
+    "finished": "all epochs done",
+    "interrupted": "interrupted",
+    "time_limit": "time limit reached",
+    "target_accuracy": "target accuracy reached",
+    "patience": "no better evaluation for a while",
+}
+
+
+class Duration(click.ParamType[float]):
+    """A time such as ``90s``, ``10m``, ``1h30m`` or ``600``: seconds, float."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> float:
+        """Return the seconds of ``value``."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", value)
+        seconds = 0
+        if match:
+            hours, minutes, rest = (int(part or 0) for part in match.groups())
+            seconds = hours * 3600 + minutes * 60 + rest
+        if not seconds:
+            self.fail(f"{value!r} is no time; write 90s, 10m or 1h30m", param, ctx)
+        return float(seconds)
+
+
+@click.command(
+    epilog="\b\nExamples:\n  exprocr train data/\n  exprocr train data/ --init bundled "
+    "--synth-mix 0.5\n  exprocr train --synth-mix 1 --max-time 10m\n  exprocr train --resume "
+    "runs/20250101-120000"
+)
+@click.argument("data", required=False, type=click.Path())
+@click.option("--output", type=click.Path(), metavar="DIR", help="Run directory. [runs/<time>]")
+@click.option("--preset", type=click.Choice(PRESETS), default="default", show_default=True)
+@click.option("--config", type=click.Path(), metavar="FILE", help="Settings in TOML.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images a step.")
+@click.option("--learning-rate", type=float, help="Peak learning rate.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of weights, order, split, rendering.")
+@click.option("--val", type=click.Path(), metavar="DATA", help="Data set to validate on.")
+@click.option("--val-fraction", type=float, help="Share of DATA to validate on.")
+@click.option("--synth-mix", type=float, help="Share of freshly rendered images, 0 to 1.")
+@click.option("--fonts", type=click.Path(), multiple=True, metavar="DIR", help="Fonts to render.")
+@click.option("--init", metavar="MODEL", help="Start from a model's weights; 'bundled' is ours.")
+@click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a stopped run.")
+@click.option("--max-time", type=Duration(), help="Stop after this time: 90s, 10m, 1h30m.")
+@click.option("--target-accuracy", type=click.FloatRange(0, 1), help="Stop at this exact match.")
+@click.option("--patience", type=click.IntRange(min=1), help="Stop after N epochs without gain.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that render ahead.")
+@compute_options
+@pass_session
+@click.pass_context
+def train(ctx: click.Context, session: Session, /, **options: Any) -> None:
+    """Train a model on DATA, on rendered images (--synth-mix 1), or on both.
+
+    DATA is a folder or file as `exprocr synth` writes it: images with labels.txt, train/ and
+    val/, or a CSV, TSV or JSONL file with the columns image and text.
+    """
+    from exprocr.cli.output import progress
+    from exprocr.training.run import make_trainer, read_data
+
+    spec, checkpoint, run_dir = _plan(ctx, options)
+    spec, data = read_data(spec)
+    for remark in data.remarks:
+        session.note(remark)
+    with progress(session, len(data.texts), description="reading") as bar:
+        trainer = make_trainer(spec, data, run_dir, resume=checkpoint, progress=bar.update)
+    session.note(_describe(trainer, data, run_dir))
+    outcome = _train(session, trainer, spec)
+    _finish(session, trainer, run_dir, outcome, spec)
+    if outcome == "interrupted":
+        session.report(f"stopped; go on with: exprocr train --resume {run_dir}")
+        ctx.exit(INTERRUPTED)
+
+
+def _plan(ctx: click.Context, options: dict[str, Any]) -> tuple[RunSpec, Checkpoint | None, Path]:
+    """Return the run's settings, the checkpoint to go on from, and the run directory."""
+    from dataclasses import replace
+
+    from exprocr.core.engine import set_threads
+    from exprocr.training.run import default_workers, read_checkpoint
+
+    given = {
+        name: value
+        for name, value in options.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    limits: dict[str, Any] = {
+        name: given[name] for name in ("epochs", "target_accuracy", "patience") if name in given
+    }
+    if "max_time" in given:
+        limits["max_time_s"] = given["max_time"]
+    if options["resume"] is not None:
+        for name in given:
+            if name not in (*RESUMABLE, *MACHINE):
+                raise click.UsageError(
+                    f"--resume takes everything from the run: leave out {_option(name)}"
+                )
+        run_dir = Path(options["resume"])
+        spec, checkpoint = read_checkpoint(run_dir)
+        machine = {name: given[name] for name in MACHINE if name in given}
+        return replace(spec, limits=replace(spec.limits, **limits), **machine), checkpoint, run_dir
+    spec = _new_spec(options, limits)
+    workers = options["workers"]
+    if workers is None:
+        workers = default_workers(spec.settings.training.synth_mix)
+    return (
+        replace(spec, threads=set_threads(options["threads"]), workers=workers),
+        None,
+        _run_dir(options["output"]),
+    )
+
+
+def _new_spec(options: dict[str, Any], limits: dict[str, Any]) -> RunSpec:
+    from dataclasses import replace
+
+    from exprocr.core.artifact import BUNDLED, ModelFile
+    from exprocr.core.config import load_settings
+    from exprocr.training.loop import Limits
+    from exprocr.training.run import RunSpec
+
+    names = ("epochs", "batch_size", "learning_rate", "seed", "val_fraction", "synth_mix")
+    changes = {"training": {n: options[n] for n in names if options[n] is not None}}
+    if options["fonts"]:
+        changes["synth"] = {"fonts": options["fonts"]}
+    file = Path(options["config"]) if options["config"] else None
+    settings = load_settings(options["preset"], file, changes)
+    if options["data"] is None and settings.training.synth_mix < 1:
+        raise click.UsageError("give DATA, or --synth-mix 1 to train on rendered images alone")
+    init = options["init"]
+    if init is not None:
+        model = ModelFile.load(init)
+        settings = replace(settings, model=model.model, preprocess=model.preprocess)
+        init = init if init == BUNDLED else str(Path(init).resolve())
+    return RunSpec(
+        settings=settings,
+        data=_resolved(options["data"]),
+        val=_resolved(options["val"]),
+        init=init,
+        limits=Limits(**limits),
+        device=options["device"],
+    )
+
+
+def _resolved(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
+def _option(name: str) -> str:
+    return "DATA" if name == "data" else "--" + name.replace("_", "-")
+
+
+def _run_dir(output: str | None) -> Path:
+    import time
+
+    from exprocr.errors import OutputError
+
+    run_dir = Path(output) if output else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        raise OutputError(
+            f"{run_dir}: expected a new or empty folder for the run, found one that is not; "
+            "name another with --output, or go on with --resume"
+        )
+    return run_dir
+
+
+def _describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
+    from exprocr.core.model import num_parameters
+
+    batches = trainer.batches
+    rendered = f" + {batches.rendered.size} rendered an each batch" if batches.rendered else ""
+    source = f"{len(data.train):,} images{rendered}" if data.train else "rendered images"
+    return (
+        f"{source} to train on, {len(trainer.validation.inks):,} to validate; "
+        f"{num_parameters(trainer.network):,} parameters, "
+        f"characters {trainer.charset.characters}; writing {run_dir}"
+    )
+
+
+class _ProgressBar:
+    """Shows the training in a tqdm bar."""
+
+    def __init__(self, bar: tqdm[Any], session: Session, trainer: Trainer) -> None:
+        self.bar = bar
+        self.session = session
+        self.trainer = trainer
+        self.mean_loss: float | None = None
+        self.val = ""
+
+    def on_step(self, state: TrainingState, loss: float) -> None:
+        """Advance by one step."""
+        self.mean_loss = loss if self.mean_loss is None else 0.95 * self.mean_loss + 0.05 * loss
+        epoch = (state.step - 1) // self.trainer.batches.steps_per_epoch + 1
+        exact = state.epoch_exact / state.epoch_images
+        speed = state.step * self.trainer.config.batch_size / state.elapsed_s
+        self.bar.set_description_str(f"epoch {epoch}", refresh=False)
+        self.bar.set_postfix_str(
+            f"loss {self.mean_loss:.3f}, train {exact:.1%}{self.val}, {speed:.0f} img/s",
+            refresh=False,
+        )
+        self.bar.update()
+
+    def on_evaluation(self, record: dict[str, Any]) -> None:
+        """Say what the evaluation found."""
+        self.val = f", val {record['val_exact_match']:.2%}"
+        self.session.note(
+            f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, training exact "
+            f"{record['train_exact_match']:.2%}; validation loss {record['val_loss']:.4f}, "
+            f"exact {record['val_exact_match']:.2%}, CER {record['val_cer']:.3%}; "
+            f"{record['images_per_s']:.0f} images/s"
+        )
+
+
+def _train(session: Session, trainer: Trainer, spec: RunSpec) -> str:
+    """Train under a progress bar; Ctrl-C asks for a stop after the step."""
+    from exprocr.cli.output import progress
+
+    steps = (spec.limits.epochs or trainer.config.epochs) * trainer.batches.steps_per_epoch
+    with (
+        _interrupts() as interrupted,
+        progress(session, steps, description="training", unit="step") as bar,
+    ):
+        bar.update(trainer.state.step)
+        bar.unpause()
+        observer = _ProgressBar(bar, session, trainer)
+        return trainer.train(spec.limits, observer, lambda: bool(interrupted))
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C instead of raising; a second one raises as usual."""
+    received: list[int] = []
+
+    def remember(number: int, frame: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous = signal.signal(signal.SIGINT, remember)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _finish(session: Session, trainer: Trainer, run_dir: Path, outcome: str, spec: RunSpec) -> None:
+    """Draw the curves, print what came out, and name the next commands."""
+    from exprocr.cli.output import format_duration, print_table, summary_table
+    from exprocr.core.artifact import MODEL_FILE_NAME
+    from exprocr.training.journal import read_records
+    from exprocr.viz.curves import draw_curves
+
+    records = read_records(trainer.journal.path)
+    draw_curves(records, run_dir / "curves.png")
+    evaluations = [record for record in records if record["kind"] == "evaluation"]
+    best = max(evaluations, key=lambda r: (r["val_exact_match"], -r["val_loss"]), default=None)
+    state = trainer.state
+    rows: list[tuple[str, object]] = [
+        ("stopped", _OUTCOMES[outcome]),
+        ("epochs", f"{trainer.num_epochs_done} ({state.step:,} steps)"),
+        ("time", format_duration(state.elapsed_s)),
+    ]
+    if best is not None:
+        rows += [
+            ("images/s", f"{best['images_per_s']:.0f}"),
+            ("best epoch", best["epoch"]),
+            ("validation exact match", f"{best['val_exact_match']:.2%}"),
+            ("validation CER", f"{best['val_cer']:.3%}"),
+        ]
+    rows.append(("model", run_dir / MODEL_FILE_NAME))
+    print_table(summary_table(rows, title="Training"))
+    target = spec.val or spec.data or "DATA"
+    session.note(f"next: exprocr predict --model {run_dir} IMAGE")
+    session.note(f"      exprocr eval {target} --model {run_dir}")

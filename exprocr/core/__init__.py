@@ -1,0 +1,1 @@
+"""The shared core: no command line, no progress bars, no tables."""

@@ -1,0 +1,59 @@
+"""Text <-> class ids. The CTC blank lives here only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from exprocr.errors import DataError
+
+BLANK = 0
+"""Class id of the CTC blank; the characters follow from 1."""
+
+
+@dataclass(frozen=True)
+class Charset:
+    """The characters a model can read, in the order of their class ids.
+
+    Args:
+        characters: Unique characters; ``characters[i]`` has class id ``i + 1``.
+
+    Raises:
+        ValueError: ``characters`` is empty or repeats a character.
+    """
+
+    characters: str
+
+    def __post_init__(self) -> None:
+        if not self.characters or len(set(self.characters)) != len(self.characters):
+            raise ValueError(f"a charset needs unique characters, found {self.characters!r}")
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> Charset:
+        """Collect the characters of ``texts``, sorted by code point."""
+        return cls("".join(sorted(set().union(*texts))))
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, the blank included."""
+        return len(self.characters) + 1
+
+    def missing(self, text: str) -> str:
+        """Return the characters of ``text`` outside the charset, each once, in order."""
+        return "".join(dict.fromkeys(c for c in text if c not in self.characters))
+
+    def encode(self, text: str) -> list[int]:
+        """Return the class ids of ``text``.
+
+        Raises:
+            DataError: A character is outside the charset.
+        """
+        if missing := self.missing(text):
+            raise DataError(
+                f"label {text!r}: expected characters of {self.characters!r}, found {missing!r}"
+            )
+        return [self.characters.index(c) + 1 for c in text]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of class ids that hold no blank."""
+        return "".join(self.characters[i - 1] for i in ids)

@@ -1,0 +1,47 @@
+"""Measuring a recogniser on preprocessed pictures whose texts are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exprocr.core.alignment import text_log_probs
+from exprocr.core.metrics import Evaluation
+from exprocr.core.recognizer import Recognizer
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Preprocessed pictures and what they say."""
+
+    inks: list[NDArray[np.uint8]]
+    """uint8 (H, W) each, as `exprocr.core.preprocess.preprocess` returns them."""
+
+    texts: list[str]
+    """The expressions."""
+
+    values: list[Fraction | None]
+    """Their values."""
+
+
+def evaluate(recognizer: Recognizer, images: LabelledImages) -> tuple[Evaluation, float]:
+    """Read all pictures and count what is right.
+
+    Returns:
+        The counts, and the mean CTC loss of the true texts in nats.
+
+    Raises:
+        DataError: A text has a character outside the recogniser's charset.
+    """
+    counts = Evaluation()
+    losses = np.zeros(len(images.inks))
+    ids: Sequence[list[int]] = [recognizer.charset.encode(text) for text in images.texts]
+    for indices, log_probs in recognizer.log_probs(images.inks):
+        losses[indices] = -text_log_probs(log_probs, [ids[i] for i in indices])
+        for i, reading in zip(indices, recognizer.decode(log_probs), strict=True):
+            counts.add(images.texts[i], images.values[i], reading.text, reading.value)
+    return counts, float(losses.mean())

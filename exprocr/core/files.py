@@ -1,0 +1,54 @@
+"""Writing files so that no half-written one is ever seen."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from exprocr.errors import OutputError
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """Say in one line that ``path`` cannot be written, and why."""
+    return OutputError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``; move it into place when the block succeeds.
+
+    Parent folders are made. A device or pipe (``/dev/stdout``) is written directly. After an
+    error the temporary file is gone and a previous ``path`` is untouched.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            yield path
+            return
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder and its parents; return it.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(path, error) from error
+    return path

@@ -1,0 +1,207 @@
+"""From any picture to the network's input: the one path for training and prediction.
+
+A picture becomes floating-point grey, is scaled to the network's height, and its deviation from
+the background is compressed to 0 (background) .. 255 (strongest ink). The compression is the
+asinh stretch of astronomy (Lupton, Gunn & Szalay 1999, eq. 2): linear for faint signals,
+logarithmic for strong ones, so that text two grey levels off its background stays visible beside
+dots a hundred times darker. It also makes dark-on-light and light-on-dark the same, and lets a
+picture be widened with zeros, which are background.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from exprocr.errors import ConfigError, ImageError
+
+ImageSource = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
+
+MAX_WIDTH_PX = 6000
+"""Widest picture, in pixels at the network's height: a hundred times as wide as high."""
+
+GREY_LEVEL = 1 / 255
+FAINTEST_INK = 1.5 * GREY_LEVEL
+"""A picture whose strongest deviation from the background is below this is blank."""
+
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's "L"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessConfig:
+    """How a picture is brought to the network's size; stored in the model file."""
+
+    height: int = 60
+    """Rows of the network's input, px."""
+
+    width: int | None = None
+    """Squeeze every picture to this width, px; None keeps the aspect ratio."""
+
+    width_multiple: int = 20
+    """Widen with background to a multiple of this, px, so that few widths occur in a folder."""
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "width_multiple"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= MAX_WIDTH_PX:
+                raise ConfigError(
+                    f"preprocess.{name}: expected 1 to {MAX_WIDTH_PX} px, found {value}"
+                )
+
+
+def describe(source: ImageSource) -> str:
+    """Name a source in messages: its path, or what kind of object it is."""
+    if isinstance(source, Path | str):
+        return str(source)
+    return getattr(source, "name", None) or f"<{type(source).__name__}>"
+
+
+def load_image(source: ImageSource) -> Image.Image:
+    """Decode a picture and turn it upright as its EXIF orientation says.
+
+    Args:
+        source: A path, the bytes of a file, a binary file object, a Pillow image, or a uint8
+            array of shape (H, W) or (H, W, 3 or 4).
+
+    Raises:
+        ImageError: There is no such file, it is no picture, it is damaged, or it has more
+            pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
+    """
+    name = describe(source)
+    if isinstance(source, np.ndarray):
+        source = Image.fromarray(source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd metadata
+            if isinstance(source, Image.Image):
+                return ImageOps.exif_transpose(source)
+            # The transposed image is a copy: the file can be closed, also when it is damaged.
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                image.load()
+                return ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise ImageError(f"{name}: expected a picture, found no such file") from None
+    except IsADirectoryError:
+        raise ImageError(f"{name}: expected a picture, found a folder") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise ImageError(
+            f"{name}: expected at most {Image.MAX_IMAGE_PIXELS} pixels, found more"
+        ) from None
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{name}: expected a picture, found a file in no known image format"
+        ) from None
+    except MemoryError:
+        raise
+    # Pillow's decoders raise many types on damaged files; none of them is the program's fault.
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ImageError(f"{name}: expected a readable picture, found: {reason}") from error
+
+
+def to_grey(image: Image.Image) -> NDArray[np.float32]:
+    """Convert a decoded picture to grey.
+
+    Args:
+        image: A Pillow image of any mode; transparency is laid over white.
+
+    Returns:
+        float32 (H, W), 0 black .. 1 white, not rounded to 8 bits.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        # These modes carry no scale of their own: take the depth their values show.
+        top = next((t for t in (1.0, 255.0, 65535.0) if values.max() <= t), values.max())
+        return np.asarray(np.clip(values / top, 0.0, 1.0), dtype=np.float32)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
+    if image.height > 960:  # keep the memory of huge pictures bounded
+        image = image.reduce(image.height // 480)
+    values = np.asarray(image, dtype=np.float32)
+    if values.ndim == 3:
+        values = values @ _LUMA
+    return values * np.float32(GREY_LEVEL)
+
+
+def stretch_contrast(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn grey into ink: 0 for the background, 1 for the strongest deviation from it.
+
+    The background is the median. Ink is what lies on the side of it, darker or lighter, that
+    deviates further. The asinh stretch bends at ``softening``: above the noise, and at a quarter
+    of the ink's level where there is much ink, so that narrow gaps between strokes stay open.
+
+    Args:
+        grey: (H, W) float32, 0..1.
+
+    Returns:
+        (H, W) float32, 0..1; all 0 for a blank picture.
+    """
+    deviation = np.median(grey) - grey
+    low, high = np.quantile(deviation, (0.005, 0.995), method="nearest")
+    if -low > high:
+        deviation, high = -deviation, -low
+    if high < FAINTEST_INK:
+        return np.zeros_like(grey)
+    noise = np.median(np.abs(deviation))
+    ink = np.quantile(deviation, 0.95, method="nearest")
+    softening = max(4 * GREY_LEVEL, 3 * noise, 0.25 * ink)
+    stretched = np.arcsinh(np.clip(deviation, 0, high) / softening)
+    return np.asarray(stretched / np.arcsinh(high / softening), dtype=np.float32)
+
+
+def preprocess(image: Image.Image, config: PreprocessConfig) -> NDArray[np.uint8]:
+    """Bring a decoded picture to the network's input.
+
+    Args:
+        image: What `load_image` returned.
+        config: The size the network expects.
+
+    Returns:
+        uint8 (config.height, W): 0 background .. 255 strongest ink.
+
+    Raises:
+        ImageError: The picture is more than `MAX_WIDTH_PX` wide at the network's height.
+    """
+    width = config.width or max(1, round(image.width * config.height / image.height))
+    if width > MAX_WIDTH_PX:
+        raise ImageError(
+            f"expected a picture at most {MAX_WIDTH_PX // config.height} times as wide as high, "
+            f"found {image.width} x {image.height} px"
+        )
+    grey = to_grey(image)
+    if grey.shape != (config.height, width):
+        scaled = Image.fromarray(grey).resize((width, config.height), Image.Resampling.BICUBIC)
+        grey = np.asarray(scaled)
+    ink = np.rint(stretch_contrast(grey) * 255).astype(np.uint8)
+    return widen(ink, padded_width(width, config))
+
+
+def padded_width(width: int, config: PreprocessConfig) -> int:
+    """Return the width, px, that a picture ``width`` px wide is widened to."""
+    return -(-width // config.width_multiple) * config.width_multiple
+
+
+def widen(ink: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """Add background columns on the right, up to ``width`` px."""
+    return np.pad(ink, ((0, 0), (0, width - ink.shape[1])))
+
+
+def load(source: ImageSource, config: PreprocessConfig) -> NDArray[np.uint8]:
+    """`load_image`, then `preprocess`; an `ImageError` names the source."""
+    image = load_image(source)
+    try:
+        return preprocess(image, config)
+    except ImageError as error:
+        raise ImageError(f"{describe(source)}: {error}") from None

@@ -1,0 +1,259 @@
+"""Drawing distorted expressions after the look of the 2017 contest's images.
+
+The geometry is that of the Python package ``captcha`` 0.2 (``ImageCaptcha``), which cannot be
+seeded: each glyph is cropped to its ink, rotated, stretched to the box of its font metrics and
+warped to a random quadrilateral; glyphs are pasted left to right, overlapping; dots and a 3 x 3
+smoothing follow. So is a quirk of it that makes the contest's hard cases: a glyph is blended
+with its own *luminance* (times 1.97) as opacity, so dark colours come out pale, black ones
+invisible, while the dots keep the full colour.
+
+Rotation and scaling are affine and Pillow's QUAD transform is bilinear in its corners, so their
+composition is one QUAD transform of a glyph prepared once, and nothing is resampled twice.
+
+A sample is a pure function of ``(seed, stream, index)``: the same whatever process draws it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+from exprocr.core.config import SynthConfig
+from exprocr.synth.fonts import FontFile
+
+CHARACTERS = "()*+-0123456789"
+MASTER_SIZES_PX = (40, 56, 96)
+"""Sizes glyphs are prepared at; the next larger one serves every size between."""
+
+MASK_GAIN = 1.97
+"""The ``captcha`` package's factor from a glyph's luminance to its opacity."""
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True)
+class _Glyph:
+    """A prepared glyph: its ink, and the box of its font metrics, all at ``size_px``."""
+
+    ink: Image.Image  # mode L, cropped
+    box_width: float  # from the pen position to the right end of the ink, px
+    box_height: float  # from the ascender line to the lower end of the ink, px
+    size_px: int
+
+
+@lru_cache(maxsize=100_000)
+def _prepare(font: FontFile, character: str, size_px: int) -> _Glyph:
+    ink, (right, bottom) = font.draw(character, size_px)
+    return _Glyph(ink, max(right, ink.width), max(bottom, ink.height), size_px)
+
+
+def random_expression(rng: np.random.Generator) -> str:
+    """Draw one of the contest's 27,000 expressions, each of the three templates equally often."""
+    template = ("{}{}{}{}{}", "({}{}{}){}{}", "{}{}({}{}{})")[rng.integers(3)]
+    a, b, c = rng.integers(10, size=3)
+    first, second = rng.choice(("+", "-", "*"), size=2)
+    return template.format(a, first, b, second, c)
+
+
+def sample_rng(seed: int, stream: int, index: int) -> np.random.Generator:
+    """Return the generator of sample ``index``; streams of one seed are independent."""
+    return np.random.default_rng((seed, stream, index))
+
+
+class Renderer:
+    """Draws texts in random fonts, places, colours and distortions.
+
+    Args:
+        fonts: Usable fonts; a family is drawn first, then one of its fonts, so that families of
+            many styles do not crowd out the others.
+        config: Sizes, ranges and shares.
+    """
+
+    def __init__(self, fonts: list[FontFile], config: SynthConfig | None = None) -> None:
+        self.config = config or SynthConfig()
+        families: dict[str, list[FontFile]] = {}
+        for font in fonts:
+            families.setdefault(font.family, []).append(font)
+        self._families = list(families.values())
+        self._scale = self.config.height / 60
+
+    def sample(self, seed: int, stream: int, index: int) -> tuple[str, Image.Image]:
+        """Draw sample ``index``: a random expression and its RGB picture."""
+        rng = sample_rng(seed, stream, index)
+        text = random_expression(rng)
+        return text, self.render(text, rng)
+
+    def render(self, text: str, rng: np.random.Generator) -> Image.Image:
+        """Draw ``text``: an RGB image of ``config.width`` x ``config.height`` px."""
+        config = self.config
+        coverage = self._draw_text(text, rng)
+        background = rng.integers(238, 256, size=3).astype(np.float64)
+        colour, opacity = self._text_colour(background, rng)
+        # Blend the text; the product is clipped first, as the mask of the captcha package is.
+        alpha = np.minimum(np.asarray(coverage, dtype=np.float32) * (opacity / 255), 1.0)
+        pixels = background + alpha[..., None] * (colour - background)
+        image = Image.fromarray(np.rint(pixels).astype(np.uint8))
+        self._draw_dots(image, colour, rng)
+        image = image.filter(ImageFilter.SMOOTH)
+        if rng.random() < config.degraded_share:
+            image = _degrade(image, rng)
+        return image
+
+    def _draw_text(self, text: str, rng: np.random.Generator) -> Image.Image:
+        """Return the coverage of the text: mode L, the size of the picture."""
+        config = self.config
+        num = len(text)
+        fonts = [self._random_font(rng)] * num
+        if rng.random() < config.mixed_fonts_share:
+            fonts = [self._random_font(rng) for _ in text]
+        # Mostly large, as in the contest, where the smallest glyph is two thirds of the largest.
+        smallest = rng.uniform(config.min_font_size_px, config.max_font_size_px)
+        sizes = rng.uniform(smallest, config.max_font_size_px, size=num)
+        stretched = rng.random() >= config.unstretched_share
+        block_minus = rng.random() < config.block_minus_share
+        resampling = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR)[rng.integers(2)]
+        glyphs = [
+            self._draw_glyph(
+                font,
+                c,
+                size * self._scale,
+                stretched=stretched and (c != "-" or block_minus),
+                resampling=resampling,
+                rng=rng,
+            )
+            for font, c, size in zip(fonts, text, sizes, strict=True)
+        ]
+        average = sum(g.width for g in glyphs) / num
+        # Mostly overlapping by a random amount of its own, as in the contest; some lines set wider.
+        low, high = (-0.3, 0.1) if rng.random() < 0.1 else (0.0, config.max_overlap)
+        overlaps = rng.uniform(low, high * rng.uniform(0.2, 1.0), size=num) * average
+        offset = average * rng.uniform(0.0, 0.2)
+        starts = []
+        for glyph, overlap in zip(glyphs, overlaps, strict=True):
+            starts.append(round(offset))
+            offset += glyph.width - overlap
+        # The captcha package squeezes by the sum of the widths; the text's true end is as good
+        # and leaves no space behind it, as in the real images.
+        right = max(s + g.width for s, g in zip(starts, glyphs, strict=True))
+        width = max(config.width, right)
+        shift = int(rng.integers(width - right + 1)) if rng.random() < 0.3 else 0
+        canvas = Image.new("L", (width, config.height))
+        for start, glyph in zip(starts, glyphs, strict=True):
+            free = config.height - glyph.height
+            top = free // 2 + round(free * rng.uniform(-0.15, 0.15))
+            canvas.paste(255, (start + shift, top), glyph)
+        if width > config.width:
+            canvas = canvas.resize((config.width, config.height), Image.Resampling.BICUBIC)
+        return canvas
+
+    def _random_font(self, rng: np.random.Generator) -> FontFile:
+        family = self._families[rng.integers(len(self._families))]
+        return family[rng.integers(len(family))]
+
+    def _draw_glyph(
+        self,
+        font: FontFile,
+        character: str,
+        size_px: float,
+        *,
+        stretched: bool,
+        resampling: Image.Resampling,
+        rng: np.random.Generator,
+    ) -> Image.Image:
+        """Return one distorted glyph: coverage, mode L.
+
+        Args:
+            font: The font.
+            character: The character.
+            size_px: Font size, px per em.
+            stretched: Stretch the rotated ink to the box of the font's metrics and warp it;
+                otherwise only rotate it.
+            resampling: How to sample the glyph; the captcha package takes the nearest pixel.
+            rng: Source of the distortion.
+        """
+        master = next((s for s in MASTER_SIZES_PX if s >= size_px), MASTER_SIZES_PX[-1])
+        glyph = _prepare(font, character, master)
+        scale = size_px / glyph.size_px
+        angle = math.radians(rng.uniform(-1, 1) * self.config.rotation_deg)
+        cos, sin = math.cos(angle), math.sin(angle)
+        ink_w, ink_h = glyph.ink.size
+        turned_w = ink_w * abs(cos) + ink_h * abs(sin)
+        turned_h = ink_w * abs(sin) + ink_h * abs(cos)
+        if stretched:
+            box_w, box_h = glyph.box_width, glyph.box_height
+            dx = box_w * rng.uniform(0.1, 0.3) * rng.uniform(-1, 1, size=2)
+            dy = box_h * rng.uniform(0.2, 0.3) * rng.uniform(-1, 1, size=2)
+        else:
+            box_w, box_h = turned_w, turned_h
+            dx = dy = np.zeros(2)
+        # Corners of the source quadrilateral in the widened box (w2, h2): NW, SW, SE, NE.
+        w2, h2 = box_w + np.abs(dx).sum(), box_h + np.abs(dy).sum()
+        quad = np.array(
+            [
+                (dx[0], dy[0]),
+                (-dx[0], h2 - dy[1]),
+                (w2 + dx[1], h2 + dy[1]),
+                (w2 - dx[1], -dy[0]),
+            ]
+        )
+        # Box -> rotated ink (centred) -> ink.
+        centred = quad * (turned_w / w2, turned_h / h2) - (turned_w / 2, turned_h / 2)
+        source = centred @ np.array([(cos, -sin), (sin, cos)]) + (ink_w / 2, ink_h / 2)
+        size = (max(1, round(box_w * scale)), max(1, round(box_h * scale)))
+        return glyph.ink.transform(size, Image.Transform.QUAD, source.ravel().tolist(), resampling)
+
+    def _text_colour(
+        self, background: NDArray[np.float64], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float64], float]:
+        """Return the colour (RGB, 0..255) and the opacity of the text; above 1 it is clipped."""
+        colour = rng.integers(0, 201, size=3).astype(np.float64)
+        if rng.random() < self.config.faint_share:
+            contrast = math.exp(rng.uniform(math.log(2.0), math.log(40.0)))
+            if rng.random() < 0.5:  # dots as faint as the text
+                return np.maximum(background - contrast, 0), 1.0
+            return colour, contrast / float((background - colour) @ _LUMA)
+        opacity = rng.uniform(220, 256) / 255
+        if rng.random() < 0.7:
+            # Below 0.15 the image counts as faint, and faint_share says how many there are.
+            opacity *= max(MASK_GAIN * float(colour @ _LUMA) / 255, 0.15)
+        return colour, opacity
+
+    def _draw_dots(
+        self, image: Image.Image, colour: NDArray[np.float64], rng: np.random.Generator
+    ) -> None:
+        num = int(rng.integers(self.config.max_dots + 1) * rng.uniform(0.3, 1.0))
+        draw = ImageDraw.Draw(image)
+        fill = tuple(np.rint(colour).astype(int).tolist())
+        width = round(rng.choice((2, 3, 3, 3, 4)) * self._scale)
+        for x, y in rng.integers((0, 0), (image.width, image.height), size=(num, 2)).tolist():
+            draw.line((x, y, x - 1, y - 1), fill=fill, width=width)
+
+
+def _degrade(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Lose quality in one of four ways: noise, blur, shrinking, binarising and shrinking."""
+    kind = rng.integers(4)
+    if kind == 0:
+        pixels = np.asarray(image)
+        contrast = float(np.subtract(*np.quantile(pixels[..., 1], (0.5, 0.05))))
+        sigma = rng.uniform(0.0, 0.2) * contrast
+        noise = rng.normal(0, sigma, size=(image.height, image.width, 1))
+        return Image.fromarray(np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8))
+    if kind == 1:
+        return image.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.1)))
+    factor = rng.uniform(0.55, 0.9)
+    size = (round(image.width * factor), round(image.height * factor))
+    if kind == 3:
+        grey = np.asarray(image.convert("L"))
+        darkest, background = np.quantile(grey, 0.05), np.median(grey)
+        threshold = background + (darkest - background) * rng.uniform(0.1, 0.7)
+        image = Image.fromarray(grey > threshold).convert("L")
+    methods = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BOX)
+    small = image.resize(size, methods[rng.integers(3)])
+    if kind == 3:
+        small = small.point(lambda value: 255 if value > 127 else 0)
+    return small.convert("RGB").resize((image.width, image.height), Image.Resampling.BICUBIC)

@@ -1,0 +1,154 @@
+"""Batches of labelled pictures, from files, rendered on the fly, or both.
+
+What is in a batch depends on the seed and the number of the step alone: neither the number of
+workers nor an interruption changes it.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from exprocr.core.config import SynthConfig, TrainingConfig
+from exprocr.core.preprocess import PreprocessConfig, preprocess, widen
+from exprocr.synth.fonts import FontFile
+from exprocr.synth.renderer import Renderer
+
+TRAIN_STREAM, VAL_STREAM = 0, 1
+"""Streams of the renderer: training and validation never share a sample."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures and their texts."""
+
+    pictures: NDArray[np.uint8]
+    """uint8 (N, H, W), 0 background .. 255 ink."""
+
+    texts: list[str]
+    """N expressions."""
+
+
+class RenderedBatches(Dataset[Batch]):
+    """Freshly rendered pictures: item i holds samples ``i * size .. (i + 1) * size - 1``.
+
+    Args:
+        fonts: Fonts to draw with.
+        synth: What the images look like.
+        input_size: The network's input.
+        seed: Seed of the samples.
+        stream: `TRAIN_STREAM` or `VAL_STREAM`.
+        size: Pictures an item.
+    """
+
+    def __init__(
+        self,
+        fonts: list[FontFile],
+        synth: SynthConfig,
+        input_size: PreprocessConfig,
+        *,
+        seed: int,
+        stream: int,
+        size: int,
+    ) -> None:
+        self.fonts = fonts
+        self.synth = synth
+        self.input_size = input_size
+        self.seed = seed
+        self.stream = stream
+        self.size = size
+        self._renderer: Renderer | None = None  # made in the process that draws
+
+    def __getitem__(self, index: int) -> Batch:
+        if self._renderer is None:
+            self._renderer = Renderer(self.fonts, self.synth)
+        numbers = range(index * self.size, (index + 1) * self.size)
+        samples = [self._renderer.sample(self.seed, self.stream, i) for i in numbers]
+        inks = [preprocess(image, self.input_size) for _, image in samples]
+        return Batch(np.stack(inks), [text for text, _ in samples])
+
+
+def _ignore_interrupts(worker_id: int) -> None:
+    # Ctrl-C reaches every process of the terminal; only the main one acts on it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Batches:
+    """The training batches of all epochs, by step.
+
+    Args:
+        inks: Preprocessed pictures of the files, uint8 (H, W) each; may be empty.
+        texts: Their expressions.
+        rendered: Source of rendered pictures, whose ``size`` is their number in a batch; None
+            for files alone.
+        config: Batch size, epoch length and seed.
+        workers: Processes that render ahead; 0 renders in this process.
+    """
+
+    def __init__(
+        self,
+        inks: Sequence[NDArray[np.uint8]],
+        texts: Sequence[str],
+        rendered: RenderedBatches | None,
+        config: TrainingConfig,
+        workers: int,
+    ) -> None:
+        self.inks = inks
+        self.texts = texts
+        self.rendered = rendered
+        self.seed = config.seed
+        self.workers = workers
+        self.num_from_files = config.batch_size - (rendered.size if rendered else 0)
+        if self.num_from_files:
+            self.steps_per_epoch = -(-len(inks) // self.num_from_files)
+        else:
+            self.steps_per_epoch = -(-config.images_per_epoch // config.batch_size)
+
+    def between(self, first_step: int, last_step: int) -> Iterator[Batch]:
+        """Yield the batches of steps ``first_step`` .. ``last_step - 1``."""
+        rendered = self._render(first_step, last_step)
+        order: NDArray[np.intp] = np.empty(0, dtype=np.intp)
+        for step in range(first_step, last_step):
+            epoch, position = divmod(step, self.steps_per_epoch)
+            if self.num_from_files and (position == 0 or step == first_step):
+                order = np.random.default_rng((self.seed, epoch)).permutation(len(self.inks))
+            start = position * self.num_from_files
+            chosen = order[start : start + self.num_from_files]
+            inks = [self.inks[i] for i in chosen]
+            texts = [self.texts[i] for i in chosen]
+            if self.rendered:
+                drawn = next(rendered)
+                inks += list(drawn.pictures)
+                texts += drawn.texts
+            width = max(ink.shape[1] for ink in inks)
+            yield Batch(np.stack([widen(ink, width) for ink in inks]), texts)
+
+    def _render(self, first_step: int, last_step: int) -> Iterator[Batch]:
+        if self.rendered is None:
+            return iter(())
+        options: dict[str, Any] = {}
+        if self.workers:
+            options = {"prefetch_factor": 4, "worker_init_fn": _ignore_interrupts}
+        return iter(
+            DataLoader(
+                self.rendered,
+                batch_size=None,
+                sampler=range(first_step, last_step),
+                num_workers=self.workers,
+                collate_fn=_unchanged,
+                # Of its own, so that the global generator, which dropout uses, is left alone.
+                generator=torch.Generator(),
+                **options,
+            )
+        )
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,152 @@
+"""Checkpoints: all that a stopped run needs to go on as if it had never stopped.
+
+One safetensors file: the network (``network.*``), the best network so far (``best.*``), the
+optimizer's moments (``optimizer.<parameter>.<name>``), the random generators of PyTorch
+(``rng.*``), and a JSON entry with the run's settings and counters. Order and rendering need no
+generator: they follow from the seed and the step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from exprocr.core.artifact import load_tensors, save_tensors
+from exprocr.core.engine import export_weights, load_weights
+from exprocr.core.model import Network
+from exprocr.errors import ModelFileError
+
+CHECKPOINT_NAME = "checkpoint/state.safetensors"
+ENTRY = "exprocr_checkpoint"
+FORMAT_VERSION = 1
+
+
+@dataclass
+class TrainingState:
+    """The counters of a run."""
+
+    step: int = 0
+    """Optimizer steps done."""
+
+    best_exact_match: float = -1.0
+    """Best validation exact match so far; -1 before the first evaluation."""
+
+    best_val_loss: float = 0.0
+    """Validation loss of the best network; decides between equal exact matches."""
+
+    best_step: int = 0
+    """Step of the best network."""
+
+    evaluations_since_best: int = 0
+    """Evaluations since the best one."""
+
+    elapsed_s: float = 0.0
+    """Seconds trained, over all sessions."""
+
+    epoch_loss: float = 0.0
+    """Sum of the losses of this epoch's images."""
+
+    epoch_exact: int = 0
+    """Images of this epoch read exactly, as they were trained on."""
+
+    epoch_images: int = 0
+    """Images of this epoch."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds."""
+
+    state: TrainingState
+    settings: dict[str, Any]
+    """The run's settings, as `exprocr.training.run.RunSpec` writes them."""
+
+    tensors: dict[str, NDArray[Any]]
+
+    def part(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """Return the tensors of one part, without its prefix."""
+        start = prefix + "."
+        return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
+
+
+def save_checkpoint(
+    path: Path,
+    *,
+    state: TrainingState,
+    settings: dict[str, Any],
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    best: dict[str, NDArray[Any]],
+) -> None:
+    """Write a checkpoint in place of the previous one.
+
+    Raises:
+        OutputError: The place cannot be written; the previous checkpoint is untouched.
+    """
+    tensors = {f"network.{k}": v for k, v in export_weights(network).items()}
+    tensors |= {f"best.{k}": v for k, v in best.items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        for name, value in moments.items():
+            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).cpu().numpy()
+    tensors["rng.cpu"] = torch.get_rng_state().numpy()
+    if torch.cuda.is_available():
+        tensors["rng.cuda"] = torch.cuda.get_rng_state().numpy()
+    entry = {
+        "format_version": FORMAT_VERSION,
+        "state": dataclasses.asdict(state),
+        "settings": settings,
+    }
+    save_tensors(path, tensors, {ENTRY: entry})
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        ModelFileError: The file is missing, damaged, or of a newer program.
+    """
+    tensors, entries = load_tensors(path)
+    entry = entries.get(ENTRY)
+    if not isinstance(entry, dict) or not isinstance(entry.get("settings"), dict):
+        raise ModelFileError(f"{path}: expected a checkpoint of exprocr, found none")
+    if entry.get("format_version") != FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path}: expected checkpoint version {FORMAT_VERSION}, found "
+            f"{entry.get('format_version')}"
+        )
+    try:
+        state = TrainingState(**entry.get("state", {}))
+    except TypeError as error:
+        raise ModelFileError(f"{path}: state: {error}") from None
+    return Checkpoint(state, entry["settings"], tensors)
+
+
+def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Optimizer) -> None:
+    """Put a checkpoint's weights, moments and random state back.
+
+    Raises:
+        ModelFileError: The weights do not fit the network.
+    """
+    load_weights(network, checkpoint.part("network"))
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in checkpoint.part("optimizer").items():
+        index, key = name.split(".", 1)
+        moments.setdefault(int(index), {})[key] = torch.from_numpy(value)
+    optimizer.load_state_dict(
+        {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if value.shape == parameter.shape:
+                # In the parameter's memory format, as if the optimizer had made it.
+                values[key] = torch.empty_like(parameter).copy_(value)
+    rng = checkpoint.part("rng")
+    torch.set_rng_state(torch.from_numpy(np.array(rng["cpu"])))
+    if "cuda" in rng and torch.cuda.is_available():
+        torch.cuda.set_rng_state(torch.from_numpy(np.array(rng["cuda"])))

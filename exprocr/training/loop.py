@@ -1,0 +1,307 @@
+"""The training loop: steps, evaluations, checkpoints, and when to stop.
+
+    exprocr train data/          # from files
+    exprocr train --synth-mix 1  # on freshly rendered images, no files needed
+
+The learning rate follows the step, never the clock, so that a run stopped and resumed is the
+same, bit for bit, as one that was not stopped (with equal threads).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import ctc_loss
+
+from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile
+from exprocr.core.charset import BLANK, Charset
+from exprocr.core.config import TrainingConfig
+from exprocr.core.decode import best_path
+from exprocr.core.engine import TorchEngine, export_weights, to_input
+from exprocr.core.evaluate import LabelledImages, evaluate
+from exprocr.core.model import Network
+from exprocr.core.preprocess import PreprocessConfig
+from exprocr.core.recognizer import Recognizer
+from exprocr.errors import DataError
+from exprocr.training.batches import Batch, Batches
+from exprocr.training.checkpoint import (
+    CHECKPOINT_NAME,
+    Checkpoint,
+    TrainingState,
+    restore,
+    save_checkpoint,
+)
+from exprocr.training.journal import Journal
+from exprocr.training.schedule import learning_rate_at, make_optimizer
+
+METRICS_NAME = "metrics.jsonl"
+
+Outcome = Literal["finished", "interrupted", "time_limit", "target_accuracy", "patience"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When to stop. These alone may differ when a run is resumed."""
+
+    epochs: int | None = None
+    """Passes over the data; None is the length of the schedule."""
+
+    max_time_s: float | None = None
+    """Seconds of this session."""
+
+    target_accuracy: float | None = None
+    """Validation exact match, 0..1."""
+
+    patience: int | None = None
+    """Evaluations in a row without a better one."""
+
+
+class Observer(Protocol):
+    """Is told what happens; a progress bar, say."""
+
+    def on_step(self, state: TrainingState, loss: float) -> None:
+        """One optimizer step is done; ``loss`` is its mean CTC loss, nats."""
+
+    def on_evaluation(self, record: dict[str, Any]) -> None:
+        """One evaluation is done; ``record`` is its line in metrics.jsonl."""
+
+
+class Trainer:
+    """Trains one network in one run directory.
+
+    Args:
+        network: The network, on ``device``.
+        device: Where to compute.
+        charset: Its characters.
+        input_size: Its preprocessing.
+        config: How to train.
+        batches: Training batches.
+        validation: What to validate on.
+        settings: The run's settings, kept in checkpoints.
+        run_dir: Where to write; it exists.
+        resume: Checkpoint to go on from.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        device: torch.device,
+        charset: Charset,
+        input_size: PreprocessConfig,
+        config: TrainingConfig,
+        batches: Batches,
+        validation: LabelledImages,
+        settings: dict[str, Any],
+        run_dir: Path,
+        resume: Checkpoint | None = None,
+    ) -> None:
+        self.network = network
+        self.device = device
+        self.charset = charset
+        self.input_size = input_size
+        self.config = config
+        self.batches = batches
+        self.validation = validation
+        self.settings = settings
+        self.run_dir = run_dir
+        self.optimizer = make_optimizer(network, config)
+        self.recognizer = Recognizer(TorchEngine(network, device), charset, input_size)
+        self.journal = Journal(run_dir / METRICS_NAME)
+        self.state = TrainingState()
+        self.best: dict[str, NDArray[Any]] = {}
+        if resume:
+            restore(resume, network, self.optimizer)
+            self.state = resume.state
+            self.best = resume.part("best")
+            if self.best:
+                self._save_model()
+        self.journal.rewind(self.state.step)
+
+    @property
+    def num_epochs_done(self) -> int:
+        """Epochs done, the one under way not counted."""
+        return self.state.step // self.batches.steps_per_epoch
+
+    def train(
+        self, limits: Limits, observer: Observer, stop_requested: Callable[[], bool]
+    ) -> Outcome:
+        """Train until a limit is reached or ``stop_requested()`` is true after a step.
+
+        Raises:
+            DataError: The loss is not finite.
+            OutputError: The run directory cannot be written.
+        """
+        if reached := self._limit_reached(limits):
+            return reached
+        last_step = (limits.epochs or self.config.epochs) * self.batches.steps_per_epoch
+        started = lap = time.monotonic()
+        for batch in self.batches.between(self.state.step, last_step):
+            loss = self._step(batch)
+            now = time.monotonic()
+            self.state.elapsed_s, lap = self.state.elapsed_s + now - lap, now
+            observer.on_step(self.state, loss)
+            if self.state.step % self.batches.steps_per_epoch == 0:
+                observer.on_evaluation(self._evaluate())
+                self._checkpoint()
+                lap = time.monotonic()  # the time trained leaves evaluations out
+                if reached := self._limit_reached(limits):
+                    return reached
+            elif self.state.step % self.config.checkpoint_every_steps == 0:
+                self._checkpoint()
+            if limits.max_time_s is not None and now - started >= limits.max_time_s:
+                return self._stop_early("time_limit", observer)
+            if stop_requested():
+                return self._stop_early("interrupted", observer)
+        return "finished"
+
+    def _stop_early(self, outcome: Outcome, observer: Observer) -> Outcome:
+        """Save all; the checkpoint comes first, so that a resumed run does not know of the rest."""
+        self._checkpoint()
+        if outcome == "time_limit" and self.state.epoch_images:
+            observer.on_evaluation(self._evaluate())
+            self.journal.flush()
+        elif not self.best:
+            self.best = export_weights(self.network)
+            self._save_model()
+        return outcome
+
+    def _limit_reached(self, limits: Limits) -> Outcome | None:
+        state = self.state
+        if limits.target_accuracy is not None and state.best_exact_match >= limits.target_accuracy:
+            return "target_accuracy"
+        if limits.patience is not None and state.evaluations_since_best >= limits.patience:
+            return "patience"
+        done = self.num_epochs_done >= (limits.epochs or self.config.epochs)
+        return "finished" if done else None
+
+    def _step(self, batch: Batch) -> float:
+        """Take one optimizer step; return the mean CTC loss of the batch, nats."""
+        state, config = self.state, self.config
+        num_steps = config.epochs * self.batches.steps_per_epoch
+        learning_rate = learning_rate_at(state.step, num_steps, config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.network.train()
+        log_probs = self.network(to_input(batch.pictures, self.device))  # (T, N, K)
+        ids = [self.charset.encode(text) for text in batch.texts]
+        loss = mean_ctc_loss(log_probs, ids)
+        loss_value = loss.item()
+        if not math.isfinite(loss_value):
+            raise DataError(
+                f"the loss of step {state.step + 1} is {loss_value}, expected a finite number; "
+                "try a lower learning rate"
+            )
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if config.max_grad_norm:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.max_grad_norm)
+        self.optimizer.step()
+
+        state.step += 1
+        state.epoch_images += len(ids)
+        state.epoch_loss += loss_value * len(ids)
+        read = best_path(log_probs.detach().cpu().numpy())
+        state.epoch_exact += sum(a == b for a, b in zip(ids, read, strict=True))
+        self.journal.add(
+            {
+                "kind": "step",
+                "step": state.step,
+                "epoch": self._epoch_of_last_step(),
+                "loss": loss_value,
+                "learning_rate": learning_rate,
+            }
+        )
+        return loss_value
+
+    def _epoch_of_last_step(self) -> int:
+        return (self.state.step - 1) // self.batches.steps_per_epoch + 1
+
+    def _evaluate(self) -> dict[str, Any]:
+        """Validate; keep the network if it is the best; start a new epoch's counts."""
+        state = self.state
+        counts, val_loss = evaluate(self.recognizer, self.validation)
+        record = {
+            "kind": "evaluation",
+            "step": state.step,
+            "epoch": self._epoch_of_last_step(),
+            "train_loss": state.epoch_loss / state.epoch_images,
+            "train_exact_match": state.epoch_exact / state.epoch_images,
+            "val_loss": val_loss,
+            "val_exact_match": counts.exact_match,
+            "val_normalized_edit_distance": counts.normalized_edit_distance,
+            "val_cer": counts.cer,
+            "images_per_s": state.step * self.config.batch_size / state.elapsed_s,
+            "elapsed_s": state.elapsed_s,
+        }
+        self.journal.add(record)
+        better = (counts.exact_match, -val_loss) > (state.best_exact_match, -state.best_val_loss)
+        if better:
+            state.best_exact_match = counts.exact_match
+            state.best_val_loss = val_loss
+            state.best_step = state.step
+            self.best = export_weights(self.network)
+            self._save_model()
+        state.evaluations_since_best = 0 if better else state.evaluations_since_best + 1
+        state.epoch_loss, state.epoch_exact, state.epoch_images = 0.0, 0, 0
+        return record
+
+    def _save_model(self) -> None:
+        state = self.state
+        summary = {
+            "step": state.best_step or state.step,
+            "batch_size": self.config.batch_size,
+            "seed": self.config.seed,
+            "val_images": len(self.validation.inks),
+            "val_exact_match": state.best_exact_match if state.best_step else None,
+        }
+        ModelFile(
+            model=self.network.config,
+            preprocess=self.input_size,
+            charset=self.charset,
+            weights=self.best,
+            training=summary,
+        ).save(self.run_dir / MODEL_FILE_NAME)
+
+    def _checkpoint(self) -> None:
+        save_checkpoint(
+            self.run_dir / CHECKPOINT_NAME,
+            state=self.state,
+            settings=self.settings,
+            network=self.network,
+            optimizer=self.optimizer,
+            best=self.best,
+        )
+        self.journal.flush()
+
+
+def mean_ctc_loss(log_probs: Tensor, ids: list[list[int]]) -> Tensor:
+    """Return the CTC loss (Graves et al. 2006, eq. 10), averaged over the batch.
+
+    Args:
+        log_probs: (T, N, K) float32 natural logarithms; every sample has all T frames.
+        ids: N lists of class ids.
+
+    Returns:
+        A scalar, nats; infinite where a text does not fit into the frames.
+    """
+    num_frames, num_images = log_probs.shape[:2]
+    # On the CPU, where the lengths must be for CUDA's kernel and cost no synchronisation.
+    losses: Tensor = ctc_loss(
+        log_probs,
+        torch.tensor(list(itertools.chain.from_iterable(ids)), dtype=torch.long),
+        torch.full((num_images,), num_frames, dtype=torch.long),
+        torch.tensor([len(i) for i in ids], dtype=torch.long),
+        blank=BLANK,
+        reduction="none",
+    )
+    return losses.mean()

@@ -1,0 +1,136 @@
+"""How a run learned: loss, exact match and edit distance over the steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exprocr.core.files import atomic_write
+from exprocr.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DARK, MIDDLE, PALE = "#1f3b73", "#d95f02", "#b8c4da"
+"""Colours that stay apart in grey."""
+
+
+def load_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read a run's ``metrics.jsonl``.
+
+    A last line that was cut off while it was written is left out.
+
+    Raises:
+        DataError: The file cannot be read, or a line other than the last is no JSON object.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if isinstance(record, dict):
+            records.append(record)
+        elif number < len(lines):
+            raise DataError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}")
+    return records
+
+
+def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw the curves of a run as PNG.
+
+    Args:
+        records: The run's metrics: of kind ``step`` (``step``, ``loss``) and of kind
+            ``evaluation`` (``step`` and figures whose names begin with ``train_`` and ``val_``).
+            Any may be missing, and so may figures.
+        path: The file to write.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(15, 4.8), dpi=100)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+    canvas = FigureCanvasAgg(figure)
+    loss, exact, distance = figure.subplots(1, 3)
+    steps = [record for record in records if record.get("kind") == "step"]
+    evaluations = [record for record in records if record.get("kind") == "evaluation"]
+    _draw_loss(loss, steps, evaluations)
+    _draw_evaluations(exact, evaluations, "exact_match")
+    exact.set(title="Exact match", ylabel="share of images read without an error")
+    _draw_evaluations(distance, evaluations, "normalized_edit_distance")
+    distance.set(title="Normalised edit distance", ylabel="edits per character")
+    distance.set_ylim(bottom=0)
+    last = max((record["step"] for record in records if "step" in record), default=0)
+    for axes in (loss, exact, distance):
+        axes.set_xlabel("step")
+        axes.set_xlim(0, max(last, 1) * 1.03)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.grid(visible=True, which="major", color="#e3e3e3", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False)
+        else:
+            axes.text(0.5, 0.5, "no figures yet", ha="center", transform=axes.transAxes)
+    exact.set_ylim(-0.02, 1.02)
+    with atomic_write(path) as temporary:
+        canvas.print_figure(temporary, format="png")
+
+
+def _draw_loss(
+    axes: Axes, steps: Sequence[Mapping[str, Any]], evaluations: Sequence[Mapping[str, Any]]
+) -> None:
+    """Draw the loss of each step, its moving average, and the validation loss."""
+    x, losses = _series(steps, "loss")
+    window = max(1, min(100, len(losses) // 20))
+    if len(losses):
+        colour, marker = (PALE, "") if window > 1 else (DARK, ".")
+        axes.plot(x, losses, color=colour, lw=0.8, marker=marker, label="training, each step")
+    if window > 1:
+        mean = moving_average(losses, window)
+        label = f"training, mean of {window} steps"
+        axes.plot(x[window - 1 :], mean, color=DARK, lw=1.6, label=label)
+    x, val_losses = _series(evaluations, "val_loss")
+    if len(val_losses):
+        axes.plot(x, val_losses, color=MIDDLE, ls="--", marker="o", ms=5, label="validation")
+    if np.any(np.concatenate((losses, val_losses)) > 0):
+        axes.set_yscale("log")
+    axes.set(title="CTC loss", ylabel="loss per image, nats")
+
+
+def _draw_evaluations(axes: Axes, evaluations: Sequence[Mapping[str, Any]], name: str) -> None:
+    """Draw a figure of the training and of the validation images, where there is one."""
+    styles = {"train": ("training", DARK, "-", "s"), "val": ("validation", MIDDLE, "--", "o")}
+    for part, (label, colour, line, marker) in styles.items():
+        x, values = _series(evaluations, f"{part}_{name}")
+        if len(values):
+            axes.plot(x, values, color=colour, ls=line, marker=marker, ms=5, label=label)
+
+
+def _series(
+    records: Sequence[Mapping[str, Any]], name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the steps and values of a figure, of the records that have it."""
+    points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
+    steps, values = np.array(points, dtype=np.float64).reshape(-1, 2).T
+    return steps, values
+
+
+def moving_average(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Return the means of every ``window`` neighbours; ``window - 1`` fewer than values."""
+    return np.convolve(values, np.full(window, 1 / window), mode="valid")

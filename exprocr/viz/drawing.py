@@ -1,0 +1,186 @@
+"""What the pictures of feature maps are drawn with: text, colours, hatching, sampling, layout."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from exprocr.core.preprocess import to_grey
+
+Colour = tuple[int, int, int]
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, px; right and bottom are outside."""
+
+MAX_SIDE_PX = 4000
+TEXT_PX = 14
+WHITE: Colour = (255, 255, 255)
+DARK: Colour = (32, 32, 32)
+GREY: Colour = (96, 96, 96)
+LIGHT: Colour = (236, 236, 236)
+
+
+@lru_cache
+def font(size_px: int = TEXT_PX) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return Pillow's own font."""
+    return ImageFont.load_default(size_px)
+
+
+@lru_cache
+def viridis() -> NDArray[np.uint8]:
+    """Return the colour map viridis, (256, 3): perceptually uniform, and in grey as well."""
+    import matplotlib
+
+    colours = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)
+    return np.asarray(colours, dtype=np.uint8)[:, :3]
+
+
+def colourise(
+    values: NDArray[np.float32], low: float, high: float, background: Colour = LIGHT
+) -> NDArray[np.uint8]:
+    """Turn values into viridis.
+
+    Args:
+        values: Any shape; NaN takes the background.
+        low: Value of the darkest colour.
+        high: Value of the lightest colour.
+        background: Colour of NaN.
+
+    Returns:
+        uint8, the shape of ``values`` with 3 colour channels behind.
+    """
+    scale = 255 / (high - low) if high > low else 0.0
+    levels = np.clip((np.nan_to_num(values, nan=low) - low) * scale, 0, 255)
+    colours: NDArray[np.uint8] = viridis()[np.rint(levels).astype(np.uint8)]
+    colours[np.isnan(values)] = background
+    return colours
+
+
+def nearest_cells(
+    num_px: int, length: float, axis: tuple[float, float], num: int
+) -> NDArray[np.intp]:
+    """Return which cell each pixel of a drawing shows.
+
+    Args:
+        num_px: Pixels of the drawing along this axis.
+        length: Length of the input they stand for, input px.
+        axis: Centre of the first cell and distance between cells, input px.
+        num: Number of cells.
+
+    Returns:
+        int (num_px,): indices of cells, -1 where there is none.
+    """
+    start, step = axis
+    positions = (np.arange(num_px) + 0.5) * (length / num_px)
+    cells = np.floor((positions - start) / step + 0.5).astype(np.intp)
+    # A stride leaves up to half a cell at an edge; it belongs to the edge's cell.
+    overshoot = np.abs((positions - start) / step - np.clip(cells, 0, num - 1))
+    return np.where(overshoot < 1.0, np.clip(cells, 0, num - 1), -1)
+
+
+def sample_cells(
+    values: NDArray[np.float32], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Return ``values[rows, columns]`` as a grid, NaN where an index is -1."""
+    sampled: NDArray[np.float32] = values[np.ix_(rows, columns)]
+    sampled[rows < 0] = np.nan
+    sampled[:, columns < 0] = np.nan
+    return sampled
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert a picture of any mode; transparency is laid over white, 16 bits become 8."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(np.rint(to_grey(image) * 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def hatch(draw: ImageDraw.ImageDraw, box: Box, colour: Colour = (200, 200, 200)) -> None:
+    """Fill a box with diagonal lines."""
+    left, top, right, bottom = box
+    draw.rectangle((left, top, right - 1, bottom - 1), fill=LIGHT)
+    height = bottom - top
+    for x in range(left - height, right, 8):
+        # The line from (x, bottom) up to (x + height, top), cut at the box's sides.
+        x0, x1 = max(x, left), min(x + height, right - 1)
+        if x0 <= x1:
+            draw.line((x0, bottom - 1 - (x0 - x), x1, max(top, bottom - 1 - (x1 - x))), fill=colour)
+
+
+def cross_out(draw: ImageDraw.ImageDraw, box: Box) -> None:
+    """Draw an empty box with both diagonals."""
+    left, top, right, bottom = box[0], box[1], box[2] - 1, box[3] - 1
+    draw.rectangle((left, top, right, bottom), fill=LIGHT, outline=GREY)
+    draw.line((left, top, right, bottom), fill=GREY)
+    draw.line((left, bottom, right, top), fill=GREY)
+
+
+def frame(draw: ImageDraw.ImageDraw, box: Box) -> None:
+    """Draw a thin line round a box, outside it."""
+    draw.rectangle((box[0] - 1, box[1] - 1, box[2], box[3]), outline=(190, 190, 190))
+
+
+def clip_text(text: str, width: int, size_px: int = TEXT_PX) -> str:
+    """Return ``text``, cut with dots where it is wider than ``width`` px."""
+    if font(size_px).getlength(text) <= width:
+        return text
+    while text and font(size_px).getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."
+
+
+def wrap_text(text: str, width: int) -> list[str]:
+    """Break ``text`` at spaces into lines at most ``width`` px wide."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font().getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [clip_text(line, width) for line in lines]
+
+
+def tick_step(num: int, length_px: float, apart_px: float) -> int:
+    """Return a round step (1, 2 or 5 times a power of ten) with ticks ``apart_px`` or more."""
+    least = max(1.0, apart_px * num / max(length_px, 1))
+    power = 10 ** math.floor(math.log10(least))
+    return int(next(m * power for m in (1, 2, 5, 10) if m * power >= least))
+
+
+def tile_layout(
+    num: int, aspect: float, extra: tuple[int, int], pages: Iterable[tuple[int, int]]
+) -> tuple[int, int, int]:
+    """Arrange tiles as large as they fit.
+
+    Args:
+        num: Number of tiles.
+        aspect: Width by height of a tile.
+        extra: Space between tiles, across and down (with a label), px.
+        pages: Sizes to fit into, px; the first is taken in which tiles are large enough: 120 px
+            wide and 16 px high.
+
+    Returns:
+        Number of columns, width and height of a tile, px.
+    """
+    best = (1, 1, 1)
+    for page_width, page_height in pages:
+        widest = 0.0
+        for num_columns in range(1, num + 1):
+            num_rows = -(-num // num_columns)
+            across = (page_width + extra[0]) // num_columns - extra[0]
+            down = (page_height + extra[1]) // num_rows - extra[1]
+            width = min(across, down * aspect)
+            if width > widest:
+                widest = width
+                best = (num_columns, int(width), max(1, round(int(width) / aspect)))
+        if widest >= max(120, 16 * aspect):
+            break
+    return best

@@ -1,0 +1,233 @@
+"""Feature maps: what every channel of a layer makes of one picture.
+
+Convolution layers become a grid of tiles, the later stages a heat map of units over frames. Both
+are laid out on the picture's own axes: a cell is drawn where its receptive field is centred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from exprocr.core.config import ModelConfig, unknown_name
+from exprocr.core.engine import to_input
+from exprocr.core.files import atomic_write
+from exprocr.core.model import LAYERS, Network
+from exprocr.core.preprocess import PreprocessConfig, padded_width
+from exprocr.errors import ConfigError
+
+CONV_LAYERS = ("conv1", "conv2", "conv3")
+
+CONSTANT_RANGE = 1e-6
+"""A channel whose values differ by less than this is dead."""
+
+
+def check_layer(layer: str) -> None:
+    """Check a layer's name.
+
+    Raises:
+        ConfigError: It is none of `LAYERS`; the message names them.
+    """
+    if layer not in LAYERS:
+        raise ConfigError(unknown_name(layer, layer, LAYERS, what="layer"))
+
+
+def capture(
+    network: Network,
+    picture: NDArray[np.uint8],
+    layers: Sequence[str],
+    device: torch.device,
+) -> dict[str, NDArray[np.float32]]:
+    """Run the network once, in evaluation mode, and keep what layers put out.
+
+    Args:
+        network: The network; it is left in the mode it was in.
+        picture: uint8 (H, W), as `exprocr.core.preprocess.preprocess` returns it.
+        layers: Names out of `LAYERS`.
+        device: Where the network is.
+
+    Returns:
+        float32 arrays by layer: (C, H', W') of a convolution module, after pooling;
+        (units, T) of the others, which for fc2 are the classes' logits.
+
+    Raises:
+        ConfigError: A layer is unknown.
+    """
+    for layer in layers:
+        check_layer(layer)
+    outputs: dict[str, NDArray[np.float32]] = {}
+
+    def keep(layer: str) -> Callable[..., None]:
+        def hook(_module: torch.nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+            # (1, C, H', W') or (T, 1, units); copied, as the next layer may work in place.
+            one = output[0] if layer in CONV_LAYERS else output[:, 0].T
+            outputs[layer] = one.detach().float().cpu().contiguous().numpy().copy()
+
+        return hook
+
+    handles = [getattr(network, name).register_forward_hook(keep(name)) for name in set(layers)]
+    training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            network(to_input(picture[None], device))
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return {layer: outputs[layer] for layer in layers}
+
+
+@dataclass(frozen=True)
+class FeatureStats:
+    """A layer's output in figures, by channel."""
+
+    layer: str
+    """The layer's name."""
+
+    shape: tuple[int, ...]
+    """(C, H', W') or (units, T)."""
+
+    minimum: NDArray[np.float32]
+    """Smallest value of each channel."""
+
+    maximum: NDArray[np.float32]
+    """Largest value of each channel."""
+
+    mean: NDArray[np.float32]
+    """Mean of each channel."""
+
+    @property
+    def num_channels(self) -> int:
+        """Channels, or units."""
+        return self.shape[0]
+
+    @property
+    def dead(self) -> list[int]:
+        """Channels that are constant all over this picture."""
+        return np.flatnonzero(~(self.maximum - self.minimum >= CONSTANT_RANGE)).tolist()
+
+
+def feature_stats(layer: str, maps: NDArray[np.float32]) -> FeatureStats:
+    """Return the figures of what `capture` kept of a layer."""
+    flat = maps.reshape(len(maps), -1)
+    return FeatureStats(layer, maps.shape, flat.min(axis=1), flat.max(axis=1), flat.mean(axis=1))
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a layer's cells lie on the network's input; px of that input."""
+
+    width: int
+    """Width of the input."""
+
+    height: int
+    """Height of the input."""
+
+    picture_width: int
+    """Columns the picture takes; the rest is background it was widened with."""
+
+    columns: tuple[float, float]
+    """Centre of the first column of cells, and distance from one to the next."""
+
+    rows: tuple[float, float]
+    """The same of the rows of cells."""
+
+
+def geometry_of(
+    layer: str, image_size: tuple[int, int], model: ModelConfig, preprocess: PreprocessConfig
+) -> Geometry:
+    """Work out where the cells of a layer lie on a picture.
+
+    The centre of a cell's receptive field moves by half the kernel less the padding, the
+    distance between cells grows by the stride (Dumoulin & Visin 2016, sections 2 and 3).
+
+    Args:
+        layer: The layer; those after conv3 have its columns.
+        image_size: Width and height of the picture as loaded, px.
+        model: The network's shape.
+        preprocess: The network's input.
+
+    Raises:
+        ConfigError: The layer is unknown.
+    """
+    check_layer(layer)
+    image_width, image_height = image_size
+    height = preprocess.height
+    picture_width = preprocess.width or max(1, round(image_width * height / image_height))
+    axes = []
+    for axis in (0, 1):
+        centre, step = 0.5, 1.0
+        for name in CONV_LAYERS:
+            module = getattr(model, name)
+            for kernel, stride in zip(module.kernel_sizes, module.strides, strict=True):
+                centre += (kernel // 2) * step * (not model.padding)
+                step *= stride
+            centre += (module.pool[axis] - 1) / 2 * step
+            step *= module.pool[axis]
+            if name == layer:
+                break
+        axes.append((centre, step))
+    width = padded_width(picture_width, preprocess)
+    return Geometry(width, height, picture_width, columns=axes[1], rows=axes[0])
+
+
+def evenly_spread(maps: NDArray[np.float32], image_size: tuple[int, int]) -> Geometry:
+    """Return a geometry in which the cells divide the whole picture evenly."""
+    width, height = image_size
+    num_rows = maps.shape[1] if maps.ndim == 3 else 1
+    columns, rows = width / maps.shape[-1], height / num_rows
+    return Geometry(width, height, width, (columns / 2, columns), (rows / 2, rows))
+
+
+def draw_grid(
+    layer: str,
+    maps: NDArray[np.float32],
+    image: Image.Image,
+    reading: str,
+    *,
+    geometry: Geometry | None = None,
+    ink: NDArray[np.uint8] | None = None,
+    row_labels: Sequence[str] | None = None,
+) -> Image.Image:
+    """Draw a layer's output below the picture it comes from.
+
+    Args:
+        layer: The layer's name, for the title.
+        maps: float32 (C, H', W') for a grid of maps, each scaled to its own range, or (units, T)
+            for one heat map.
+        image: The picture, of any mode.
+        reading: What the model reads in it.
+        geometry: Where the cells lie; None spreads them evenly over the picture.
+        ink: The network's input, uint8 (H, W), drawn beside the picture of a grid of maps.
+        row_labels: Names of the units of a heat map instead of their numbers.
+
+    Returns:
+        An RGB picture, neither side longer than 4000 px.
+    """
+    from exprocr.viz.grid import draw_maps
+    from exprocr.viz.heatmap import draw_units
+
+    maps = np.nan_to_num(maps)  # a network that diverged can be looked into as well
+    stats = feature_stats(layer, maps)
+    geometry = geometry or evenly_spread(maps, image.size)
+    if maps.ndim == 3:
+        return draw_maps(stats, maps, image, reading, geometry, ink)
+    return draw_units(stats, maps, image, reading, geometry, row_labels)
+
+
+def save_png(image: Image.Image, path: Path) -> None:
+    """Write a picture as PNG, whatever the name's suffix.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    with atomic_write(path) as temporary:
+        image.save(temporary, format="PNG", optimize=True)

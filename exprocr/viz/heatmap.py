@@ -1,0 +1,147 @@
+"""A heat map of a layer's units over the frames, below the picture, column under column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from exprocr.viz import drawing
+from exprocr.viz.drawing import DARK, GREY, LIGHT, TEXT_PX, Box
+from exprocr.viz.features import FeatureStats, Geometry
+from exprocr.viz.grid import (
+    LABEL_PX,
+    MARGIN_PX,
+    READING_PX,
+    describe_dead,
+    draw_picture,
+    draw_reading,
+    draw_title,
+    plural,
+    title_height,
+)
+
+MAX_PLOT_WIDTH_PX = 3600
+MAX_PLOT_HEIGHT_PX = 3200
+BAR_PX = 130
+"""Room of the colour bar and its figures."""
+
+
+def draw_units(
+    stats: FeatureStats,
+    maps: NDArray[np.float32],
+    image: Image.Image,
+    reading: str,
+    geometry: Geometry,
+    row_labels: Sequence[str] | None,
+) -> Image.Image:
+    """Draw a heat map of (units, T); see `exprocr.viz.features.draw_grid`."""
+    num_units, num_frames = maps.shape
+    # The picture keeps its proportions where it can; frames are 3 px wide or more.
+    aspect = geometry.width / geometry.height
+    width = min(max(480, round(320 * aspect)), 1160)
+    width = min(max(width, 3 * num_frames), MAX_PLOT_WIDTH_PX)
+    picture_h = min(480, max(16, round(width / aspect)))
+    height = min(num_units * min(max(3, 640 // num_units), 26), MAX_PLOT_HEIGHT_PX)
+    names = list(row_labels) if row_labels else [str(unit) for unit in range(num_units)]
+    axis_w = round(max(drawing.font().getlength(name) for name in names)) + 30
+    left = MARGIN_PX + axis_w
+    content = axis_w + width + BAR_PX
+    lines = drawing.wrap_text(
+        f"{plural(num_units, 'unit')} over {plural(num_frames, 'frame')}; "
+        f"{describe_dead(stats, 'unit', 'dashed')}. "
+        "Frames lie under the columns of the picture that they see.",
+        content,
+    )
+    top = title_height(lines)
+    plot_top = top + READING_PX + 20 + picture_h + 12
+    size = (content + 2 * MARGIN_PX, plot_top + height + 2 * LABEL_PX + MARGIN_PX)
+    canvas = Image.new("RGB", size, drawing.WHITE)
+    draw = ImageDraw.Draw(canvas)
+    draw_title(draw, f"Outputs of {stats.layer}", lines)
+    draw_reading(draw, (left, top), reading, width)
+    picture_top = top + READING_PX + 20
+    draw_picture(
+        canvas, image, geometry, (left, picture_top, left + width, picture_top + picture_h)
+    )
+    box = (left, plot_top, left + width, plot_top + height)
+    draw_heat(canvas, stats, maps, geometry, box)
+    draw_unit_axis(draw, names, box, named=row_labels is not None)
+    draw_frame_axis(draw, num_frames, geometry, box)
+    draw_colour_bar(canvas, stats, box)
+    return canvas
+
+
+def draw_heat(
+    canvas: Image.Image,
+    stats: FeatureStats,
+    maps: NDArray[np.float32],
+    geometry: Geometry,
+    box: Box,
+) -> None:
+    """Draw the values; rows of dead units are dashed lines."""
+    left, top, right, bottom = box
+    num_units, num_frames = maps.shape
+    rows = drawing.nearest_cells(bottom - top, num_units, (0.5, 1.0), num_units)
+    columns = drawing.nearest_cells(right - left, geometry.width, geometry.columns, num_frames)
+    values = drawing.sample_cells(maps, rows, columns)
+    pixels = drawing.colourise(values, float(stats.minimum.min()), float(stats.maximum.max()))
+    dashes = np.where(np.arange(right - left) % 12 < 6, GREY[0], LIGHT[0]).astype(np.uint8)
+    for unit in stats.dead:
+        of_unit = np.flatnonzero(rows == unit)
+        pixels[of_unit] = LIGHT
+        pixels[of_unit[len(of_unit) // 2 : len(of_unit) // 2 + 1]] = dashes[:, None]
+    canvas.paste(Image.fromarray(pixels), (left, top))
+    drawing.frame(ImageDraw.Draw(canvas), box)
+
+
+def draw_unit_axis(
+    draw: ImageDraw.ImageDraw, names: Sequence[str], box: Box, *, named: bool
+) -> None:
+    """Name the rows at the left: all that have room, or at round numbers."""
+    left, top, _, bottom = box
+    row_h = (bottom - top) / len(names)
+    step = drawing.tick_step(len(names), bottom - top, TEXT_PX + 3 if named else 30)
+    for unit in range(0, len(names), step):
+        y = round(top + (unit + 0.5) * row_h)
+        draw.line((left - 6, y, left - 2, y), fill=GREY)
+        draw.text((left - 10, y), names[unit], fill=DARK, font=drawing.font(), anchor="rm")
+    title = "class" if named else "unit"
+    draw.text((left - 10, top - 8), title, fill=GREY, font=drawing.font(), anchor="rb")
+
+
+def draw_frame_axis(
+    draw: ImageDraw.ImageDraw, num_frames: int, geometry: Geometry, box: Box
+) -> None:
+    """Number the frames below the heat map, each at the centre of its columns."""
+    left, _, right, bottom = box
+    scale = (right - left) / geometry.width
+    start, distance = geometry.columns
+    step = drawing.tick_step(num_frames, num_frames * distance * scale, 48)
+    for number in range(0, num_frames, step):
+        x = round(left + (start + number * distance) * scale)
+        if x >= right:
+            break
+        draw.line((x, bottom + 1, x, bottom + 5), fill=GREY)
+        draw.text((x, bottom + 8), str(number), fill=DARK, font=drawing.font(), anchor="mt")
+    place = ((left + right) // 2, bottom + 8 + LABEL_PX)
+    draw.text(place, "frame", fill=GREY, font=drawing.font(), anchor="mt")
+
+
+def draw_colour_bar(canvas: Image.Image, stats: FeatureStats, box: Box) -> None:
+    """Draw the colours from the least value to the greatest, at the right."""
+    left, top = box[2] + 20, box[1]
+    height = min(box[3] - box[1], 320)
+    low, high = float(stats.minimum.min()), float(stats.maximum.max())
+    ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(18, axis=1)
+    canvas.paste(Image.fromarray(drawing.colourise(ramp, 0, 1)), (left, top))
+    draw = ImageDraw.Draw(canvas)
+    drawing.frame(draw, (left, top, left + 18, top + height))
+    num = 5 if height >= 150 else 2
+    for tick in range(num):
+        y = round(top + tick / (num - 1) * (height - 1))
+        value = high + (low - high) * tick / (num - 1)
+        draw.line((left + 18, y, left + 22, y), fill=GREY)
+        draw.text((left + 26, y), f"{value:.3g}", fill=DARK, font=drawing.font(), anchor="lm")

@@ -1,0 +1,38 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TINY_CHARSET = "()*+-0123456789"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model file: a small network of the real shape, with random weights."""
+    import torch
+
+    from exprocr.core.artifact import ModelFile
+    from exprocr.core.charset import Charset
+    from exprocr.core.config import ConvModuleConfig, ModelConfig
+    from exprocr.core.engine import export_weights
+    from exprocr.core.model import Network
+    from exprocr.core.preprocess import PreprocessConfig
+
+    charset = Charset(TINY_CHARSET)
+    preprocess = PreprocessConfig()
+    module = ConvModuleConfig(kernel_sizes=(3,), channels=(4,), strides=(1,))
+    stem = ConvModuleConfig(kernel_sizes=(3,), channels=(4,), strides=(2,), pool=(1, 1))
+    model = ModelConfig(conv1=stem, conv2=module, conv3=module, fc1_units=16, gru_units=8)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(model, preprocess.height, charset.num_classes)
+        with torch.no_grad():  # so that readings are neither empty nor all alike
+            network.fc2.weight.mul_(8)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    ModelFile(
+        model=model, preprocess=preprocess, charset=charset, weights=export_weights(network)
+    ).save(path)
+    return path

@@ -1,0 +1,297 @@
+"""``exprocr predict``: inputs, formats, and what cannot be read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image, ImageDraw
+
+from exprocr.cli import group, output
+from exprocr.cli.predict import numeric_order
+from exprocr.core.expression import format_value
+from exprocr.core.recognizer import Prediction, Recognizer
+from exprocr.errors import DataError
+
+Predict = Callable[..., Result]
+
+
+def draw(path: Path, text: str = "(7+5)+4") -> Path:
+    image = Image.new("RGB", (180, 60), "white")
+    ImageDraw.Draw(image).text((20, 12), text, fill="black", font_size=30)
+    image.save(path)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Return a folder of 0, 2, 10.png, and files that are no images."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, text in ((10, "1+2"), (2, "3*4-5"), (0, "(7+5)+4")):
+        draw(folder / f"{number}.png", text)
+    (folder / "labels.txt").write_text("1+2 3\n")
+    (folder / "._0.png").write_bytes(b"not a picture")
+    return folder
+
+
+@pytest.fixture
+def predict(tiny_model: Path) -> Predict:
+    """Return a function that runs the command with the tiny model."""
+
+    def run(*args: object, quiet: bool = True, stdin: bytes = b"") -> Result:
+        line = [*(["-q"] if quiet else []), "predict", "--model", tiny_model, *args]
+        return CliRunner().invoke(group, [str(arg) for arg in line], input=stdin)
+
+    return run
+
+
+def tsv(result: Result) -> list[list[str]]:
+    return [line.split("\t") for line in result.stdout.splitlines()]
+
+
+def prediction(path: str, text: str, value: Fraction | None, confidence: float) -> Prediction:
+    return Prediction(path=path, text=text, value=value, confidence=confidence)
+
+
+READINGS = [
+    prediction("0.png", "(7+5)+4", Fraction(16), 1.0),
+    prediction('a,"\t\n.png', "1/3", Fraction(1, 3), 0.99999999),
+    prediction("2.png", "1/0", None, 0.25),
+    prediction("3.png", "", None, 0.00001),
+    prediction("4.png", "3-10", Fraction(-7), 1.0000001),
+]
+
+
+def written(format_: str, readings: list[Prediction] = READINGS) -> str:
+    stream = io.StringIO(newline="")
+    writer = output.prediction_writer(format_, stream)
+    for reading in readings:
+        writer.write(reading)
+    writer.close()
+    return stream.getvalue()
+
+
+def test_tsv() -> None:
+    assert written("tsv").splitlines() == [
+        "0.png\t(7+5)+4\t16\t1.0000",
+        'a,"\\t\\n.png\t1/3\t1/3\t0.9999',
+        "2.png\t1/0\t\t0.2500",
+        "3.png\t\t\t0.0000",
+        "4.png\t3-10\t-7\t1.0000",
+    ]
+
+
+def test_csv() -> None:
+    rows = list(csv.DictReader(io.StringIO(written("csv"), newline="")))
+    assert [row["path"] for row in rows] == [reading.path for reading in READINGS]
+    assert [row["text"] for row in rows] == [reading.text for reading in READINGS]
+    assert [row["value"] for row in rows] == ["16", "1/3", "", "", "-7"]
+    assert [float(row["confidence"]) for row in rows] == [1, 0.9999, 0.25, 0, 1]
+
+
+def test_json_lines() -> None:
+    rows = [json.loads(line) for line in written("json").split("\n")[:-1]]
+    assert [list(row) for row in rows] == [["path", "text", "value", "confidence"]] * len(READINGS)
+    assert [row["path"] for row in rows] == [reading.path for reading in READINGS]
+    assert [row["value"] for row in rows] == [16, "1/3", None, None, -7]
+    assert [row["confidence"] for row in rows] == [1.0, 0.99999999, 0.25, 0.00001, 1.0]
+
+
+def test_contest_lines_are_numbered_by_the_images() -> None:
+    stream = io.StringIO()
+    writer = output.prediction_writer("contest", stream)
+    writer.write(prediction("d/04.png", "1/0", None, 0.5))
+    writer.write(prediction("d/1.png", "3-10", Fraction(-7), 0.5))
+    writer.skip("d/6.png")
+    writer.close()
+    assert stream.getvalue() == "\n3-10 -7\n\n\n1/0\n\n\n"
+
+
+@pytest.mark.parametrize(
+    "path", ["a.png", "1a.png", "-1.png", "٣.png", "99999999.png", "-", ".png"]
+)
+def test_contest_numbers_only(path: str) -> None:
+    with pytest.raises(DataError, match=f"^{re.escape(path)}: "):
+        output.contest_number(path)
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_table_cuts_nothing(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    name = "a/long/path/to/some/folder/[bold]of/:smile:/images/12345.png"
+    table = written("table", [prediction(name, "(7+5)+4", Fraction(16), 0.98765)])
+    assert max(map(len, table.splitlines())) <= columns
+    header, _, *rows = table.splitlines()
+    assert header.split() == ["image", "text", "value", "confidence"]
+    assert rows[0].split()[1:] == ["(7+5)+4", "16", "0.9876"]
+    assert "".join(row.split()[0] for row in rows) == name
+
+
+def test_folder_in_numeric_order_as_the_api_reads_it(
+    predict: Predict, images: Path, tiny_model: Path
+) -> None:
+    result = predict(images)
+    assert (result.exit_code, result.stderr) == (0, "")
+    paths = [str(images / f"{number}.png") for number in (0, 2, 10)]
+    expected = Recognizer.load(tiny_model).predict(paths)
+    assert tsv(result) == [
+        [p.path, p.text, format_value(p.value), output.format_confidence(p.confidence)]
+        for p in expected
+    ]
+
+
+def test_numeric_order() -> None:
+    names = ["b1", "10.png", "2.png", "a", "02.png", "a10", "a9"]
+    assert sorted(names, key=numeric_order) == ["2.png", "02.png", "10.png", "a", "a9", "a10", "b1"]
+
+
+def test_globs_and_names_with_brackets(predict: Predict, images: Path) -> None:
+    odd = draw(images / "x[2].png")
+    assert [row[0] for row in tsv(predict(odd))] == [str(odd)]
+    result = predict(f"{images}/[0-9]*.png")
+    assert [Path(row[0]).name for row in tsv(result)] == ["0.png", "2.png", "10.png"]
+
+
+def test_stdin(predict: Predict, images: Path) -> None:
+    picture = (images / "2.png").read_bytes()
+    [from_file], [from_stdin] = tsv(predict(images / "2.png")), tsv(predict("-", stdin=picture))
+    assert from_stdin == ["-", *from_file[1:]]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"), [(b"", "found nothing"), (b"words", "no known image format")]
+)
+def test_stdin_that_is_no_image(predict: Predict, content: bytes, found: str) -> None:
+    result = predict("-", stdin=content)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("exprocr: standard input: expected a picture, ")
+    assert found in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_bad_images_are_reported_and_the_others_read(predict: Predict, images: Path) -> None:
+    picture = (images / "0.png").read_bytes()
+    (images / "3.png").write_bytes(b"")
+    (images / "4.png").write_bytes(picture[: len(picture) // 2])
+    (images / "5.png").symlink_to("nowhere")
+    missing, pattern = images / "missing.png", images / "*.jpg"
+    (images / "empty").mkdir()
+    result = predict(missing, images, pattern, images / "empty")
+    assert result.exit_code == 1
+    assert [Path(row[0]).name for row in tsv(result)] == ["0.png", "2.png", "10.png"]
+    lines = result.stderr.splitlines()
+    bad = [missing, pattern, images / "empty", *(images / f"{n}.png" for n in (3, 4, 5))]
+    assert len(lines) == len(bad)
+    for line, path in zip(lines, bad, strict=True):
+        assert line.startswith(f"exprocr: {path}: ")
+
+
+def test_nothing_to_read_does_not_load_a_model(tmp_path: Path) -> None:
+    args = ["predict", "--model", str(tmp_path / "no-model"), str(tmp_path / "no.png")]
+    result = CliRunner().invoke(group, args)
+    assert result.exit_code == 1
+    assert "no-model" not in result.stderr
+
+
+def test_folder_without_images(predict: Predict, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("x")
+    result = predict(tmp_path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"exprocr: {tmp_path}: expected images")
+
+
+@pytest.mark.parametrize("content", [None, b"no safetensors"])
+def test_no_model(images: Path, content: bytes | None, tmp_path: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    if content:
+        model.write_bytes(content)
+    result = CliRunner().invoke(group, ["predict", "--model", str(model), str(images)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"exprocr: {model}: expected a")
+
+
+def test_contest_format(predict: Predict, images: Path) -> None:
+    (images / "12.png").write_bytes(b"")
+    result = predict("--format", "contest", images)
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert len(lines) == 13
+    texts = {int(Path(row[0]).stem): row[1:3] for row in tsv(predict(images))}
+    for number, line in enumerate(lines):
+        assert line == " ".join(texts.get(number, [])).rstrip()
+
+
+def test_contest_format_wants_numbers_once(predict: Predict, images: Path, tmp_path: Path) -> None:
+    result = predict("--format", "contest", images, draw(tmp_path / "2.png"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert str(images / "2.png") in result.stderr
+    result = predict("--format", "contest", draw(images / "cover.png"))
+    assert result.exit_code == 1
+    assert "cover.png" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("o.csv", "path,text,value,confidence\n"), ("o.jsonl", '{"path": '), ("o.out", "")],
+)
+def test_output_file(predict: Predict, images: Path, tmp_path: Path, name: str, start: str) -> None:
+    file = tmp_path / "new" / name
+    result = predict(images, "--output", file, quiet=False)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert f"Written to {file}." in result.stderr
+    content = file.read_text()
+    assert content.startswith(start)
+    assert len(content.splitlines()) == 3 + (name == "o.csv")
+    if name == "o.out":
+        assert content == predict(images).stdout
+    assert os.listdir(file.parent) == [name]
+
+
+def test_output_that_cannot_be_written(predict: Predict, images: Path) -> None:
+    result = predict(images, "--output", images / "0.png" / "o.tsv")
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_table_ends_with_a_remark_unless_quiet(predict: Predict, images: Path) -> None:
+    result = predict(images, "--format", "table", quiet=False)
+    assert re.fullmatch(r"Read 3 images in .* s \(.* a second\) with .*\n", result.stderr)
+    assert predict(images, "--format", "table").stderr == ""
+    assert "image" in result.stdout.splitlines()[0]
+
+
+def test_beam_search_is_never_less_probable(predict: Predict, images: Path) -> None:
+    greedy, beam = predict(images), predict(images, "--decoder", "beam", "--beam-width", 20)
+    for a, b in zip(tsv(greedy), tsv(beam), strict=True):
+        assert float(b[3]) >= float(a[3])
+
+
+@pytest.mark.parametrize("option", ["--beam-width=0", "--threads=0", "--device=tpu", "--format=x"])
+def test_usage_errors(predict: Predict, images: Path, option: str) -> None:
+    assert predict(images, option).exit_code == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file names are text there")
+def test_process_passes_file_names_through(images: Path, tiny_model: Path) -> None:
+    name = os.fsencode(images) + b"/\xff.png"
+    with open(name, "wb") as file:
+        file.write((images / "0.png").read_bytes())
+    command = [sys.executable, "-m", "exprocr", "predict", "--model", str(tiny_model)]
+    done = subprocess.run([*command, str(images)], capture_output=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
+    paths = [line.split(b"\t")[0] for line in done.stdout.splitlines()]
+    assert paths == [*(os.fsencode(images / f"{n}.png") for n in (0, 2, 10)), name]
+    picture = (images / "0.png").read_bytes()
+    done = subprocess.run([*command, "-"], input=picture, capture_output=True, timeout=120)
+    assert done.stdout.startswith(b"-\t")
