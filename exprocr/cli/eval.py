@@ -79,6 +79,7 @@ def eval_command(
     Of a data set with train/ and val/, val/ is measured. An image is right in the contest's sense
     if both its expression and its value are.
     """
+    from contextlib import ExitStack
     from pathlib import Path
 
     from exprocr.core.dataset import check_charset, load_dataset
@@ -95,16 +96,17 @@ def eval_command(
     )
     check_charset(samples, recognizer.charset)
     measurement = _measure(session, recognizer, samples)
-    _print(session, measurement, model)
-    if json_file is not None:
-        facts = {"data": data, "model": model or "bundled", "decoder": decoder}
-        _write_json(Path(json_file), measurement, facts)
-    if errors is not None:
-        _write_errors(Path(errors), measurement)
+    _print(session, measurement, model, listed=errors is not None)
+    with ExitStack() as outputs:  # both are tried, even if one fails
+        if json_file is not None:
+            facts = {"data": data, "model": model or "bundled", "decoder": decoder}
+            outputs.callback(_write_json, Path(json_file), measurement, facts)
+        if errors is not None:
+            outputs.callback(_write_errors, Path(errors), measurement)
     if measurement.unreadable:
         ctx.exit(BAD_INPUT)
     exact = measurement.counts.exact_match
-    if min_exact is not None and exact < min_exact:
+    if min_exact is not None and not exact >= min_exact:  # NaN is no bar that can be reached
         session.report(f"exprocr: exact match {exact:.4%} is below --min-exact {min_exact:.4%}")
         ctx.exit(BELOW_BAR)
 
@@ -136,7 +138,7 @@ def _measure(session: Session, recognizer: Recognizer, samples: list[Sample]) ->
     return result
 
 
-def _print(session: Session, measurement: _Measurement, model: str | None) -> None:
+def _print(session: Session, measurement: _Measurement, model: str | None, *, listed: bool) -> None:
     """Print the figures, the confusions and the worst cases."""
     from exprocr.cli.output import (
         cell,
@@ -183,7 +185,7 @@ def _print(session: Session, measurement: _Measurement, model: str | None) -> No
         confidence = format_confidence(reading.confidence)
         worst.add_row(cell(sample.path), cell(sample.text), cell(reading.text), cell(confidence))
     print_table(worst)
-    if len(measurement.wrong) > NUM_WORST:
+    if len(measurement.wrong) > NUM_WORST and not listed:
         session.note(f"{len(measurement.wrong)} images are wrong; --errors FILE lists them all")
 
 
@@ -235,7 +237,7 @@ def _write_errors(path: Path, measurement: _Measurement) -> None:
 
     with (
         atomic_write(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("path", "truth", "read", "value", "confidence"))

@@ -183,7 +183,7 @@ def find_inputs(paths: Sequence[str], session: Session) -> tuple[list[Input], in
 
 def _expand(path: str) -> list[Input]:
     if path == STDIN:
-        return [Input(STDIN, _read_stdin())]
+        return [Input(STDIN, read_stdin())]
     if os.path.isdir(path):
         return _images_in(path)
     if os.path.lexists(path):  # even if its name looks like a pattern
@@ -217,7 +217,13 @@ def _images_in(folder: str) -> list[Input]:
     return [Input(path, path) for path in paths]
 
 
-def _read_stdin() -> BinaryIO:
+def read_stdin() -> BinaryIO:
+    """Read the one image on stdin.
+
+    Raises:
+        ImageError: There is nothing, or more than `MAX_STDIN_BYTES`.
+    """
+
     class Stdin(io.BytesIO):
         name = "standard input"  # what messages call it
 

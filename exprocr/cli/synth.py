@@ -151,13 +151,14 @@ def _write(
     seed: int,
     workers: int | None,
 ) -> list[WriteReport]:
-    """Render each part, as stream 0, 1 of the seed; after an interrupt no more."""
+    """Render each part, as a stream of its own; after an interrupt no more."""
     from exprocr.cli.output import progress
+    from exprocr.synth.renderer import FILES_STREAM
     from exprocr.synth.writer import usable_processors, write_samples
 
     written: list[WriteReport] = []
     with progress(session, sum(num for _, num in parts), description="synth") as bar:
-        for stream, (folder, num) in enumerate(parts):
+        for stream, (folder, num) in enumerate(parts, start=FILES_STREAM):
             written.append(
                 write_samples(
                     folder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,9 @@ from click.core import ParameterSource
 from exprocr.cli.options import Session, compute_options, pass_session
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
-    from exprocr.training.checkpoint import Checkpoint, TrainingState
+    from exprocr.training.checkpoint import Checkpoint
     from exprocr.training.loop import Trainer
-    from exprocr.training.run import RunData, RunSpec
+    from exprocr.training.run import RunSpec
 
 INTERRUPTED = 130
 PRESETS = ("default", "reference")
@@ -27,13 +26,6 @@ RESUMABLE = ("resume", "epochs", "max_time", "target_accuracy", "patience")
 """What may be given with ``--resume``: the stopping limits, and where to compute."""
 
 MACHINE = ("device", "threads", "workers")
-_OUTCOMES = {
-    "finished": "all epochs done",
-    "interrupted": "interrupted",
-    "time_limit": "time limit reached",
-    "target_accuracy": "target accuracy reached",
-    "patience": "no better evaluation for a while",
-}
 
 
 class Duration(click.ParamType[float]):
@@ -45,7 +37,7 @@ class Duration(click.ParamType[float]):
         """Return the seconds of ``value``."""
         if isinstance(value, float):
             return value
-        match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", value)
+        match = re.fullmatch(r"(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s?)?", value)
         seconds = 0
         if match:
             hours, minutes, rest = (int(part or 0) for part in match.groups())
@@ -66,11 +58,11 @@ class Duration(click.ParamType[float]):
 @click.option("--config", type=click.Path(), metavar="FILE", help="Settings in TOML.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images a step.")
-@click.option("--learning-rate", type=float, help="Peak learning rate.")
+@click.option("--learning-rate", type=click.FloatRange(1e-8, 10), help="Peak learning rate.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of weights, order, split, rendering.")
 @click.option("--val", type=click.Path(), metavar="DATA", help="Data set to validate on.")
-@click.option("--val-fraction", type=float, help="Share of DATA to validate on.")
-@click.option("--synth-mix", type=float, help="Share of freshly rendered images, 0 to 1.")
+@click.option("--val-fraction", type=click.FloatRange(0, 0.9), help="Share of DATA to validate on.")
+@click.option("--synth-mix", type=click.FloatRange(0, 1), help="Share of freshly rendered images.")
 @click.option("--fonts", type=click.Path(), multiple=True, metavar="DIR", help="Fonts to render.")
 @click.option("--init", metavar="MODEL", help="Start from a model's weights; 'bundled' is ours.")
 @click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a stopped run.")
@@ -88,19 +80,23 @@ def train(ctx: click.Context, session: Session, /, **options: Any) -> None:
     val/, or a CSV, TSV or JSONL file with the columns image and text.
     """
     from exprocr.cli.output import progress
-    from exprocr.training.run import make_trainer, read_data
+    from exprocr.cli.train_report import describe, finish
+    from exprocr.training.run import read_data
+    from exprocr.training.setup import make_trainer
 
     spec, checkpoint, run_dir = _plan(ctx, options)
     spec, data = read_data(spec)
     for remark in data.remarks:
         session.note(remark)
+    for warning in data.warnings:
+        session.report(f"warning: {warning}")
     with progress(session, len(data.texts), description="reading") as bar:
         trainer = make_trainer(spec, data, run_dir, resume=checkpoint, progress=bar.update)
-    session.note(_describe(trainer, data, run_dir))
+    session.note(describe(trainer, data, run_dir))
     outcome = _train(session, trainer, spec)
-    _finish(session, trainer, run_dir, outcome, spec)
+    finish(session, trainer, data, run_dir, outcome, spec)
     if outcome == "interrupted":
-        session.report(f"stopped; go on with: exprocr train --resume {run_dir}")
+        session.report(f"stopped; go on with: exprocr train --resume {shlex.quote(str(run_dir))}")
         ctx.exit(INTERRUPTED)
 
 
@@ -153,7 +149,7 @@ def _new_spec(options: dict[str, Any], limits: dict[str, Any]) -> RunSpec:
     names = ("epochs", "batch_size", "learning_rate", "seed", "val_fraction", "synth_mix")
     changes = {"training": {n: options[n] for n in names if options[n] is not None}}
     if options["fonts"]:
-        changes["synth"] = {"fonts": options["fonts"]}
+        changes["synth"] = {"fonts": [_resolved(folder) for folder in options["fonts"]]}
     file = Path(options["config"]) if options["config"] else None
     settings = load_settings(options["preset"], file, changes)
     if options["data"] is None and settings.training.synth_mix < 1:
@@ -195,56 +191,10 @@ def _run_dir(output: str | None) -> Path:
     return run_dir
 
 
-def _describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
-    from exprocr.core.model import num_parameters
-
-    batches = trainer.batches
-    rendered = f" + {batches.rendered.size} rendered an each batch" if batches.rendered else ""
-    source = f"{len(data.train):,} images{rendered}" if data.train else "rendered images"
-    return (
-        f"{source} to train on, {len(trainer.validation.inks):,} to validate; "
-        f"{num_parameters(trainer.network):,} parameters, "
-        f"characters {trainer.charset.characters}; writing {run_dir}"
-    )
-
-
-class _ProgressBar:
-    """Shows the training in a tqdm bar."""
-
-    def __init__(self, bar: tqdm[Any], session: Session, trainer: Trainer) -> None:
-        self.bar = bar
-        self.session = session
-        self.trainer = trainer
-        self.mean_loss: float | None = None
-        self.val = ""
-
-    def on_step(self, state: TrainingState, loss: float) -> None:
-        """Advance by one step."""
-        self.mean_loss = loss if self.mean_loss is None else 0.95 * self.mean_loss + 0.05 * loss
-        epoch = (state.step - 1) // self.trainer.batches.steps_per_epoch + 1
-        exact = state.epoch_exact / state.epoch_images
-        speed = state.step * self.trainer.config.batch_size / state.elapsed_s
-        self.bar.set_description_str(f"epoch {epoch}", refresh=False)
-        self.bar.set_postfix_str(
-            f"loss {self.mean_loss:.3f}, train {exact:.1%}{self.val}, {speed:.0f} img/s",
-            refresh=False,
-        )
-        self.bar.update()
-
-    def on_evaluation(self, record: dict[str, Any]) -> None:
-        """Say what the evaluation found."""
-        self.val = f", val {record['val_exact_match']:.2%}"
-        self.session.note(
-            f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, training exact "
-            f"{record['train_exact_match']:.2%}; validation loss {record['val_loss']:.4f}, "
-            f"exact {record['val_exact_match']:.2%}, CER {record['val_cer']:.3%}; "
-            f"{record['images_per_s']:.0f} images/s"
-        )
-
-
 def _train(session: Session, trainer: Trainer, spec: RunSpec) -> str:
     """Train under a progress bar; Ctrl-C asks for a stop after the step."""
     from exprocr.cli.output import progress
+    from exprocr.cli.train_report import ProgressBar
 
     steps = (spec.limits.epochs or trainer.config.epochs) * trainer.batches.steps_per_epoch
     with (
@@ -253,7 +203,7 @@ def _train(session: Session, trainer: Trainer, spec: RunSpec) -> str:
     ):
         bar.update(trainer.state.step)
         bar.unpause()
-        observer = _ProgressBar(bar, session, trainer)
+        observer = ProgressBar(bar, session, trainer)
         return trainer.train(spec.limits, observer, lambda: bool(interrupted))
 
 
@@ -271,34 +221,3 @@ def _interrupts() -> Iterator[list[int]]:
         yield received
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def _finish(session: Session, trainer: Trainer, run_dir: Path, outcome: str, spec: RunSpec) -> None:
-    """Draw the curves, print what came out, and name the next commands."""
-    from exprocr.cli.output import format_duration, print_table, summary_table
-    from exprocr.core.artifact import MODEL_FILE_NAME
-    from exprocr.training.journal import read_records
-    from exprocr.viz.curves import draw_curves
-
-    records = read_records(trainer.journal.path)
-    draw_curves(records, run_dir / "curves.png")
-    evaluations = [record for record in records if record["kind"] == "evaluation"]
-    best = max(evaluations, key=lambda r: (r["val_exact_match"], -r["val_loss"]), default=None)
-    state = trainer.state
-    rows: list[tuple[str, object]] = [
-        ("stopped", _OUTCOMES[outcome]),
-        ("epochs", f"{trainer.num_epochs_done} ({state.step:,} steps)"),
-        ("time", format_duration(state.elapsed_s)),
-    ]
-    if best is not None:
-        rows += [
-            ("images/s", f"{best['images_per_s']:.0f}"),
-            ("best epoch", best["epoch"]),
-            ("validation exact match", f"{best['val_exact_match']:.2%}"),
-            ("validation CER", f"{best['val_cer']:.3%}"),
-        ]
-    rows.append(("model", run_dir / MODEL_FILE_NAME))
-    print_table(summary_table(rows, title="Training"))
-    target = spec.val or spec.data or "DATA"
-    session.note(f"next: exprocr predict --model {run_dir} IMAGE")
-    session.note(f"      exprocr eval {target} --model {run_dir}")

@@ -15,8 +15,12 @@ from exprocr.cli.options import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
+    from exprocr.core.preprocess import PreprocessConfig
+    from exprocr.core.recognizer import Prediction
     from exprocr.viz.features import FeatureStats
 
 ALL = "all"
@@ -61,11 +65,8 @@ def visualize(
 
     Without IMAGE, a sample is rendered on the spot. IMAGE may be - for standard input.
     """
-    from exprocr.cli.output import format_confidence
     from exprocr.core.engine import TorchEngine
-    from exprocr.core.expression import format_value
     from exprocr.core.model import LAYERS
-    from exprocr.core.preprocess import preprocess
     from exprocr.core.recognizer import Recognizer
     from exprocr.viz.features import (
         capture,
@@ -82,13 +83,9 @@ def visualize(
     recognizer = Recognizer.load(model, device=device, threads=threads)
     engine = recognizer.engine
     assert isinstance(engine, TorchEngine)  # feature maps need the network itself
-    picture = _picture(image, seed)
-    ink = preprocess(picture, recognizer.preprocess)
+    picture, ink = _picture(image, seed, recognizer.preprocess)
     (prediction,) = recognizer.read([ink])
-    reading = f"{prediction.text or '(nothing)'}"
-    if prediction.value is not None:
-        reading += f" = {format_value(prediction.value)}"
-    reading += f"   {format_confidence(prediction.confidence)}"
+    reading = _reading(prediction)
     maps = capture(engine.network, ink, layers, engine.device)
     stats = []
     for name in layers:
@@ -104,17 +101,36 @@ def visualize(
     _print(stats)
 
 
-def _picture(image: str | None, seed: int) -> Image.Image:
-    """Return the decoded picture, or a rendered sample."""
-    import sys
-
-    from exprocr.core.preprocess import load_image
+def _picture(
+    image: str | None, seed: int, config: PreprocessConfig
+) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """Return the decoded picture, or a rendered sample; and the network's input."""
+    from exprocr.cli.predict import STDIN, read_stdin
+    from exprocr.core.preprocess import describe, load_image, preprocess
+    from exprocr.errors import ImageError
     from exprocr.synth.fonts import find_fonts
-    from exprocr.synth.renderer import CHARACTERS, Renderer
+    from exprocr.synth.renderer import CHARACTERS, SAMPLE_STREAM, Renderer
 
     if image is None:
-        return Renderer(find_fonts([], CHARACTERS).usable).sample(seed, 0, 0)[1]
-    return load_image(sys.stdin.buffer.read() if image == "-" else image)
+        picture = Renderer(find_fonts([], CHARACTERS).usable).sample(seed, SAMPLE_STREAM, 0)[1]
+        return picture, preprocess(picture, config)
+    source = read_stdin() if image == STDIN else image
+    picture = load_image(source)
+    try:
+        return picture, preprocess(picture, config)
+    except ImageError as error:
+        raise ImageError(f"{describe(source)}: {error}") from None
+
+
+def _reading(prediction: Prediction) -> str:
+    """Write what was read on one line: the text, its value, the confidence."""
+    from exprocr.cli.output import format_confidence
+    from exprocr.core.expression import format_value
+
+    reading = prediction.text or "(nothing)"
+    if prediction.value is not None:
+        reading += f" = {format_value(prediction.value)}"
+    return f"{reading}   {format_confidence(prediction.confidence)}"
 
 
 def _path(output: str | None, layer: str, name: str) -> Path:

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from exprocr.core.charset import Charset
 from exprocr.core.config import ModelConfig, from_dict, to_dict
 from exprocr.core.files import atomic_write
 from exprocr.core.preprocess import PreprocessConfig
-from exprocr.errors import ConfigError, ModelFileError, OutputError
+from exprocr.errors import ConfigError, ModelFileError
 
 FORMAT_VERSION = 1
 METADATA_KEY = "exprocr"
@@ -52,6 +52,9 @@ class ModelFile:
 
     license: str = "MIT"
     """Licence of the weights."""
+
+    name: str = field(default="model", compare=False)
+    """Where it was read from, for messages; not in the file."""
 
     def save(self, path: Path) -> None:
         """Write the file.
@@ -91,29 +94,22 @@ class ModelFile:
 
     @classmethod
     def _load_file(cls, path: Path) -> ModelFile:
-        weights, entries = load_tensors(path)
-        metadata = entries.get(METADATA_KEY)
-        if not isinstance(metadata, dict):
-            raise ModelFileError(
-                f"{path}: expected the metadata entry {METADATA_KEY!r}, found "
-                f"{', '.join(sorted(entries)) or 'no metadata'}; no model of exprocr"
-            )
-        version = metadata.get("format_version")
-        if not isinstance(version, int) or version > FORMAT_VERSION:
-            raise ModelFileError(
-                f"{path}: expected format version {FORMAT_VERSION} or older, found {version}; "
-                "a newer exprocr wrote this model"
-            )
+        weights, metadata = load_tensors(path, METADATA_KEY)
+        check_version(path, metadata, FORMAT_VERSION)
         try:
+            characters = metadata.get("charset")
+            if not isinstance(characters, str):
+                raise ConfigError(f"charset: expected a string, found {characters!r}")
             return cls(
                 model=from_dict(ModelConfig, _section(metadata, "model"), "model"),
                 preprocess=from_dict(
                     PreprocessConfig, _section(metadata, "preprocess"), "preprocess"
                 ),
-                charset=Charset(str(metadata.get("charset", ""))),
+                charset=Charset(characters),
                 weights=weights,
                 training=_section(metadata, "training"),
                 license=str(metadata.get("license", "")),
+                name=str(path),
             )
         except (ConfigError, ValueError) as error:
             raise ModelFileError(f"{path}: {error}") from None
@@ -134,28 +130,69 @@ def save_tensors(
     Raises:
         OutputError: The place cannot be written.
     """
-    metadata = {key: json.dumps(value, ensure_ascii=False) for key, value in entries.items()}
+    # ASCII, because the name of a data set in it need not be valid Unicode.
+    metadata = {key: json.dumps(value) for key, value in entries.items()}
     contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     with atomic_write(path) as temporary:
-        try:
-            save_file(contiguous, temporary, metadata)
-        except SafetensorError as error:  # wraps the operating system's error
-            raise OutputError(f"{path}: cannot be written: {error}") from error
+        # Not safetensors' save_file, which would put a file in the place of a device.
+        temporary.write_bytes(save(contiguous, metadata))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Read the tensors and JSON metadata entries of a safetensors file.
+def load_tensors(
+    path: Path, key: str, what: str = "model"
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read the tensors and one JSON metadata entry of a safetensors file.
+
+    Args:
+        path: The file.
+        key: Name of the metadata entry, a JSON object.
+        what: What the file should be, for messages.
+
+    Returns:
+        The tensors by name, and the entry.
 
     Raises:
-        ModelFileError: There is no such file, or it is no safetensors file.
+        ModelFileError: There is no such file, or it is no safetensors file with that entry.
     """
     if not path.is_file():
-        raise ModelFileError(f"{path}: expected a model file, found none")
+        raise ModelFileError(f"{path}: expected a {what} file, found none")
     try:
         with safe_open(path, framework="numpy") as file:
-            entries = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
-            return {name: file.get_tensor(name) for name in file.keys()}, entries  # noqa: SIM118
-    except json.JSONDecodeError as error:
-        raise ModelFileError(f"{path}: expected JSON metadata, found: {error}") from None
+            metadata = file.metadata() or {}
+            if key not in metadata:
+                raise ModelFileError(
+                    f"{path}: expected the metadata entry {key!r}, found "
+                    f"{', '.join(sorted(metadata)) or 'no metadata'}; no {what} of exprocr"
+                )
+            entry = _json_object(path, key, metadata[key])
+            return {name: file.get_tensor(name) for name in file.keys()}, entry  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: expected a safetensors file, found: {error}") from None
+    except (TypeError, AttributeError) as error:  # number formats NumPy does not have
+        raise ModelFileError(f"{path}: expected tensors NumPy can hold, found: {error}") from None
+
+
+def _json_object(path: Path, key: str, text: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: {key}: expected JSON, found: {error}") from None
+    if not isinstance(entry, dict):
+        raise ModelFileError(f"{path}: {key}: expected a JSON object, found {text[:40]}")
+    return entry
+
+
+def check_version(path: Path, entry: Mapping[str, Any], known: int) -> None:
+    """Check the format version that a metadata entry gives.
+
+    Raises:
+        ModelFileError: There is none, or it is newer than ``known``.
+    """
+    version = entry.get("format_version")
+    if type(version) is not int or version < 1:
+        raise ModelFileError(f"{path}: format_version: expected 1 to {known}, found {version!r}")
+    if version > known:
+        raise ModelFileError(
+            f"{path}: format_version: expected {known} or older, found {version}; "
+            "a newer exprocr wrote this file"
+        )

@@ -361,7 +361,8 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     if origin is tuple:
         if isinstance(value, list | tuple) and (args[-1] is ... or len(args) == len(value)):
             return tuple(_convert(args[0], item, name) for item in value)
-        raise ConfigError(f"{name}: expected a list, found {value!r}")
+        many = "" if args[-1] is ... else f" of {len(args)}"
+        raise ConfigError(f"{name}: expected a list{many}, found {value!r}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:

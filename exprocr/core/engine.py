@@ -106,17 +106,18 @@ def build_network(model: ModelFile, device: torch.device) -> Network:
     try:
         network = Network(model.model, model.preprocess.height, model.charset.num_classes)
     except ValueError as error:
-        raise ModelFileError(f"model: {error}") from None
-    load_weights(network, model.weights)
+        raise ModelFileError(f"{model.name}: model: {error}") from None
+    load_weights(network, model.weights, model.name)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def load_weights(network: Network, weights: Any) -> None:
+def load_weights(network: Network, weights: Any, where: str) -> None:
     """Copy tensors into a network.
 
     Args:
         network: The network.
         weights: Arrays by parameter and buffer name.
+        where: The file they come from, for messages.
 
     Raises:
         ModelFileError: A tensor is missing, left over, or has another shape.
@@ -124,12 +125,16 @@ def load_weights(network: Network, weights: Any) -> None:
     expected = network.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         if name not in weights:
-            raise ModelFileError(f"weights: expected a tensor {name!r}, found none")
+            raise ModelFileError(f"{where}: weights: expected a tensor {name!r}, found none")
         if name not in expected:
-            raise ModelFileError(f"weights: found a tensor {name!r} the network does not have")
+            raise ModelFileError(
+                f"{where}: weights: expected the network's tensors, found another one, {name!r}"
+            )
         shapes = tuple(expected[name].shape), tuple(weights[name].shape)
         if shapes[0] != shapes[1]:
-            raise ModelFileError(f"weights: {name}: expected shape {shapes[0]}, found {shapes[1]}")
+            raise ModelFileError(
+                f"{where}: weights: {name}: expected shape {shapes[0]}, found {shapes[1]}"
+            )
     network.load_state_dict({name: torch.from_numpy(weights[name]) for name in expected})
 
 

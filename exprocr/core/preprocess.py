@@ -11,6 +11,7 @@ picture be widened with zeros, which are background.
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ ImageSource = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
 
 MAX_WIDTH_PX = 6000
 """Widest picture, in pixels at the network's height: a hundred times as wide as high."""
+
+MAX_PIXELS = 2**24
+"""Pictures of more pixels are shrunk before they are converted to floating point."""
 
 GREY_LEVEL = 1 / 255
 FAINTEST_INK = 1.5 * GREY_LEVEL
@@ -60,7 +64,7 @@ def describe(source: ImageSource) -> str:
     """Name a source in messages: its path, or what kind of object it is."""
     if isinstance(source, Path | str):
         return str(source)
-    return getattr(source, "name", None) or f"<{type(source).__name__}>"
+    return str(getattr(source, "name", "") or f"<{type(source).__name__}>")
 
 
 def load_image(source: ImageSource) -> Image.Image:
@@ -75,9 +79,9 @@ def load_image(source: ImageSource) -> Image.Image:
             pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     name = describe(source)
-    if isinstance(source, np.ndarray):
-        source = Image.fromarray(source)
     try:
+        if isinstance(source, np.ndarray):
+            source = Image.fromarray(source)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd metadata
@@ -119,20 +123,30 @@ def to_grey(image: Image.Image) -> NDArray[np.float32]:
     if image.mode.startswith("I") or image.mode == "F":
         values = np.nan_to_num(np.asarray(image, dtype=np.float32))
         # These modes carry no scale of their own: take the depth their values show.
-        top = next((t for t in (1.0, 255.0, 65535.0) if values.max() <= t), values.max())
+        depths = (1, 255, 1023, 4095, 65535)
+        top = next((depth for depth in depths if values.max() <= depth), values.max())
         return np.asarray(np.clip(values / top, 0.0, 1.0), dtype=np.float32)
+    if image.mode in ("La", "RGBa"):  # premultiplied
+        image = image.convert(image.mode.upper())
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
-    if image.height > 960:  # keep the memory of huge pictures bounded
-        image = image.reduce(image.height // 480)
+    image = _reduce(image)
     values = np.asarray(image, dtype=np.float32)
     if values.ndim == 3:
         values = values @ _LUMA
     return values * np.float32(GREY_LEVEL)
+
+
+def _reduce(image: Image.Image) -> Image.Image:
+    """Shrink a huge picture by a whole factor, so that the memory it takes is bounded."""
+    by_height = image.height // 480 if image.height > 960 else 1
+    by_area = math.isqrt(image.width * image.height // MAX_PIXELS) + 1
+    factor = max(by_height, by_area)
+    return image.reduce(factor) if factor > 1 else image
 
 
 def stretch_contrast(grey: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -172,8 +186,10 @@ def preprocess(image: Image.Image, config: PreprocessConfig) -> NDArray[np.uint8
         uint8 (config.height, W): 0 background .. 255 strongest ink.
 
     Raises:
-        ImageError: The picture is more than `MAX_WIDTH_PX` wide at the network's height.
+        ImageError: The picture is more than `MAX_WIDTH_PX` wide at the network's height, or empty.
     """
+    if not image.width or not image.height:
+        raise ImageError(f"expected a picture, found one of {image.width} x {image.height} px")
     width = config.width or max(1, round(image.width * config.height / image.height))
     if width > MAX_WIDTH_PX:
         raise ImageError(

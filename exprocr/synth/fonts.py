@@ -54,8 +54,8 @@ class FontFile:
             size_px: Size in pixels per em.
 
         Returns:
-            Its ink, cropped, mode L; and where the ink ends, px to the right of the pen and px
-            below the ascender line.
+            Its ink, cropped, mode L; and where the ink or, if that is wider, the advance ends, px
+            to the right of the pen; and where the ink ends, px below the ascender line.
         """
         return _draw(_open(self.path, size_px), character)
 

@@ -33,6 +33,10 @@ MASTER_SIZES_PX = (40, 56, 96)
 MASK_GAIN = 1.97
 """The ``captcha`` package's factor from a glyph's luminance to its opacity."""
 
+TRAIN_STREAM, VAL_STREAM, FILES_STREAM, VAL_FILES_STREAM, SAMPLE_STREAM = range(5)
+"""Streams of a seed, so that training, validation, written files and single samples share no
+image."""
+
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -41,7 +45,7 @@ class _Glyph:
     """A prepared glyph: its ink, and the box of its font metrics, all at ``size_px``."""
 
     ink: Image.Image  # mode L, cropped
-    box_width: float  # from the pen position to the right end of the ink, px
+    box_width: float  # from the pen to the end of the ink or of the advance, px
     box_height: float  # from the ascender line to the lower end of the ink, px
     size_px: int
 

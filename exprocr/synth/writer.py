@@ -154,11 +154,7 @@ def write_samples(
         for start in range(0, num_images, CHUNK_SIZE)
     ]
     done: dict[int, _Chunk] = {}
-    if workers == 1 or num_images < FEW:
-        renderer = Renderer(fonts, config)
-        chunks: Generator[_Chunk, None, None] = (_render(renderer, task) for task in tasks)
-    else:
-        chunks = _render_parallel(tasks, fonts, config, min(workers, len(tasks)), done)
+    chunks = _chunks(tasks, fonts, config, workers, done)
     interrupted = False
     try:
         with closing(chunks):
@@ -174,6 +170,20 @@ def write_samples(
     num_kept = _finish(folder, done, num_images)
     cpu_s = sum(chunk.cpu_s for chunk in done.values())
     return WriteReport(num_images=num_kept, cpu_s=cpu_s, interrupted=interrupted)
+
+
+def _chunks(
+    tasks: Sequence[_Task],
+    fonts: list[FontFile],
+    config: SynthConfig,
+    workers: int,
+    done: dict[int, _Chunk],
+) -> Generator[_Chunk, None, None]:
+    """Yield the chunks of all tasks, rendered here or, where that is faster, in processes."""
+    if workers == 1 or tasks[-1].stop < FEW:
+        renderer = Renderer(fonts, config)
+        return (_render(renderer, task) for task in tasks)
+    return _render_parallel(tasks, fonts, config, min(workers, len(tasks)), done)
 
 
 def _finish(folder: Path, done: dict[int, _Chunk], num_images: int) -> int:

@@ -21,8 +21,8 @@ from exprocr.core.preprocess import PreprocessConfig, preprocess, widen
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
 
-TRAIN_STREAM, VAL_STREAM = 0, 1
-"""Streams of the renderer: training and validation never share a sample."""
+ORDER_STREAM = 1000
+"""Stream of the order in which files are taken, far from the streams of the renderer."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RenderedBatches(Dataset[Batch]):
         synth: What the images look like.
         input_size: The network's input.
         seed: Seed of the samples.
-        stream: `TRAIN_STREAM` or `VAL_STREAM`.
+        stream: Stream of the samples, such as `exprocr.synth.renderer.TRAIN_STREAM`.
         size: Pictures an item.
     """
 
@@ -118,7 +118,7 @@ class Batches:
         for step in range(first_step, last_step):
             epoch, position = divmod(step, self.steps_per_epoch)
             if self.num_from_files and (position == 0 or step == first_step):
-                order = np.random.default_rng((self.seed, epoch)).permutation(len(self.inks))
+                order = self._order(epoch)
             start = position * self.num_from_files
             chosen = order[start : start + self.num_from_files]
             inks = [self.inks[i] for i in chosen]
@@ -129,6 +129,19 @@ class Batches:
                 texts += drawn.texts
             width = max(ink.shape[1] for ink in inks)
             yield Batch(np.stack([widen(ink, width) for ink in inks]), texts)
+
+    def num_images(self, num_steps: int) -> int:
+        """Return the images in the first ``num_steps`` batches; an epoch's last may be smaller."""
+        epochs, steps = divmod(num_steps, self.steps_per_epoch)
+        num_rendered = self.rendered.size if self.rendered else 0
+        per_epoch = self.steps_per_epoch * num_rendered
+        if self.num_from_files:
+            per_epoch += len(self.inks)
+        return epochs * per_epoch + steps * (self.num_from_files + num_rendered)
+
+    def _order(self, epoch: int) -> NDArray[np.intp]:
+        rng = np.random.default_rng((self.seed, ORDER_STREAM, epoch))
+        return rng.permutation(len(self.inks))
 
     def _render(self, first_step: int, last_step: int) -> Iterator[Batch]:
         if self.rendered is None:

@@ -9,6 +9,7 @@ generator: they follow from the seed and the step.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from exprocr.core.artifact import load_tensors, save_tensors
+from exprocr.core.artifact import check_version, load_tensors, save_tensors
+from exprocr.core.config import from_dict
 from exprocr.core.engine import export_weights, load_weights
 from exprocr.core.model import Network
-from exprocr.errors import ModelFileError
+from exprocr.errors import ConfigError, ModelFileError
 
 CHECKPOINT_NAME = "checkpoint/state.safetensors"
 ENTRY = "exprocr_checkpoint"
@@ -69,6 +71,9 @@ class Checkpoint:
 
     tensors: dict[str, NDArray[Any]]
 
+    name: str
+    """Where it was read from, for messages."""
+
     def part(self, prefix: str) -> dict[str, NDArray[Any]]:
         """Return the tensors of one part, without its prefix."""
         start = prefix + "."
@@ -111,20 +116,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelFileError: The file is missing, damaged, or of a newer program.
     """
-    tensors, entries = load_tensors(path)
-    entry = entries.get(ENTRY)
-    if not isinstance(entry, dict) or not isinstance(entry.get("settings"), dict):
-        raise ModelFileError(f"{path}: expected a checkpoint of exprocr, found none")
-    if entry.get("format_version") != FORMAT_VERSION:
-        raise ModelFileError(
-            f"{path}: expected checkpoint version {FORMAT_VERSION}, found "
-            f"{entry.get('format_version')}"
-        )
+    tensors, entry = load_tensors(path, ENTRY, "checkpoint")
+    check_version(path, entry, FORMAT_VERSION)
+    state, settings = entry.get("state"), entry.get("settings")
+    if not isinstance(state, Mapping) or not isinstance(settings, dict):
+        raise ModelFileError(f"{path}: {ENTRY}: expected state and settings, found {list(entry)}")
+    if "rng.cpu" not in tensors:
+        raise ModelFileError(f"{path}: expected a tensor 'rng.cpu', found none")
     try:
-        state = TrainingState(**entry.get("state", {}))
-    except TypeError as error:
-        raise ModelFileError(f"{path}: state: {error}") from None
-    return Checkpoint(state, entry["settings"], tensors)
+        return Checkpoint(from_dict(TrainingState, state, "state"), settings, tensors, str(path))
+    except ConfigError as error:
+        raise ModelFileError(f"{path}: {error}") from None
 
 
 def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Optimizer) -> None:
@@ -133,7 +135,7 @@ def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Opt
     Raises:
         ModelFileError: The weights do not fit the network.
     """
-    load_weights(network, checkpoint.part("network"))
+    load_weights(network, checkpoint.part("network"), checkpoint.name)
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in checkpoint.part("optimizer").items():
         index, key = name.split(".", 1)

@@ -37,13 +37,22 @@ class Journal:
             raise output_error(self.path, error) from error
         self._pending.clear()
 
-    def rewind(self, step: int) -> None:
+    def rewind(self, step: int, *, evaluated: bool) -> None:
         """Drop what was recorded after ``step``: those steps are taken again.
+
+        Args:
+            step: Last step to keep.
+            evaluated: Whether an evaluation after that step is kept too.
 
         Raises:
             OutputError: The file cannot be written.
         """
-        kept = [record for record in read_records(self.path) if record["step"] <= step]
+        kept = [
+            record
+            for record in read_records(self.path)
+            if record["step"] < step
+            or (record["step"] == step and (evaluated or record["kind"] != "evaluation"))
+        ]
         with atomic_write(self.path) as temporary:
             lines = [json.dumps(record) + "\n" for record in kept]
             temporary.write_text("".join(lines), encoding="utf-8")

@@ -9,7 +9,6 @@ same, bit for bit, as one that was not stopped (with equal threads).
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable
@@ -19,11 +18,9 @@ from typing import Any, Literal, Protocol
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import ctc_loss
 
 from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile
-from exprocr.core.charset import BLANK, Charset
+from exprocr.core.charset import Charset
 from exprocr.core.config import TrainingConfig
 from exprocr.core.decode import best_path
 from exprocr.core.engine import TorchEngine, export_weights, to_input
@@ -41,6 +38,7 @@ from exprocr.training.checkpoint import (
     save_checkpoint,
 )
 from exprocr.training.journal import Journal
+from exprocr.training.loss import mean_ctc_loss
 from exprocr.training.schedule import learning_rate_at, make_optimizer
 
 METRICS_NAME = "metrics.jsonl"
@@ -125,12 +123,18 @@ class Trainer:
             self.best = resume.part("best")
             if self.best:
                 self._save_model()
-        self.journal.rewind(self.state.step)
+        # An evaluation in the middle of an epoch told of a network that is now gone.
+        self.journal.rewind(self.state.step, evaluated=self.state.epoch_images == 0)
 
     @property
     def num_epochs_done(self) -> int:
         """Epochs done, the one under way not counted."""
         return self.state.step // self.batches.steps_per_epoch
+
+    @property
+    def images_per_s(self) -> float:
+        """Images trained on in a second, over all sessions, evaluations left out."""
+        return self.batches.num_images(self.state.step) / max(self.state.elapsed_s, 1e-9)
 
     def train(
         self, limits: Limits, observer: Observer, stop_requested: Callable[[], bool]
@@ -240,7 +244,7 @@ class Trainer:
             "val_exact_match": counts.exact_match,
             "val_normalized_edit_distance": counts.normalized_edit_distance,
             "val_cer": counts.cer,
-            "images_per_s": state.step * self.config.batch_size / state.elapsed_s,
+            "images_per_s": self.images_per_s,
             "elapsed_s": state.elapsed_s,
         }
         self.journal.add(record)
@@ -273,6 +277,8 @@ class Trainer:
         ).save(self.run_dir / MODEL_FILE_NAME)
 
     def _checkpoint(self) -> None:
+        # First: records beyond the checkpoint are dropped on resuming, missing ones stay missing.
+        self.journal.flush()
         save_checkpoint(
             self.run_dir / CHECKPOINT_NAME,
             state=self.state,
@@ -281,27 +287,3 @@ class Trainer:
             optimizer=self.optimizer,
             best=self.best,
         )
-        self.journal.flush()
-
-
-def mean_ctc_loss(log_probs: Tensor, ids: list[list[int]]) -> Tensor:
-    """Return the CTC loss (Graves et al. 2006, eq. 10), averaged over the batch.
-
-    Args:
-        log_probs: (T, N, K) float32 natural logarithms; every sample has all T frames.
-        ids: N lists of class ids.
-
-    Returns:
-        A scalar, nats; infinite where a text does not fit into the frames.
-    """
-    num_frames, num_images = log_probs.shape[:2]
-    # On the CPU, where the lengths must be for CUDA's kernel and cost no synchronisation.
-    losses: Tensor = ctc_loss(
-        log_probs,
-        torch.tensor(list(itertools.chain.from_iterable(ids)), dtype=torch.long),
-        torch.full((num_images,), num_frames, dtype=torch.long),
-        torch.tensor([len(i) for i in ids], dtype=torch.long),
-        blank=BLANK,
-        reduction="none",
-    )
-    return losses.mean()

@@ -1,0 +1,149 @@
+"""Rewrite the generated parts of docs/reference.md from the program itself.
+
+python docs/generate_reference.py          # rewrite the file
+python docs/generate_reference.py --check  # exit with 1 if it is not what would be written
+
+A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``; everything else
+in the file is written by hand and left alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import json
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exprocr import Prediction, Recognizer, errors
+from exprocr.cli import COMMANDS, group
+from exprocr.core.config import PRESETS
+
+REFERENCE = Path(__file__).with_name("reference.md")
+HELP_WIDTH = 88
+PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+TOML_TYPES = {
+    "bool": "boolean",
+    "int": "integer",
+    "int | None": "integer",
+    "str": "string",
+    "tuple[int, ...]": "list of integers",
+    "tuple[int, int]": "list of 2 integers",
+    "tuple[str, ...]": "list of strings",
+}
+"""Annotations of settings -> what TOML calls them."""
+
+
+def fenced(text: str, language: str = "text") -> str:
+    """Return a fenced block."""
+    return f"```{language}\n{text.strip()}\n```\n"
+
+
+def commands() -> str:
+    """Return the help texts of the program and of every command."""
+    top = click.Context(
+        group, info_name="exprocr", terminal_width=HELP_WIDTH, **group.context_settings
+    )
+    parts = ["### exprocr\n\n" + fenced(group.get_help(top))]
+    for name in COMMANDS:
+        command = group.get_command(top, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=top)
+        parts.append(f"### exprocr {name}\n\n" + fenced(command.get_help(context)))
+    return "\n".join(parts)
+
+
+def field_docs(cls: type) -> dict[str, tuple[str, str]]:
+    """Return each field's annotation, as it is written, and the docstring below it."""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(node, ast.ClassDef)
+    docs = {}
+    for statement, after in zip(node.body, [*node.body[1:], ast.Pass()], strict=True):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            assert isinstance(after, ast.Expr), f"{cls.__name__}: a field has no docstring"
+            text = " ".join(ast.literal_eval(after.value).split())
+            annotation = ast.unparse(statement.annotation)
+            if choices := re.fullmatch(r"Literal\[(.*)\]", annotation):
+                annotation = "one of " + choices[1].replace("'", "`")
+            docs[statement.target.id] = (annotation, text)
+    return docs
+
+
+def escaped(text: str) -> str:
+    """Return a text for a cell of a table."""
+    return text.replace("|", "\\|")
+
+
+def literal(value: Any) -> str:
+    """Write a value as TOML does."""
+    return "(left out)" if value is None else f"`{json.dumps(value)}`"
+
+
+def section(name: str, config: Any, reference: Any) -> list[str]:
+    """Return the tables of one section of a configuration file, and of those inside it."""
+    lines = [f"#### [{name}]\n", f"{inspect.getdoc(type(config))}\n"]
+    lines += ["| key | type | default | reference | meaning |", "|---|---|---|---|---|"]
+    inner = []
+    for key, (annotation, text) in field_docs(type(config)).items():
+        value, other = getattr(config, key), getattr(reference, key)
+        if dataclasses.is_dataclass(value):
+            inner += section(f"{name}.{key}", value, other)
+            continue
+        kind = escaped(TOML_TYPES.get(annotation, annotation))
+        changed = literal(other) if other != value else "the same"
+        lines.append(f"| `{key}` | {kind} | {literal(value)} | {changed} | {text} |")
+    return [*lines, "", *inner]
+
+
+def settings() -> str:
+    """Return the tables of all settings, with the values of both presets."""
+    default, reference = PRESETS["default"], PRESETS["reference"]
+    names = [field.name for field in dataclasses.fields(default)]
+    tables = (section(n, getattr(default, n), getattr(reference, n)) for n in names)
+    return "\n".join(line for table in tables for line in table)
+
+
+def api() -> str:
+    """Return the documented methods and fields of the Python interface."""
+    parts = []
+    for name in ("load", "predict", "stream"):
+        method = getattr(Recognizer, name)
+        parts.append(f"#### Recognizer.{name}\n")
+        # Annotations are strings, as written; their quotes are no part of them.
+        signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(method)))
+        parts.append(fenced(f"{name}{signature}", "python"))
+        parts.append(fenced(inspect.getdoc(method) or ""))
+    parts += ["#### Prediction\n", "| field | type | meaning |", "|---|---|---|"]
+    for name, (kind, text) in field_docs(Prediction).items():
+        parts.append(f"| `{name}` | {escaped(kind)} | {text} |")
+    tree = (inspect.getdoc(errors) or "").partition("::\n\n")[2].partition("\n\n")[0]
+    return "\n".join([*parts, "", "#### Exceptions\n", fenced(textwrap.dedent(tree))])
+
+
+def generate(text: str) -> str:
+    """Return the reference with its generated parts written anew."""
+    makers = {"commands": commands, "settings": settings, "api": api}
+    return PART.sub(lambda part: f"{part[1]}\n{makers[part[2]]()}\n{part[3]}", text)
+
+
+def main() -> int:
+    """Rewrite or check the file."""
+    old = REFERENCE.read_text(encoding="utf-8")
+    new = generate(old)
+    if "--check" in sys.argv[1:]:
+        if old != new:
+            print(f"{REFERENCE}: out of date; run python docs/generate_reference.py")
+        return int(old != new)
+    REFERENCE.write_text(new, encoding="utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What ``exprocr train`` says: before, while and after it trains."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exprocr.cli.options import Session
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from exprocr.training.checkpoint import TrainingState
+    from exprocr.training.loop import Trainer
+    from exprocr.training.run import RunData, RunSpec
+
+OUTCOMES = {
+    "finished": "all epochs done",
+    "interrupted": "interrupted",
+    "time_limit": "time limit reached",
+    "target_accuracy": "target accuracy reached",
+    "patience": "no better evaluation for a while",
+}
+
+
+def describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
+    """Say in one line what is trained on what."""
+    from exprocr.core.model import num_parameters
+
+    batches = trainer.batches
+    rendered = f" + {batches.rendered.size} rendered an each batch" if batches.rendered else ""
+    source = f"{len(data.train):,} images{rendered}" if data.train else "rendered images"
+    return (
+        f"{source} to train on, {len(trainer.validation.inks):,} to validate; "
+        f"{num_parameters(trainer.network):,} parameters, "
+        f"characters {trainer.charset.characters}; writing {run_dir}"
+    )
+
+
+class ProgressBar:
+    """Shows the training in a tqdm bar."""
+
+    def __init__(self, bar: tqdm[Any], session: Session, trainer: Trainer) -> None:
+        self.bar = bar
+        self.session = session
+        self.trainer = trainer
+        self.mean_loss: float | None = None
+        self.val = ""
+
+    def on_step(self, state: TrainingState, loss: float) -> None:
+        """Advance by one step."""
+        self.mean_loss = loss if self.mean_loss is None else 0.95 * self.mean_loss + 0.05 * loss
+        epoch = (state.step - 1) // self.trainer.batches.steps_per_epoch + 1
+        exact = state.epoch_exact / state.epoch_images
+        self.bar.set_description_str(f"epoch {epoch}", refresh=False)
+        self.bar.set_postfix_str(
+            f"loss {self.mean_loss:.3f}, train {exact:.1%}{self.val}, "
+            f"{self.trainer.images_per_s:.0f} img/s",
+            refresh=False,
+        )
+        self.bar.update()
+
+    def on_evaluation(self, record: dict[str, Any]) -> None:
+        """Say what the evaluation found."""
+        self.val = f", val {record['val_exact_match']:.2%}"
+        self.session.note(
+            f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, training exact "
+            f"{record['train_exact_match']:.2%}; validation loss {record['val_loss']:.4f}, "
+            f"exact {record['val_exact_match']:.2%}, CER {record['val_cer']:.3%}; "
+            f"{record['images_per_s']:.0f} images/s"
+        )
+
+
+def finish(
+    session: Session, trainer: Trainer, data: RunData, run_dir: Path, outcome: str, spec: RunSpec
+) -> None:
+    """Draw the curves, print what came out, and name the next commands."""
+    from exprocr.cli.output import format_duration, print_table, summary_table
+    from exprocr.core.artifact import MODEL_FILE_NAME
+    from exprocr.training.journal import read_records
+    from exprocr.viz.curves import draw_curves
+
+    records = read_records(trainer.journal.path)
+    draw_curves(records, run_dir / "curves.png")
+    evaluations = [record for record in records if record["kind"] == "evaluation"]
+    best = max(evaluations, key=lambda r: (r["val_exact_match"], -r["val_loss"]), default=None)
+    state = trainer.state
+    rows: list[tuple[str, object]] = [
+        ("stopped", OUTCOMES[outcome]),
+        ("epochs", f"{trainer.num_epochs_done} ({state.step:,} steps)"),
+        ("time", format_duration(state.elapsed_s)),
+    ]
+    if best is not None:
+        rows += [
+            ("images/s", f"{best['images_per_s']:.0f}"),
+            ("best epoch", best["epoch"]),
+            ("validation exact match", f"{best['val_exact_match']:.2%}"),
+            ("validation CER", f"{best['val_cer']:.3%}"),
+        ]
+    rows.append(("model", run_dir / MODEL_FILE_NAME))
+    print_table(summary_table(rows, title="Training"))
+    image = shlex.quote(str(data.val[0].path)) if data.val else "IMAGE"
+    target = spec.val or spec.data
+    target = shlex.quote(target) if target else "DATA"
+    run = shlex.quote(str(run_dir))
+    session.note(f"next: exprocr predict --model {run} {image}")
+    session.note(f"      exprocr eval {target} --model {run}")

@@ -1,0 +1,187 @@
+"""Everything that is made from a run's settings and files before the first step.
+
+All data is read and checked first, so that a bad label or a picture too narrow for its text is
+found before any training, not as an infinite loss after hours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from exprocr.core.artifact import ModelFile
+from exprocr.core.charset import Charset
+from exprocr.core.config import Preset, to_dict
+from exprocr.core.dataset import Sample, check_charset, check_widths, load_images
+from exprocr.core.engine import build_network, pick_device, set_threads
+from exprocr.core.evaluate import LabelledImages
+from exprocr.core.expression import value_of
+from exprocr.core.files import make_folder
+from exprocr.core.model import Network, num_frames
+from exprocr.core.preprocess import padded_width
+from exprocr.errors import ConfigError
+from exprocr.synth.fonts import find_fonts
+from exprocr.synth.renderer import CHARACTERS, TRAIN_STREAM, VAL_STREAM
+from exprocr.training.batches import Batches, RenderedBatches
+from exprocr.training.checkpoint import Checkpoint
+from exprocr.training.loop import Trainer
+from exprocr.training.run import (
+    CONFIG_NAME,
+    SPLIT_NAME,
+    RunData,
+    RunSpec,
+    write_config,
+    write_split,
+)
+
+MAX_RENDERED_LENGTH = 7
+"""Characters of the longest rendered expression, such as ``(1+2)*3``; no neighbours are equal."""
+
+
+def make_trainer(
+    spec: RunSpec,
+    data: RunData,
+    run_dir: Path,
+    *,
+    resume: Checkpoint | None = None,
+    progress: Callable[[], object] | None = None,
+) -> Trainer:
+    """Load and check all data, build the network, and prepare the run directory.
+
+    Args:
+        spec: The run's settings, from `read_data`.
+        data: Its files, from `read_data`.
+        run_dir: Where the run writes.
+        resume: Checkpoint to go on from.
+        progress: Called after each image that is read.
+
+    Raises:
+        DataError: An image cannot be read, or a label does not fit its image or the charset.
+        ConfigError: Settings contradict each other.
+        FontError: Rendering is asked for and no font is usable.
+    """
+    set_threads(spec.threads)
+    device = pick_device(spec.device)
+    settings = spec.settings
+    init = ModelFile.load(spec.init) if spec.init and not resume else None
+    charset = _charset(spec, data, init, resume)
+    torch.manual_seed(settings.training.seed)
+    network = build_network(init, device) if init else _new_network(settings, charset, device)
+    train_inks = _load(data.train, settings, progress)
+    val_inks = _load(data.val, settings, progress)
+    rendered, rendered_val = _rendered(spec)
+    train_texts = [sample.text for sample in data.train]
+    batches = Batches(train_inks, train_texts, rendered, settings.training, spec.workers)
+    make_folder(run_dir)
+    trainer = Trainer(
+        network=network,
+        device=device,
+        charset=charset,
+        input_size=settings.preprocess,
+        config=settings.training,
+        batches=batches,
+        validation=_validation(data, val_inks, rendered_val),
+        settings={**to_dict(spec), "charset": charset.characters},
+        run_dir=run_dir,
+        resume=resume,
+    )
+    write_config(run_dir / CONFIG_NAME, spec)
+    if data.texts:
+        write_split(run_dir / SPLIT_NAME, spec, data)
+    return trainer
+
+
+def _new_network(settings: Preset, charset: Charset, device: torch.device) -> Network:
+    try:
+        network = Network(settings.model, settings.preprocess.height, charset.num_classes)
+    except ValueError as error:
+        raise ConfigError(f"preprocess.height: {error}") from None
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _load(
+    samples: list[Sample], settings: Preset, progress: Callable[[], object] | None
+) -> list[NDArray[np.uint8]]:
+    inks = load_images(samples, settings.preprocess, progress=progress)
+    check_widths(samples, inks, lambda width: num_frames(settings.model, width))
+    return inks
+
+
+def _charset(
+    spec: RunSpec, data: RunData, init: ModelFile | None, resume: Checkpoint | None
+) -> Charset:
+    """Return the model's charset, which holds every label's characters."""
+    if resume:
+        charset = Charset(resume.settings["charset"])
+    elif init:
+        charset = init.charset
+    else:
+        drawn = CHARACTERS if spec.settings.training.synth_mix else ""
+        return Charset.from_texts([*data.texts, drawn])
+    check_charset([*data.train, *data.val], charset)
+    if spec.settings.training.synth_mix and (missing := charset.missing(CHARACTERS)):
+        raise ConfigError(
+            f"training.synth_mix: expected a model that knows {CHARACTERS!r}, found one that "
+            f"lacks {missing!r}"
+        )
+    return charset
+
+
+def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | None]:
+    """Return the sources of rendered training and validation images, each or both None."""
+    settings = spec.settings
+    training = settings.training
+    if not training.synth_mix:
+        return None, None
+    _check_rendered_width(settings)
+    size = round(training.batch_size * training.synth_mix)
+    if training.synth_mix < 1:
+        size = min(max(size, 1), training.batch_size - 1)
+    if size < 1:
+        raise ConfigError("training.synth_mix: a batch needs a file and a rendered image at least")
+    fonts = find_fonts(
+        [Path(folder) for folder in settings.synth.fonts],
+        CHARACTERS,
+        system=settings.synth.system_fonts,
+    ).usable
+
+    def source(stream: int, num: int) -> RenderedBatches:
+        return RenderedBatches(
+            fonts,
+            settings.synth,
+            settings.preprocess,
+            seed=training.seed,
+            stream=stream,
+            size=num,
+        )
+
+    val = source(VAL_STREAM, training.val_images) if spec.data is None and not spec.val else None
+    return source(TRAIN_STREAM, size), val
+
+
+def _check_rendered_width(settings: Preset) -> None:
+    """Check that every rendered text fits into its picture's frames, as `check_widths` does."""
+    synth, size = settings.synth, settings.preprocess
+    width = size.width or max(1, round(synth.width * size.height / synth.height))
+    there = num_frames(settings.model, padded_width(width, size))
+    if there < MAX_RENDERED_LENGTH:
+        raise ConfigError(
+            f"synth.width: expected images wide enough for {MAX_RENDERED_LENGTH} frames, found "
+            f"{synth.width} x {synth.height} px, which give {there}"
+        )
+
+
+def _validation(
+    data: RunData, inks: list[NDArray[np.uint8]], rendered: RenderedBatches | None
+) -> LabelledImages:
+    if rendered:
+        batch = rendered[0]
+        values = [value_of(text) for text in batch.texts]
+        return LabelledImages(list(batch.pictures), batch.texts, values)
+    texts = [sample.text for sample in data.val]
+    values = [value_of(s.text) if s.value is None else s.value for s in data.val]
+    return LabelledImages(inks, texts, values)

@@ -1,0 +1,45 @@
+"""Pictures that the tests of preprocessing share."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageOps
+
+
+def text_picture(
+    ink: int = 0, background: int = 255, *, dots: int | None = None, size: int = 1
+) -> Image.Image:
+    """Return grey text, with 30 dots over it if asked for."""
+    image = Image.new("L", (180 * size, 60 * size), background)
+    draw = ImageDraw.Draw(image)
+    draw.text((18 * size, 10 * size), "(7+5)-4", fill=ink, font_size=32 * size)
+    if dots is not None:
+        for x, y in dot_places():
+            draw.rectangle((x, y, x + 2, y + 2), fill=dots)
+    return image
+
+
+def dot_places() -> list[tuple[int, int]]:
+    rng = np.random.default_rng(3)
+    return [(int(x), int(y)) for x, y in rng.integers((0, 0), (178, 58), size=(30, 2))]
+
+
+def encoded(image: Image.Image, format_: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format_, **options)
+    return stream.getvalue()
+
+
+def grey_values() -> NDArray[Any]:
+    return np.asarray(text_picture())
+
+
+def with_alpha(mode: str) -> Image.Image:
+    """Return black text that only its opacity shows: without it, the picture is all black."""
+    image = Image.new(mode, (180, 60))
+    image.putalpha(ImageOps.invert(text_picture()))
+    return image

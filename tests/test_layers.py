@@ -1,0 +1,203 @@
+"""The architecture: who imports whom, which packages are used where, and what is used nowhere."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import exprocr
+
+PACKAGE = Path(exprocr.__file__).parent
+
+MAY_IMPORT = {
+    "errors": set(),
+    "core": {"errors"},
+    "synth": {"core", "errors"},
+    "viz": {"core", "errors"},
+    "training": {"synth", "core", "errors"},
+    "cli": {"training", "viz", "synth", "core", "errors"},
+    "": {"core", "errors"},  # the package itself, which names its public parts
+    "__main__": {"cli"},
+}
+"""Which rooms a room may import, besides itself."""
+
+ONLY_IN = {
+    "torch": ("core.model", "core.engine", "training.", "viz.features"),
+    "matplotlib": ("viz.",),
+    "click": ("cli.",),
+    "rich": ("cli.",),
+    "tqdm": ("cli.",),
+    "safetensors": ("core.artifact",),
+    "tomli_w": ("training.", "core.config", "cli."),
+}
+"""Third-party packages that only some modules may import: whole names, or prefixes ending in a
+dot."""
+
+NOWHERE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "torch.save",
+                   "numpy.load", "np.load"}  # fmt: skip
+
+
+def module_name(path: Path) -> str:
+    """Return the name below the package: ``core.model``; the package's own is empty."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {module_name(p): ast.parse(p.read_text()) for p in sorted(PACKAGE.rglob("*.py"))}
+
+
+def room(module: str) -> str:
+    return module.split(".")[0]
+
+
+def imports(tree: ast.AST, *, at_import: bool = False) -> Iterator[str]:
+    """Yield the full names of what is imported: ``exprocr.core.decode``, ``torch.nn``.
+
+    With ``at_import``, only what is imported with the module: not in functions, not for types.
+    """
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        elif at_import and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for other in node.orelse:
+                yield from imports(other, at_import=True)
+        else:
+            yield from imports(node, at_import=at_import)
+
+
+def own_modules(names: Iterator[str]) -> set[str]:
+    """Return which modules of the package names refer to."""
+    found = set()
+    for name in names:
+        # The package itself, for its version, is no part of any room.
+        if name.split(".")[0] != "exprocr" or name in ("exprocr", "exprocr.__version__"):
+            continue
+        inside = name.removeprefix("exprocr").removeprefix(".")
+        while inside not in trees():  # a name inside a module
+            inside = inside.rpartition(".")[0]
+        found.add(inside)
+    return found
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {"", "__main__", "errors", "core.model", "cli", "cli.train"} <= trees().keys()
+    assert {room(module) for module in trees()} <= MAY_IMPORT.keys() | {"weights"}
+    assert own_modules(imports(trees()["cli.visualize"])) > {"cli.options", "viz.features"}
+    assert "cli.options" in own_modules(imports(trees()["cli.visualize"], at_import=True))
+    assert "viz.features" not in own_modules(imports(trees()["cli.visualize"], at_import=True))
+
+
+def test_imports_run_one_way() -> None:
+    wrong = [
+        f"{module} imports {other or 'exprocr'}"
+        for module, tree in trees().items()
+        for other in sorted(own_modules(imports(tree)))
+        if room(other) != room(module) and room(other) not in MAY_IMPORT[room(module)]
+    ]
+    assert wrong == []
+
+
+def test_modules_do_not_import_in_circles() -> None:
+    graph = {
+        module: own_modules(imports(tree, at_import=True)) - {module}
+        for module, tree in trees().items()
+    }
+    while leaves := {module for module, others in graph.items() if not others & graph.keys()}:
+        for module in leaves:
+            del graph[module]
+    assert graph == {}  # what is left is in a circle, or imports one
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_packages_are_used_where_they_belong(package: str) -> None:
+    users = {
+        module
+        for module, tree in trees().items()
+        if any(name.split(".")[0] == package for name in imports(tree))
+    }
+    allowed = ONLY_IN[package]
+    assert users, f"{package} is used nowhere"
+    wrong = [
+        module
+        for module in users
+        if not any(
+            f"{module}.".startswith(place) if place.endswith(".") else module == place
+            for place in allowed
+        )
+    ]
+    assert wrong == []
+
+
+def test_nothing_is_pickled_and_no_text_is_executed() -> None:
+    wrong = []
+    for module, tree in trees().items():
+        wrong += [
+            f"{module} imports {name}" for name in imports(tree) if NOWHERE & set(name.split("."))
+        ]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in FORBIDDEN_CALLS:
+                wrong.append(f"{module}, line {node.lineno}: {ast.unparse(node.func)}")
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                wrong.append(f"{module}, line {node.value.lineno}: allow_pickle")
+    assert wrong == []
+
+
+def test_every_error_is_one_of_ours_or_pythons() -> None:
+    """``raise Exception`` says nothing that could be caught."""
+    wrong = [
+        f"{module}, line {node.lineno}"
+        for module, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise)
+        and node.exc is not None
+        and ast.unparse(node.exc).split("(")[0] in ("Exception", "BaseException")
+    ]
+    assert wrong == []
+
+
+def python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_importing_the_package_is_light() -> None:
+    code = "import sys; before = set(sys.modules); import exprocr; print(set(sys.modules) - before)"
+    loaded = ast.literal_eval(python(code))
+    assert {name for name in loaded if name.startswith("exprocr")} == {"exprocr"}
+    assert not {name.split(".")[0] for name in loaded} & {"numpy", "torch", "PIL", "click"}
+
+
+def test_public_names_are_resolved_when_they_are_used() -> None:
+    from exprocr.core.recognizer import Prediction, Recognizer
+    from exprocr.errors import ExprocrError
+
+    assert (exprocr.Recognizer, exprocr.Prediction) == (Recognizer, Prediction)
+    assert exprocr.ExprocrError is ExprocrError
+    assert all(getattr(exprocr, name) for name in exprocr.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'Recogniser'"):
+        _ = exprocr.Recogniser  # type: ignore[attr-defined, unused-ignore]
+
+
+@pytest.mark.parametrize("room_name", ["errors", "core.recognizer", "core.dataset", "synth.writer"])
+def test_the_core_and_the_renderer_load_no_torch(room_name: str) -> None:
+    code = (
+        f"import sys, exprocr.{room_name}; "
+        "print([n for n in ('torch', 'click', 'rich', 'tqdm', 'matplotlib') if n in sys.modules])"
+    )
+    assert python(code) == "[]"

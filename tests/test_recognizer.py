@@ -1,0 +1,263 @@
+"""The recogniser: order, batches, errors, laziness, and what a prediction holds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scripted import CHARSET, NUM_FRAMES, ScriptedEngine, log_probs_of, scripted_recognizer
+
+from exprocr import Prediction, Recognizer
+from exprocr.core import recognizer as module
+from exprocr.core.engine import TorchEngine
+from exprocr.core.evaluate import LabelledImages, evaluate
+from exprocr.core.preprocess import PreprocessConfig, preprocess
+from exprocr.errors import ConfigError, DataError, ImageError, ModelFileError
+
+WIDTHS = (180, 90, 240, 180, 60, 240, 180, 121, 180)
+
+
+@pytest.fixture(scope="module")
+def lively(tiny_model: Path) -> Recognizer:
+    """Return the tiny network with outputs spread so that it reads something else everywhere."""
+    recognizer = Recognizer.load(tiny_model, device="cpu", threads=1)
+    assert isinstance(recognizer.engine, TorchEngine)
+    last = recognizer.engine.network.fc2
+    with torch.no_grad():
+        last.weight.mul_(8)
+        inks = [preprocess(pictures()[0], recognizer.preprocess)]
+        ((_, log_probs),) = recognizer.log_probs(inks)
+        last.bias.sub_(torch.from_numpy(log_probs.mean(axis=(0, 1))))
+    return recognizer
+
+
+def pictures() -> list[Image.Image]:
+    result = []
+    for number, width in enumerate(WIDTHS):
+        image = Image.new("RGB", (width, 60), "white")
+        ImageDraw.Draw(image).text((4, 8), f"{number}+(7*{number})", "black", font_size=34)
+        result.append(image)
+    return result
+
+
+def check_same(one: Prediction, other: Prediction) -> None:
+    assert (one.text, one.value, one.frames) == (other.text, other.value, other.frames)
+    assert one.num_frames == other.num_frames
+    assert one.confidence == pytest.approx(other.confidence, rel=1e-3)
+
+
+def test_readings_depend_neither_on_the_batch_nor_on_the_order(lively: Recognizer) -> None:
+    images = pictures()
+    together = lively.predict(images)
+    assert len({prediction.text for prediction in together}) > 4
+    for image, prediction in zip(images, together, strict=True):
+        check_same(lively.predict([image])[0], prediction)
+    for order in (range(8, -1, -1), np.random.default_rng(0).permutation(9).tolist()):
+        shuffled = lively.predict([images[i] for i in order])
+        for i, prediction in zip(order, shuffled, strict=True):
+            check_same(prediction, together[i])
+
+
+def test_small_batches_and_chunks_change_nothing(
+    lively: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = lively.predict(pictures())
+    monkeypatch.setattr(module, "BATCH_SIZE", 2)
+    monkeypatch.setattr(module, "CHUNK_SIZE", 5)
+    for one, other in zip(lively.predict(pictures()), together, strict=True):
+        check_same(one, other)
+
+
+def test_batches_hold_one_width_and_at_most_the_batch_size() -> None:
+    engine = ScriptedEngine([("1", 0.9)] * 200)
+    recognizer = Recognizer(engine, CHARSET, PreprocessConfig())
+    inks = [np.zeros((60, width), np.uint8) for width in (40, 60) * 80]
+    assert len(recognizer.read(inks)) == 160
+    assert engine.shapes == [(64, 60, 40), (16, 60, 40), (64, 60, 60), (16, 60, 60)]
+    assert recognizer.read([]) == []
+
+
+def test_errors_stand_in_their_place_and_the_rest_is_read(tmp_path: Path) -> None:
+    good = Image.new("L", (180, 60), 255)
+    good.save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    names = ["bad.png", "good.png", "none.png", "good.png", "bad.png"]
+    recognizer = scripted_recognizer(("1+2", 0.9), ("3*4", 0.9))
+    results = list(recognizer.stream(tmp_path / name for name in names))
+    kinds = [type(result) for result in results]
+    assert kinds == [ImageError, Prediction, ImageError, Prediction, ImageError]
+    for name, result in zip(names, results, strict=True):
+        if isinstance(result, Prediction):
+            assert result.path == str(tmp_path / name)
+        else:
+            assert str(result).startswith(f"{tmp_path / name}: ")
+    assert [r.text for r in results if isinstance(r, Prediction)] == ["1+2", "3*4"]
+
+
+def test_predict_raises_the_first_error(tmp_path: Path) -> None:
+    recognizer = scripted_recognizer(("1+2", 0.9))
+    sources: list[Image.Image | Path] = [Image.new("L", (180, 60), 255)]
+    sources += [tmp_path / "first.png", tmp_path / "second.png"]
+    with pytest.raises(ImageError, match=r"first\.png: expected a picture, found no such file"):
+        recognizer.predict(sources)
+
+
+def test_only_unreadable_pictures() -> None:
+    assert [type(r) for r in scripted_recognizer().stream([b"", b"x"])] == [ImageError] * 2
+
+
+def test_stream_takes_pictures_as_it_needs_them() -> None:
+    pulled = 0
+
+    def sources() -> Iterator[Image.Image]:
+        nonlocal pulled
+        for _ in range(10_000):
+            pulled += 1
+            yield Image.new("L", (3, 1), 255)
+
+    recognizer = scripted_recognizer(*[("1", 0.9)] * 1000)
+    results = recognizer.stream(sources())
+    assert pulled == 0
+    for number in range(1, 700):
+        next(results)
+        assert pulled == -(-number // module.CHUNK_SIZE) * module.CHUNK_SIZE
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("(7+5)-4", Fraction(8)),
+        ("3-9*2", Fraction(-15)),
+        ("", None),
+        ("3+", None),
+        (")(", None),
+        ("1-+1", None),
+        ("007", Fraction(7)),
+    ],
+)
+def test_predictions(text: str, value: Fraction | None) -> None:
+    (prediction,) = scripted_recognizer((text, 0.9)).predict([np.full((60, 180), 255, np.uint8)])
+    assert prediction.text == text
+    assert prediction.value == value
+    assert prediction.value is None or type(prediction.value) is Fraction
+    assert prediction.path == "<ndarray>"
+    assert prediction.num_frames == NUM_FRAMES
+    assert prediction.frames == tuple((2 * i + 1, 2 * i + 1) for i in range(len(text)))
+    assert prediction.confidence == pytest.approx(torch_probability(text, 0.9), rel=1e-4)
+    assert "frames" not in repr(prediction)
+
+
+def torch_probability(text: str, certainty: float) -> float:
+    log_probs = torch.from_numpy(log_probs_of(text, certainty))[:, None].double()
+    return float(torch_probabilities(log_probs, [text])[0])
+
+
+def torch_probabilities(log_probs: torch.Tensor, texts: list[str]) -> NDArray[np.float64]:
+    """Return exp(-loss) of torch's CTC loss of each text, (T, N, K) given."""
+    targets = [torch.tensor(CHARSET.encode(text), dtype=torch.long) for text in texts]
+    losses = torch.nn.functional.ctc_loss(
+        log_probs,
+        torch.cat(targets),
+        torch.full((len(texts),), len(log_probs)),
+        torch.tensor([len(target) for target in targets]),
+        reduction="none",
+    )
+    return np.asarray(np.exp(-losses.numpy()))
+
+
+@pytest.mark.parametrize("decoder", ["greedy", "beam"])
+def test_confidence_is_torchs_probability_of_the_text(lively: Recognizer, decoder: str) -> None:
+    recognizer = Recognizer(lively.engine, lively.charset, lively.preprocess, decoder=decoder)
+    inks = [preprocess(image, recognizer.preprocess) for image in pictures() if image.width == 180]
+    readings = recognizer.read(inks)
+    ((_, log_probs),) = recognizer.log_probs(inks)
+    expected = torch_probabilities(
+        torch.from_numpy(log_probs).double(), [reading.text for reading in readings]
+    )
+    found = [reading.confidence for reading in readings]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert all(0 < confidence <= 1 for confidence in found)
+
+
+def test_beam_search_is_used_and_finds_what_the_best_path_misses() -> None:
+    class TwoFrames:
+        def log_probs(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+            # Blank 0.6, "7" 0.4, twice: the path of blanks has 0.36, but the text "7" 0.64.
+            probs = np.full((2, len(pictures), CHARSET.num_classes), 1e-12, dtype=np.float32)
+            probs[:, :, 0], probs[:, :, CHARSET.encode("7")[0]] = 0.6, 0.4
+            return np.log(probs)
+
+    ink = np.zeros((60, 180), np.uint8)
+    for decoder, text, confidence in (("greedy", "", 0.36), ("beam", "7", 0.64)):
+        one = Recognizer(TwoFrames(), CHARSET, PreprocessConfig(), decoder=decoder, beam_width=2)
+        (reading,) = one.read([ink])
+        assert reading.text == text
+        assert reading.confidence == pytest.approx(confidence, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decoder": "bean"}, "unknown decoder; did you mean 'beam'"),
+        ({"beam_width": 0}, "beam_width: expected 1 or more, found 0"),
+        ({"device": "tpu"}, "device: expected one of .*cpu.*, found 'tpu'"),
+    ],
+)
+def test_settings_out_of_range(tiny_model: Path, options: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Recognizer.load(tiny_model, threads=1, **options)  # type: ignore[arg-type]
+
+
+def test_load_takes_a_file_or_a_run(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(tiny_model.read_bytes())
+    image = pictures()[:1]
+    expected = Recognizer.load(tiny_model, threads=1).predict(image)
+    for place in (str(tiny_model), tmp_path, tmp_path / "model.safetensors"):
+        assert Recognizer.load(place, threads=1).predict(image) == expected
+    with pytest.raises(ModelFileError, match=r"none\.safetensors: expected a model file"):
+        Recognizer.load(tmp_path / "none.safetensors")
+
+
+def test_evaluate_counts_and_averages_torchs_loss() -> None:
+    truths = ["1+2", "3*4-5", "6-6"]
+    read = ["1+2", "3*4+5", "6-6"]
+    recognizer = scripted_recognizer(*[(text, 0.9) for text in read])
+    inks = [np.zeros((60, 180), np.uint8)] * 3
+    images = LabelledImages(inks, truths, [Fraction(3), Fraction(7), Fraction(1)])
+    counts, loss = evaluate(recognizer, images)
+    assert (counts.num_images, counts.num_exact, counts.num_both) == (3, 2, 1)
+    log_probs = [log_probs_of(text, 0.9) for text in read]
+    batch = torch.from_numpy(np.stack(log_probs, axis=1)).double()
+    assert loss == pytest.approx(-np.log(torch_probabilities(batch, truths)).mean(), rel=1e-5)
+    with pytest.raises(DataError, match="found 'x'"):
+        evaluate(scripted_recognizer(), LabelledImages(inks[:1], ["x"], [None]))
+
+
+def test_the_recogniser_itself_needs_no_torch() -> None:
+    code = """
+import sys
+import numpy as np
+from exprocr import Recognizer
+from exprocr.core.charset import Charset
+from exprocr.core.preprocess import PreprocessConfig
+
+class Engine:
+    def log_probs(self, pictures):
+        return np.log(np.tile([0.1, 0.9], (5, len(pictures), 1)))
+
+one = Recognizer(Engine(), Charset("8"), PreprocessConfig(), decoder="beam")
+print(one.predict([np.zeros((60, 180), np.uint8)])[0].text)
+print([name for name in ("torch", "click", "rich", "tqdm", "matplotlib") if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines() == ["8", "[]"]
