@@ -1,6 +1,6 @@
 """Draw the pictures of README.md from docs/samples and the weights in the package.
 
-    python docs/generate_pictures.py
+python docs/generate_pictures.py
 """
 
 from __future__ import annotations

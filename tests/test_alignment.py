@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from ctc_oracle import SMALL_SHAPES, Text, brute_force, from_probs, random_log_probs
 
 from exprocr.core.alignment import align, text_log_probs
+from tests.ctc_oracle import SMALL_SHAPES, Text, brute_force, from_probs, random_log_probs
 
 
 @pytest.mark.parametrize(("num_frames", "num_classes"), SMALL_SHAPES)

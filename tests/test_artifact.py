@@ -25,9 +25,9 @@ from exprocr.core.artifact import (
     save_tensors,
 )
 from exprocr.core.charset import Charset
-from exprocr.core.config import from_dict, to_dict
 from exprocr.core.files import atomic_write
 from exprocr.core.recognizer import Recognizer
+from exprocr.core.settings import from_dict, to_dict
 from exprocr.errors import ModelFileError, OutputError
 
 

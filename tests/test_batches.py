@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import BUILT_IN, prepare, tiny_settings, write_files
 
 from exprocr.core.config import TrainingConfig
 from exprocr.synth.fonts import FontReport
@@ -16,6 +15,7 @@ from exprocr.training import setup
 from exprocr.training.batches import Batches
 from exprocr.training.run import RunSpec, read_data
 from exprocr.training.setup import MAX_RENDERED_LENGTH
+from tests.tiny_runs import BUILT_IN, prepare, tiny_settings, write_files
 
 
 @pytest.fixture(autouse=True)

@@ -18,11 +18,9 @@ from exprocr.core.config import (
     Preset,
     SynthConfig,
     TrainingConfig,
-    from_dict,
-    load_settings,
-    to_dict,
 )
 from exprocr.core.preprocess import PreprocessConfig
+from exprocr.core.settings import from_dict, load_settings, to_dict
 from exprocr.errors import ConfigError
 from exprocr.training.loop import Limits
 from exprocr.training.run import RunSpec

@@ -10,7 +10,11 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
-from ctc_oracle import (
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from exprocr.core.decode import Hypothesis, align, beam_search, greedy, text_log_probs
+from tests.ctc_oracle import (
     SMALL_SHAPES,
     FloatArray,
     Text,
@@ -19,10 +23,6 @@ from ctc_oracle import (
     from_probs,
     random_log_probs,
 )
-from hypothesis import strategies as st
-from numpy.typing import NDArray
-
-from exprocr.core.decode import Hypothesis, align, beam_search, greedy, text_log_probs
 
 Decoder = Callable[[NDArray[np.floating[Any]]], list[Hypothesis]]
 

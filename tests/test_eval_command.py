@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
-from scripted import scripted_recognizer
 
 from exprocr.cli import group
 from exprocr.core.recognizer import Recognizer
+from tests.scripted import scripted_recognizer
 
 # What is in an image, what is read, and the certainty of every frame of the reading.
 SCRIPT = [

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import encoded, grey_values, text_picture, with_alpha
 from PIL import Image
 
 from exprocr.core.preprocess import PreprocessConfig, describe, load, load_image
 from exprocr.errors import ImageError
+from tests.pictures import encoded, grey_values, text_picture, with_alpha
 
 CONFIG = PreprocessConfig()
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pictures import dot_places, encoded, grey_values, text_picture, with_alpha
 from PIL import Image, ImageOps, features
 
 from exprocr.core.preprocess import (
@@ -23,6 +22,7 @@ from exprocr.core.preprocess import (
     to_grey,
 )
 from exprocr.errors import ConfigError, ImageError
+from tests.pictures import dot_places, encoded, grey_values, text_picture, with_alpha
 
 Ink = NDArray[np.uint8]
 CONFIG = PreprocessConfig()

@@ -13,7 +13,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scripted import CHARSET, NUM_FRAMES, ScriptedEngine, log_probs_of, scripted_recognizer
 
 from exprocr import Prediction, Recognizer
 from exprocr.core import recognizer as module
@@ -21,6 +20,7 @@ from exprocr.core.engine import TorchEngine
 from exprocr.core.evaluate import LabelledImages, evaluate
 from exprocr.core.preprocess import PreprocessConfig, preprocess
 from exprocr.errors import ConfigError, DataError, ImageError, ModelFileError
+from tests.scripted import CHARSET, NUM_FRAMES, ScriptedEngine, log_probs_of, scripted_recognizer
 
 WIDTHS = (180, 90, 240, 180, 60, 240, 180, 121, 180)
 

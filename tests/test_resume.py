@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from tiny_runs import (
+
+from exprocr.core.artifact import MODEL_FILE_NAME, load_tensors
+from exprocr.errors import DataError, ModelFileError
+from exprocr.training import loop
+from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, load_checkpoint, save_checkpoint
+from exprocr.training.loop import METRICS_NAME, Limits
+from exprocr.training.loss import mean_ctc_loss
+from exprocr.training.run import RunSpec, read_checkpoint
+from tests.tiny_runs import (
     Recorder,
     check_same,
     go_on,
@@ -23,14 +31,6 @@ from tiny_runs import (
     tiny_settings,
     write_files,
 )
-
-from exprocr.core.artifact import MODEL_FILE_NAME, load_tensors
-from exprocr.errors import DataError, ModelFileError
-from exprocr.training import loop
-from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, load_checkpoint, save_checkpoint
-from exprocr.training.loop import METRICS_NAME, Limits
-from exprocr.training.loss import mean_ctc_loss
-from exprocr.training.run import RunSpec, read_checkpoint
 
 # Rendering processes are forked, which newer Pythons advise against beside threads.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

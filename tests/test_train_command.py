@@ -20,11 +20,11 @@ import pytest
 import tomli_w
 from click.testing import Result
 from PIL import Image
-from tiny_runs import SETTINGS, invoke, tiny_settings, write_files
 
 from exprocr.core.artifact import ModelFile
-from exprocr.core.config import load_settings
+from exprocr.core.settings import load_settings
 from exprocr.training.run import read_checkpoint
+from tests.tiny_runs import SETTINGS, invoke, tiny_settings, write_files
 
 Train = Callable[..., Result]
 

@@ -11,10 +11,10 @@ import click
 import pytest
 import tomli_w
 from click.testing import Result
-from tiny_runs import SETTINGS, invoke, write_files
 
 from exprocr.cli import group
 from exprocr.cli.train import Duration
+from tests.tiny_runs import SETTINGS, invoke, write_files
 
 Train = Callable[..., Result]
 

@@ -11,9 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from ctc_oracle import brute_force, random_log_probs
 from PIL import Image
-from tiny_runs import (
+
+from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile
+from exprocr.core.config import Preset, SynthConfig, TrainingConfig
+from exprocr.core.engine import export_weights
+from exprocr.core.recognizer import Recognizer
+from exprocr.core.settings import from_dict, load_settings
+from exprocr.errors import ConfigError, DataError
+from exprocr.synth.fonts import FontReport
+from exprocr.training import loop, setup
+from exprocr.training.loop import Limits
+from exprocr.training.loss import mean_ctc_loss
+from exprocr.training.run import RunSpec
+from exprocr.training.schedule import learning_rate_at, make_optimizer
+from tests.ctc_oracle import brute_force, random_log_probs
+from tests.tiny_runs import (
     BUILT_IN,
     NEVER,
     SETTINGS,
@@ -25,18 +38,6 @@ from tiny_runs import (
     tiny_settings,
     write_files,
 )
-
-from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile
-from exprocr.core.config import Preset, SynthConfig, TrainingConfig, from_dict, load_settings
-from exprocr.core.engine import export_weights
-from exprocr.core.recognizer import Recognizer
-from exprocr.errors import ConfigError, DataError
-from exprocr.synth.fonts import FontReport
-from exprocr.training import loop, setup
-from exprocr.training.loop import Limits
-from exprocr.training.loss import mean_ctc_loss
-from exprocr.training.run import RunSpec
-from exprocr.training.schedule import learning_rate_at, make_optimizer
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from exprocr.core.config import PRESETS, ConvModuleConfig, ModelConfig
+from exprocr.core.journal import read_records
 from exprocr.core.model import LAYERS, Network
 from exprocr.core.preprocess import PreprocessConfig, preprocess
 from exprocr.errors import ConfigError, DataError, OutputError
 from exprocr.viz import drawing
-from exprocr.viz.curves import draw_curves, load_metrics, moving_average
+from exprocr.viz.curves import draw_curves, moving_average
 from exprocr.viz.features import (
     Geometry,
     capture,
@@ -361,9 +362,9 @@ def test_metrics_with_a_truncated_last_line(tmp_path: Path) -> None:
     records = [step(1, 2.0), evaluation(1, 0.5)]
     text = "".join(json.dumps(record) + "\n" for record in records)
     path.write_text(text + '{"kind": "step", "st', encoding="utf-8")
-    assert load_metrics(path) == records
+    assert read_records(path) == records
     path.write_text('{"kind"\n' + text, encoding="utf-8")
     with pytest.raises(DataError, match="line 1: expected a JSON object"):
-        load_metrics(path)
+        read_records(path)
     with pytest.raises(DataError, match="cannot be read"):
-        load_metrics(tmp_path / "none.jsonl")
+        read_records(tmp_path / "none.jsonl")

@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 
 from exprocr.cli import group
 from exprocr.core.artifact import MODEL_FILE_NAME, load_tensors
-from exprocr.core.config import Preset, SynthConfig, from_dict
+from exprocr.core.config import Preset, SynthConfig
 from exprocr.core.expression import evaluate, format_value
+from exprocr.core.settings import from_dict
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
 from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, Checkpoint, TrainingState

@@ -153,8 +153,9 @@ def _write(
 ) -> list[WriteReport]:
     """Render each part, as a stream of its own; after an interrupt no more."""
     from exprocr.cli.output import progress
+    from exprocr.core.processors import usable_processors
     from exprocr.synth.renderer import FILES_STREAM
-    from exprocr.synth.writer import usable_processors, write_samples
+    from exprocr.synth.writer import write_samples
 
     written: list[WriteReport] = []
     with progress(session, sum(num for _, num in parts), description="synth") as bar:

@@ -27,6 +27,9 @@ RESUMABLE = ("resume", "epochs", "max_time", "target_accuracy", "patience")
 
 MACHINE = ("device", "threads", "workers")
 
+COUNT = click.IntRange(min=1)
+SHARE = click.FloatRange(0, 1)
+
 
 class Duration(click.ParamType[float]):
     """A time such as ``90s``, ``10m``, ``1h30m`` or ``600``: seconds, float."""
@@ -53,23 +56,62 @@ class Duration(click.ParamType[float]):
     "runs/20250101-120000"
 )
 @click.argument("data", required=False, type=click.Path())
-@click.option("--output", type=click.Path(), metavar="DIR", help="Run directory. [runs/<time>]")
-@click.option("--preset", type=click.Choice(PRESETS), default="default", show_default=True)
+@click.option(
+    "--output", type=click.Path(), metavar="DIR", help="Run directory.  [default: runs/<time>]"
+)
+@click.option(
+    "--preset",
+    type=click.Choice(PRESETS),
+    default="default",
+    show_default=True,
+    help="Where settings come from that neither --config nor an option gives.",
+)
 @click.option("--config", type=click.Path(), metavar="FILE", help="Settings in TOML.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Images a step.")
-@click.option("--learning-rate", type=click.FloatRange(1e-8, 10), help="Peak learning rate.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of weights, order, split, rendering.")
+@click.option("--epochs", type=COUNT, metavar="N", help="Passes over the data.")
+@click.option("--batch-size", type=COUNT, metavar="N", help="Images a step.")
+@click.option(
+    "--learning-rate", type=click.FloatRange(1e-8, 10), metavar="X", help="Peak learning rate."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Seed of weights, order, split and rendering.",
+)
 @click.option("--val", type=click.Path(), metavar="DATA", help="Data set to validate on.")
-@click.option("--val-fraction", type=click.FloatRange(0, 0.9), help="Share of DATA to validate on.")
-@click.option("--synth-mix", type=click.FloatRange(0, 1), help="Share of freshly rendered images.")
-@click.option("--fonts", type=click.Path(), multiple=True, metavar="DIR", help="Fonts to render.")
-@click.option("--init", metavar="MODEL", help="Start from a model's weights; 'bundled' is ours.")
+@click.option(
+    "--val-fraction",
+    type=click.FloatRange(0, 0.9),
+    metavar="X",
+    help="Share of DATA to validate on.",
+)
+@click.option(
+    "--synth-mix", type=SHARE, metavar="X", help="Share of freshly rendered images, 0 to 1."
+)
+@click.option(
+    "--fonts",
+    type=click.Path(),
+    multiple=True,
+    metavar="DIR",
+    help="Render in these fonts too; repeatable.",
+)
+@click.option(
+    "--init", metavar="MODEL", help="Start from a model's weights; 'bundled' is exprocr's own."
+)
 @click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a stopped run.")
-@click.option("--max-time", type=Duration(), help="Stop after this time: 90s, 10m, 1h30m.")
-@click.option("--target-accuracy", type=click.FloatRange(0, 1), help="Stop at this exact match.")
-@click.option("--patience", type=click.IntRange(min=1), help="Stop after N epochs without gain.")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes that render ahead.")
+@click.option(
+    "--max-time", type=Duration(), metavar="TIME", help="Stop after this time: 90s, 10m, 1h30m."
+)
+@click.option(
+    "--target-accuracy", type=SHARE, metavar="X", help="Stop at this validation exact match."
+)
+@click.option("--patience", type=COUNT, metavar="N", help="Stop after N epochs without gain.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Processes that render ahead.  [default: one fewer than processors, at most 4]",
+)
 @compute_options
 @pass_session
 @click.pass_context
@@ -142,7 +184,9 @@ def _new_spec(options: dict[str, Any], limits: dict[str, Any]) -> RunSpec:
     from dataclasses import replace
 
     from exprocr.core.artifact import BUNDLED, ModelFile
-    from exprocr.core.config import load_settings
+    from exprocr.core.config import PRESETS as PRESET_SETTINGS
+    from exprocr.core.settings import load_settings
+    from exprocr.errors import ConfigError
     from exprocr.training.loop import Limits
     from exprocr.training.run import RunSpec
 
@@ -157,6 +201,12 @@ def _new_spec(options: dict[str, Any], limits: dict[str, Any]) -> RunSpec:
     init = options["init"]
     if init is not None:
         model = ModelFile.load(init)
+        preset = PRESET_SETTINGS[options["preset"]]
+        if (settings.model, settings.preprocess) != (preset.model, preset.preprocess):
+            raise ConfigError(
+                f"{file}: --init takes the network from the model: leave out [model] and "
+                "[preprocess]"
+            )
         settings = replace(settings, model=model.model, preprocess=model.preprocess)
         init = init if init == BUNDLED else str(Path(init).resolve())
     return RunSpec(

@@ -29,7 +29,7 @@ def describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
     from exprocr.core.model import num_parameters
 
     batches = trainer.batches
-    rendered = f" + {batches.rendered.size} rendered an each batch" if batches.rendered else ""
+    rendered = f" + {batches.rendered.size} rendered in each batch" if batches.rendered else ""
     source = f"{len(data.train):,} images{rendered}" if data.train else "rendered images"
     return (
         f"{source} to train on, {len(trainer.validation.inks):,} to validate; "
@@ -76,9 +76,9 @@ def finish(
     session: Session, trainer: Trainer, data: RunData, run_dir: Path, outcome: str, spec: RunSpec
 ) -> None:
     """Draw the curves, print what came out, and name the next commands."""
-    from exprocr.cli.output import format_duration, print_table, summary_table
+    from exprocr.cli.output import format_duration, print_table, quantity, summary_table
     from exprocr.core.artifact import MODEL_FILE_NAME
-    from exprocr.training.journal import read_records
+    from exprocr.core.journal import read_records
     from exprocr.viz.curves import draw_curves
 
     records = read_records(trainer.journal.path)
@@ -88,21 +88,26 @@ def finish(
     state = trainer.state
     rows: list[tuple[str, object]] = [
         ("stopped", OUTCOMES[outcome]),
-        ("epochs", f"{trainer.num_epochs_done} ({state.step:,} steps)"),
+        ("epochs", f"{trainer.num_epochs_done} ({quantity(state.step, 'step')})"),
         ("time", format_duration(state.elapsed_s)),
     ]
     if best is not None:
         rows += [
             ("images/s", f"{best['images_per_s']:.0f}"),
-            ("best epoch", best["epoch"]),
+            ("best in epoch", best["epoch"]),
             ("validation exact match", f"{best['val_exact_match']:.2%}"),
             ("validation CER", f"{best['val_cer']:.3%}"),
         ]
     rows.append(("model", run_dir / MODEL_FILE_NAME))
     print_table(summary_table(rows, title="Training"))
-    image = shlex.quote(str(data.val[0].path)) if data.val else "IMAGE"
-    target = spec.val or spec.data
-    target = shlex.quote(target) if target else "DATA"
+    image = _shown(str(data.val[0].path)) if data.val else "IMAGE"
+    target = _shown(spec.val or spec.data or "DATA")
     run = shlex.quote(str(run_dir))
-    session.note(f"next: exprocr predict --model {run} {image}")
+    session.note(f"Next: exprocr predict --model {run} {image}")
     session.note(f"      exprocr eval {target} --model {run}")
+
+
+def _shown(path: str) -> str:
+    """Write a path for a command line: relative if it is below this folder."""
+    below = Path(path).is_relative_to(Path.cwd())
+    return shlex.quote(str(Path(path).relative_to(Path.cwd())) if below else path)

@@ -46,7 +46,12 @@ ALL = "all"
     help="PNG file; a folder for --layer all.  [default: features-<layer>.png, features/]",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the sample drawn."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of the sample that is rendered where no IMAGE is given.",
 )
 @model_option
 @compute_options

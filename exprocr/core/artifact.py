@@ -19,9 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from exprocr.core.charset import Charset
-from exprocr.core.config import ModelConfig, from_dict, to_dict
+from exprocr.core.config import ModelConfig
 from exprocr.core.files import atomic_write
 from exprocr.core.preprocess import PreprocessConfig
+from exprocr.core.settings import from_dict, to_dict
 from exprocr.errors import ConfigError, ModelFileError
 
 FORMAT_VERSION = 1

@@ -5,7 +5,6 @@ An engine is anything with `Engine`'s one method; `TorchEngine` runs the network
 
 from __future__ import annotations
 
-import os
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from exprocr.core.artifact import ModelFile
 from exprocr.core.model import Network
+from exprocr.core.processors import usable_processors
 from exprocr.errors import ConfigError, ModelFileError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -90,9 +90,7 @@ def set_threads(num_threads: int | None) -> int:
     small gain little and burn processor time.
     """
     if num_threads is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        available = len(affinity(0)) if affinity else os.cpu_count() or 1
-        num_threads = min(4, available)
+        num_threads = min(4, usable_processors())
     torch.set_num_threads(num_threads)
     return num_threads
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from exprocr.core import decode
 from exprocr.core.artifact import ModelFile
 from exprocr.core.charset import Charset
-from exprocr.core.config import unknown_name
 from exprocr.core.expression import value_of
 from exprocr.core.preprocess import ImageSource, PreprocessConfig, describe, load
+from exprocr.core.settings import unknown_name
 from exprocr.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ class Recognizer:
             model: A model file or run directory; None is the model inside the package.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             threads: Threads to compute with; None picks a sensible number.
-            decoder: See the class.
-            beam_width: See the class.
+            decoder: ``greedy`` (best path) or ``beam`` (prefix beam search).
+            beam_width: Prefixes kept by the beam search.
 
         Raises:
             ModelFileError: The file is no usable model.

@@ -197,13 +197,10 @@ class Renderer:
             dx = dy = np.zeros(2)
         # Corners of the source quadrilateral in the widened box (w2, h2): NW, SW, SE, NE.
         w2, h2 = box_w + np.abs(dx).sum(), box_h + np.abs(dy).sum()
+        left, right = (dx[0], -dx[0]), (w2 - dx[1], w2 + dx[1])
+        top, bottom = (dy[0], -dy[0]), (h2 - dy[1], h2 + dy[1])
         quad = np.array(
-            [
-                (dx[0], dy[0]),
-                (-dx[0], h2 - dy[1]),
-                (w2 + dx[1], h2 + dy[1]),
-                (w2 - dx[1], -dy[0]),
-            ]
+            [(left[0], top[0]), (left[1], bottom[0]), (right[1], bottom[1]), (right[0], top[1])]
         )
         # Box -> rotated ink (centred) -> ink.
         centred = quad * (turned_w / w2, turned_h / h2) - (turned_w / 2, turned_h / 2)

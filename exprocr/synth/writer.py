@@ -72,12 +72,6 @@ class _Chunk:
     cpu_s: float
 
 
-def usable_processors() -> int:
-    """Return the number of processors this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def prepare_folder(folder: Path, *, overwrite: bool) -> None:
     """Make sure that ``folder`` is an empty folder, or that its old rendered set is gone.
 

@@ -25,6 +25,7 @@ from exprocr.core.config import TrainingConfig
 from exprocr.core.decode import best_path
 from exprocr.core.engine import TorchEngine, export_weights, to_input
 from exprocr.core.evaluate import LabelledImages, evaluate
+from exprocr.core.journal import Journal
 from exprocr.core.model import Network
 from exprocr.core.preprocess import PreprocessConfig
 from exprocr.core.recognizer import Recognizer
@@ -37,7 +38,6 @@ from exprocr.training.checkpoint import (
     restore,
     save_checkpoint,
 )
-from exprocr.training.journal import Journal
 from exprocr.training.loss import mean_ctc_loss
 from exprocr.training.schedule import learning_rate_at, make_optimizer
 

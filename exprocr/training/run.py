@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,9 +11,11 @@ import torch
 
 import exprocr
 from exprocr.core.charset import Charset
-from exprocr.core.config import Preset, from_dict, to_dict
+from exprocr.core.config import Preset
 from exprocr.core.dataset import DataSet, Sample, load_dataset, split
 from exprocr.core.files import atomic_write
+from exprocr.core.processors import usable_processors
+from exprocr.core.settings import from_dict, to_dict
 from exprocr.errors import ConfigError, DataError, ModelFileError
 from exprocr.training.checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
 from exprocr.training.loop import Limits
@@ -82,7 +83,7 @@ class RunData:
 
 def default_workers(synth_mix: float) -> int:
     """Return the rendering processes worth having: none for files, which are kept in memory."""
-    return min(4, max(1, (os.cpu_count() or 1) - 1)) if synth_mix > 0 else 0
+    return min(4, max(1, usable_processors() - 1)) if synth_mix > 0 else 0
 
 
 def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:

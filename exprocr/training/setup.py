@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from exprocr.core.artifact import ModelFile
 from exprocr.core.charset import Charset
-from exprocr.core.config import Preset, to_dict
+from exprocr.core.config import Preset
 from exprocr.core.dataset import Sample, check_charset, check_widths, load_images
 from exprocr.core.engine import build_network, pick_device, set_threads
 from exprocr.core.evaluate import LabelledImages
@@ -23,6 +23,7 @@ from exprocr.core.expression import value_of
 from exprocr.core.files import make_folder
 from exprocr.core.model import Network, num_frames
 from exprocr.core.preprocess import padded_width
+from exprocr.core.settings import to_dict
 from exprocr.errors import ConfigError
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, TRAIN_STREAM, VAL_STREAM

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,40 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.core.files import atomic_write
-from exprocr.errors import DataError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DARK, MIDDLE, PALE = "#1f3b73", "#d95f02", "#b8c4da"
 """Colours that stay apart in grey."""
-
-
-def load_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read a run's ``metrics.jsonl``.
-
-    A last line that was cut off while it was written is left out.
-
-    Raises:
-        DataError: The file cannot be read, or a line other than the last is no JSON object.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    records: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if isinstance(record, dict):
-            records.append(record)
-        elif number < len(lines):
-            raise DataError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}")
-    return records
 
 
 def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:

