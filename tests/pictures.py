@@ -43,3 +43,9 @@ def with_alpha(mode: str) -> Image.Image:
     image = Image.new(mode, (180, 60))
     image.putalpha(ImageOps.invert(text_picture()))
     return image
+
+
+def correlation(a: Image.Image | NDArray[Any], b: Image.Image | NDArray[Any]) -> float:
+    """Return Pearson's correlation of two pictures of one size."""
+    values = [np.asarray(picture, dtype=float).ravel() for picture in (a, b)]
+    return float(np.corrcoef(*values)[0, 1])

@@ -6,7 +6,6 @@ import math
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,14 +21,10 @@ from exprocr.core.preprocess import (
     to_grey,
 )
 from exprocr.errors import ConfigError, ImageError
-from tests.pictures import dot_places, encoded, grey_values, text_picture, with_alpha
+from tests.pictures import correlation, dot_places, encoded, grey_values, text_picture, with_alpha
 
 Ink = NDArray[np.uint8]
 CONFIG = PreprocessConfig()
-
-
-def correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
-    return float(np.corrcoef(a.ravel().astype(float), b.ravel().astype(float))[0, 1])
 
 
 def transparent_palette() -> bytes:

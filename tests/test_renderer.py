@@ -6,7 +6,6 @@ import math
 import re
 from collections import Counter
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import captcha.image
@@ -20,6 +19,7 @@ from exprocr.core.config import SynthConfig
 from exprocr.synth import fonts, renderer
 from exprocr.synth.fonts import FontFile, find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer, random_expression, sample_rng
+from tests.pictures import correlation
 
 MATPLOTLIB = next(f for f in fonts.system_font_folders() if "mpl-data" in f.parts)
 SANS = FontFile("DejaVu Sans", "Book", str(MATPLOTLIB / "DejaVuSans.ttf"))
@@ -122,62 +122,6 @@ def test_text_grows_with_the_picture() -> None:
 @pytest.mark.parametrize("text", ["1", "(1+2)*3-(4*5)", "00000000000000000000"])
 def test_texts_of_any_length(text: str) -> None:
     assert Renderer(FONTS).render(text, np.random.default_rng(0)).size == (180, 60)
-
-
-def draw_glyph(character: str, size_px: float, seed: int, *, stretched: bool) -> Image.Image:
-    return Renderer([SANS])._draw_glyph(
-        SANS,
-        character,
-        size_px,
-        stretched=stretched,
-        resampling=Image.Resampling.BILINEAR,
-        rng=np.random.default_rng(seed),
-    )
-
-
-def construct(character: str, size_px: float, seed: int, *, stretched: bool) -> Image.Image:
-    """Do what the captcha package does to a glyph, one Pillow call a step.
-
-    Crop to the ink, rotate, stretch to the box of the metrics, warp; with the random numbers in
-    the renderer's order, on a large glyph that is scaled down at the end.
-    """
-    rng = np.random.default_rng(seed)
-    size = renderer.MASTER_SIZES_PX[-1]
-    ink, (right, bottom) = SANS.draw(character, size)
-    angle = rng.uniform(-1, 1) * SynthConfig().rotation_deg
-    image = ink.rotate(-angle, Image.Resampling.BILINEAR, expand=True)
-    if stretched:
-        w, h = max(right, ink.width), max(bottom, ink.height)
-        dx = w * rng.uniform(0.1, 0.3)
-        x1, x2 = dx * rng.uniform(-1, 1, size=2)
-        dy = h * rng.uniform(0.2, 0.3)
-        y1, y2 = dy * rng.uniform(-1, 1, size=2)
-        w2, h2 = w + abs(x1) + abs(x2), h + abs(y1) + abs(y2)
-        image = image.resize((round(w2), round(h2)))
-        corners = (x1, y1, -x1, h2 - y2, w2 + x2, h2 + y2, w2 - x2, -y1)
-        image = image.transform((w, h), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
-    scaled = (max(1, round(side * size_px / size)) for side in image.size)
-    return image.resize(tuple(scaled), Image.Resampling.BILINEAR)  # type: ignore[arg-type]
-
-
-def correlation(a: Image.Image, b: Image.Image) -> float:
-    return float(np.corrcoef(np.asarray(a).ravel(), np.asarray(b).ravel())[0, 1])
-
-
-@pytest.mark.parametrize("stretched", [True, False])
-@pytest.mark.parametrize("size_px", [96.0, 56.0, 33.0])
-def test_one_transform_equals_rotate_stretch_and_warp(size_px: float, stretched: bool) -> None:
-    right, wrong = [], []
-    for seed, (character, _) in enumerate(product(CHARACTERS, range(3))):
-        drawn = draw_glyph(character, size_px, seed, stretched=stretched)
-        expected = construct(character, size_px, seed, stretched=stretched)
-        assert np.abs(np.subtract(drawn.size, expected.size)).max() <= 2
-        expected = expected.resize(drawn.size)
-        right.append(correlation(drawn, expected))
-        wrong.append(correlation(drawn, expected.transpose(Image.Transpose.ROTATE_180)))
-    assert min(right) > (0.9 if size_px > 40 else 0.85)  # few pixels, more of them at edges
-    assert np.mean(right) > 0.95
-    assert np.mean(wrong) < 0.6  # such glyphs do not correlate by themselves
 
 
 def ink_of(image: Image.Image) -> NDArray[np.bool_]:

@@ -188,6 +188,10 @@ class SynthConfig:
     unstretched_share: float = 0.2
     """Share of images whose glyphs keep their own proportions."""
 
+    stepwise_share: float = 0.7
+    """Share of images whose glyphs are rotated, stretched and warped one after the other, with
+    jagged strokes like the ``captcha`` package's; the others are distorted at once, smoothly."""
+
     block_minus_share: float = 0.3
     """Share of images whose minus is stretched like the other glyphs, to a block, as the
     ``captcha`` package draws it; in the contest's images it stays thin."""
@@ -211,6 +215,7 @@ class SynthConfig:
             max_dots=(0, 100_000),
             mixed_fonts_share=(0, 1),
             unstretched_share=(0, 1),
+            stepwise_share=(0, 1),
             block_minus_share=(0, 1),
             faint_share=(0, 1),
             degraded_share=(0, 1),

@@ -7,9 +7,6 @@ smoothing follow. So is a quirk of it that makes the contest's hard cases: a gly
 with its own *luminance* (times 1.97) as opacity, so dark colours come out pale, black ones
 invisible, while the dots keep the full colour.
 
-Rotation and scaling are affine and Pillow's QUAD transform is bilinear in its corners, so their
-composition is one QUAD transform of a glyph prepared once, and nothing is resampled twice.
-
 A sample is a pure function of ``(seed, stream, index)``: the same whatever process draws it.
 """
 
@@ -24,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from exprocr.core.config import SynthConfig
+from exprocr.synth.distort import Distortion, distort_at_once, distort_in_steps
 from exprocr.synth.fonts import FontFile
 
 CHARACTERS = "()*+-0123456789"
@@ -42,18 +40,17 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True)
 class _Glyph:
-    """A prepared glyph: its ink, and the box of its font metrics, all at ``size_px``."""
+    """A prepared glyph: its ink, and the box of its font metrics."""
 
     ink: Image.Image  # mode L, cropped
     box_width: float  # from the pen to the end of the ink or of the advance, px
     box_height: float  # from the ascender line to the lower end of the ink, px
-    size_px: int
 
 
 @lru_cache(maxsize=100_000)
 def _prepare(font: FontFile, character: str, size_px: int) -> _Glyph:
     ink, (right, bottom) = font.draw(character, size_px)
-    return _Glyph(ink, max(right, ink.width), max(bottom, ink.height), size_px)
+    return _Glyph(ink, max(right, ink.width), max(bottom, ink.height))
 
 
 def random_expression(rng: np.random.Generator) -> str:
@@ -118,20 +115,7 @@ class Renderer:
         # Mostly large, as in the contest, where the smallest glyph is two thirds of the largest.
         smallest = rng.uniform(config.min_font_size_px, config.max_font_size_px)
         sizes = rng.uniform(smallest, config.max_font_size_px, size=num)
-        stretched = rng.random() >= config.unstretched_share
-        block_minus = rng.random() < config.block_minus_share
-        resampling = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR)[rng.integers(2)]
-        glyphs = [
-            self._draw_glyph(
-                font,
-                c,
-                size * self._scale,
-                stretched=stretched and (c != "-" or block_minus),
-                resampling=resampling,
-                rng=rng,
-            )
-            for font, c, size in zip(fonts, text, sizes, strict=True)
-        ]
+        glyphs = self._draw_glyphs(text, fonts, sizes * self._scale, rng)
         average = sum(g.width for g in glyphs) / num
         # Mostly overlapping by a random amount of its own, as in the contest; some lines set wider.
         low, high = (-0.3, 0.1) if rng.random() < 0.1 else (0.0, config.max_overlap)
@@ -155,58 +139,38 @@ class Renderer:
             canvas = canvas.resize((config.width, config.height), Image.Resampling.BICUBIC)
         return canvas
 
+    def _draw_glyphs(
+        self,
+        text: str,
+        fonts: list[FontFile],
+        sizes_px: NDArray[np.float64],
+        rng: np.random.Generator,
+    ) -> list[Image.Image]:
+        """Return the distorted glyphs of a text: coverage, mode L each."""
+        config = self.config
+        stretched = rng.random() >= config.unstretched_share
+        block_minus = rng.random() < config.block_minus_share
+        in_steps = rng.random() < config.stepwise_share
+        solid = rng.random() < 0.5
+        resampling = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR)[rng.integers(2)]
+        glyphs = []
+        for character, font, size_px in zip(text, fonts, sizes_px.tolist(), strict=True):
+            master = next((s for s in MASTER_SIZES_PX if s >= size_px), MASTER_SIZES_PX[-1])
+            glyph = _prepare(font, character, master)
+            scale = size_px / master
+            box = None
+            if stretched and (character != "-" or block_minus):
+                box = (glyph.box_width * scale, glyph.box_height * scale)
+            distortion = Distortion.random(box, config.rotation_deg, rng)
+            if in_steps:
+                glyphs.append(distort_in_steps(glyph.ink, scale, distortion, solid=solid))
+            else:
+                glyphs.append(distort_at_once(glyph.ink, scale, distortion, resampling))
+        return glyphs
+
     def _random_font(self, rng: np.random.Generator) -> FontFile:
         family = self._families[rng.integers(len(self._families))]
         return family[rng.integers(len(family))]
-
-    def _draw_glyph(
-        self,
-        font: FontFile,
-        character: str,
-        size_px: float,
-        *,
-        stretched: bool,
-        resampling: Image.Resampling,
-        rng: np.random.Generator,
-    ) -> Image.Image:
-        """Return one distorted glyph: coverage, mode L.
-
-        Args:
-            font: The font.
-            character: The character.
-            size_px: Font size, px per em.
-            stretched: Stretch the rotated ink to the box of the font's metrics and warp it;
-                otherwise only rotate it.
-            resampling: How to sample the glyph; the captcha package takes the nearest pixel.
-            rng: Source of the distortion.
-        """
-        master = next((s for s in MASTER_SIZES_PX if s >= size_px), MASTER_SIZES_PX[-1])
-        glyph = _prepare(font, character, master)
-        scale = size_px / glyph.size_px
-        angle = math.radians(rng.uniform(-1, 1) * self.config.rotation_deg)
-        cos, sin = math.cos(angle), math.sin(angle)
-        ink_w, ink_h = glyph.ink.size
-        turned_w = ink_w * abs(cos) + ink_h * abs(sin)
-        turned_h = ink_w * abs(sin) + ink_h * abs(cos)
-        if stretched:
-            box_w, box_h = glyph.box_width, glyph.box_height
-            dx = box_w * rng.uniform(0.1, 0.3) * rng.uniform(-1, 1, size=2)
-            dy = box_h * rng.uniform(0.2, 0.3) * rng.uniform(-1, 1, size=2)
-        else:
-            box_w, box_h = turned_w, turned_h
-            dx = dy = np.zeros(2)
-        # Corners of the source quadrilateral in the widened box (w2, h2): NW, SW, SE, NE.
-        w2, h2 = box_w + np.abs(dx).sum(), box_h + np.abs(dy).sum()
-        left, right = (dx[0], -dx[0]), (w2 - dx[1], w2 + dx[1])
-        top, bottom = (dy[0], -dy[0]), (h2 - dy[1], h2 + dy[1])
-        quad = np.array(
-            [(left[0], top[0]), (left[1], bottom[0]), (right[1], bottom[1]), (right[0], top[1])]
-        )
-        # Box -> rotated ink (centred) -> ink.
-        centred = quad * (turned_w / w2, turned_h / h2) - (turned_w / 2, turned_h / 2)
-        source = centred @ np.array([(cos, -sin), (sin, cos)]) + (ink_w / 2, ink_h / 2)
-        size = (max(1, round(box_w * scale)), max(1, round(box_h * scale)))
-        return glyph.ink.transform(size, Image.Transform.QUAD, source.ravel().tolist(), resampling)
 
     def _text_colour(
         self, background: NDArray[np.float64], rng: np.random.Generator
