@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from exprocr import Recognizer
 from exprocr.cli import run
+from exprocr.cli.output import format_confidence
 from exprocr.core.expression import format_value
 
 DOCS = Path(__file__).parent
@@ -39,7 +40,7 @@ def draw_readings(path: Path) -> None:
         baseline = y + TILE[1] + CAPTION - 8
         answer = f"{reading.text} = {format_value(reading.value)}"
         draw.text((x, baseline), answer, "black", text_font, anchor="ls")
-        confidence = f"{reading.confidence:.4f}"
+        confidence = format_confidence(reading.confidence)
         draw.text((x + TILE[0], baseline), confidence, "#555555", small_font, anchor="rs")
     sheet.save(path)
 

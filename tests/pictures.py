@@ -47,5 +47,5 @@ def with_alpha(mode: str) -> Image.Image:
 
 def correlation(a: Image.Image | NDArray[Any], b: Image.Image | NDArray[Any]) -> float:
     """Return Pearson's correlation of two pictures of one size."""
-    values = [np.asarray(picture, dtype=float).ravel() for picture in (a, b)]
-    return float(np.corrcoef(*values)[0, 1])
+    x, y = (np.asarray(picture, dtype=np.float64).ravel() for picture in (a, b))
+    return float(np.corrcoef(x, y)[0, 1])

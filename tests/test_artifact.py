@@ -231,6 +231,17 @@ def test_weights_that_do_not_fit(
     assert str(caught.value).startswith(f"{path}: {message}")
 
 
+def test_a_huge_configuration_is_refused_before_it_takes_memory(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    model = entry_of(tiny_model)["model"]
+    for name in ("conv2", "conv3"):
+        model[name] |= {"kernel_sizes": [99], "channels": [4096]}  # half a terabyte
+    path = rewrite(tiny_model, tmp_path / "m.safetensors", {"model": model})
+    with pytest.raises(ModelFileError, match=r"weights: conv2.0.weight: expected shape \(4096, "):
+        Recognizer.load(path)
+
+
 def test_number_formats_numpy_lacks(tmp_path: Path) -> None:
     from safetensors.torch import save_file as save_torch_file
 
@@ -271,10 +282,21 @@ def test_full_disk(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_unwritable_places(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for place in (tmp_path / "file" / "model.safetensors", tmp_path):
-        with pytest.raises(OutputError, match="cannot be written"):
+    places = ((tmp_path / "file" / "model.safetensors", "cannot be"), (tmp_path, "found a folder"))
+    for place, message in places:
+        with pytest.raises(OutputError, match=message):
             ModelFile.load(tiny_model).save(place)
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "target.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to("target.txt")
+    with atomic_write(tmp_path / "link.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "target.txt").read_text() == "new"
+    assert len(os.listdir(tmp_path)) == 2
 
 
 def test_atomic_write_shows_all_or_nothing(tmp_path: Path) -> None:

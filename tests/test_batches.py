@@ -77,7 +77,7 @@ def test_rendered_alone_validates_on_files_where_there_are_some(
 ) -> None:
     settings = tiny_settings(synth_mix=1.0)
     for name, spec, num_val in (
-        ("data", RunSpec(settings=settings, data=str(files)), 6),
+        ("data", RunSpec(settings=settings, data=str(files)), 24),
         ("val", RunSpec(settings=settings, val=str(files)), 24),
     ):
         trainer = prepare(spec, tmp_path / name)

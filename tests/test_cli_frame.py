@@ -179,10 +179,11 @@ def test_shell_completion() -> None:
 
 def test_choices_are_those_of_the_core() -> None:
     from exprocr.core.engine import DEVICES
-    from exprocr.core.recognizer import DECODERS
+    from exprocr.core.recognizer import DECODERS, MAX_BEAM_WIDTH
 
     assert options.DEVICES == DEVICES
     assert options.DECODERS == DECODERS
+    assert options.MAX_BEAM_WIDTH == MAX_BEAM_WIDTH
 
 
 def test_quiet_and_verbose_sessions(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
+import torch
 
+from exprocr.core.charset import Charset
 from exprocr.core.config import (
     PRESETS,
     ConvModuleConfig,
@@ -19,10 +22,12 @@ from exprocr.core.config import (
     SynthConfig,
     TrainingConfig,
 )
+from exprocr.core.engine import new_network
+from exprocr.core.model import Network
 from exprocr.core.preprocess import PreprocessConfig
 from exprocr.core.settings import from_dict, load_settings, to_dict
 from exprocr.errors import ConfigError
-from exprocr.training.loop import Limits
+from exprocr.training.limits import Limits
 from exprocr.training.run import RunSpec
 
 
@@ -59,7 +64,7 @@ from exprocr.training.run import RunSpec
         # Convolution modules.
         ({"model": {"conv2": {"channels": [8]}}}, "model.conv2: kernel_sizes, channels and stride"),
         ({"model": {"conv1": {"kernel_sizes": [4]}}}, "model.conv1: kernel_sizes: expected odd"),
-        ({"model": {"conv1": {"pool": [0, 1]}}}, "model.conv1: channels, strides and pool: expect"),
+        ({"model": {"conv1": {"pool": [0, 1]}}}, "model.conv1: pool: expected 1 to 100, found"),
     ],
 )
 def test_refuses(values: dict[str, Any], message: str) -> None:
@@ -157,6 +162,11 @@ def test_file_then_single_changes(tmp_path: Path) -> None:
         (b"[training]\nepochs = 1\nepochs = 2\n", "expected TOML, found: "),
         (b"[training]\nepochz = 1\n", "training.epochz: unknown key; did you mean 'epochs'?"),
         (b"[training]\nepochs = 0\n", "training.epochs: expected 1"),
+        (
+            b"[training]\nlearning_rate = 1" + b"0" * 400,
+            "training.learning_rate: expected float, found a number beyond it",
+        ),
+        (b"[training]\nlearning_rate = 1" + b"0" * 5000, "expected TOML, found: "),
     ],
 )
 def test_bad_file(tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -184,3 +194,50 @@ def test_the_reference_preset_is_the_published_one() -> None:
     assert (training.schedule, training.weight_decay, training.max_grad_norm) == ("constant", 0, 0)
     assert (model.dropout, model.init, model.batch_norm) == (0.75, "truncated_normal", False)
     assert PRESETS["reference"].preprocess == PreprocessConfig(height=60, width=160)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kernel_sizes": (3,) * 17, "channels": (1,) * 17, "strides": (1,) * 17}, "at most 16 "),
+        ({"kernel_sizes": (3, 101)}, "kernel_sizes: expected 1 to 99, found (3, 101)"),
+        ({"kernel_sizes": (-1, 3)}, "kernel_sizes: expected 1 to 99"),
+        ({"kernel_sizes": (4, 3)}, "kernel_sizes: expected odd sizes"),
+        ({"channels": (4097, 1)}, "channels: expected 1 to 4096"),
+        ({"channels": (0, 1)}, "channels: expected 1 to 4096"),
+        ({"strides": (1, 101)}, "strides: expected 1 to 100"),
+        ({"pool": (101, 1)}, "pool: expected 1 to 100"),
+    ],
+)
+def test_convolutions_out_of_range(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        ConvModuleConfig(**changes)
+
+
+WIDE = ConvModuleConfig(kernel_sizes=(99,), channels=(4096,), strides=(1,))
+
+
+@pytest.mark.parametrize(
+    ("model", "height", "message"),
+    [
+        (
+            ModelConfig(conv2=WIDE, conv3=WIDE),
+            6000,
+            "model: expected a network of at most 200,000,",
+        ),
+        (ModelConfig(padding=False), 10, "preprocess.height: pictures 10 px high are too low"),
+    ],
+)
+def test_new_networks_that_cannot_be(model: ModelConfig, height: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        new_network(model, PreprocessConfig(height=height), Charset("01"))
+
+
+def test_a_new_network_is_the_one_of_its_seed() -> None:
+    settings = PRESETS["default"]
+    torch.manual_seed(3)
+    network = new_network(settings.model, settings.preprocess, Charset("01"))
+    torch.manual_seed(3)
+    other = Network(settings.model, settings.preprocess.height, 3)
+    for name, tensor in other.state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[name])

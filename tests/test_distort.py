@@ -35,7 +35,9 @@ def draw_like_captcha(character: str, size_px: int, distortion: Distortion) -> N
     image = canvas.crop(canvas.getbbox())
     image = image.rotate(distortion.angle_deg, Image.Resampling.BILINEAR, expand=True)
     if distortion.box is not None:
-        (w, h), (x1, x2), (y1, y2) = map(np.rint, (distortion.box, distortion.dx, distortion.dy))
+        (w, h), (x1, x2), (y1, y2) = (
+            np.rint(pair) for pair in (distortion.box, distortion.dx, distortion.dy)
+        )
         w2, h2 = w + abs(x1) + abs(x2), h + abs(y1) + abs(y2)
         data = (x1, y1, -x1, h2 - y2, w2 + x2, h2 + y2, w2 - x2, -y1)
         image = image.resize((int(w2), int(h2)))

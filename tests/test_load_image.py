@@ -99,6 +99,12 @@ def test_arrays_that_are_no_picture(shape: tuple[int, ...]) -> None:
         load(np.zeros(shape, dtype=np.uint8), CONFIG)
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint16", "int64", "float32"])
+def test_arrays_of_another_type(dtype: str) -> None:
+    with pytest.raises(ImageError, match=f"^<ndarray>: expected an array of uint8, found {dtype}$"):
+        load(np.zeros((60, 180), dtype=dtype), CONFIG)
+
+
 def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bomb.png"
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,10 +20,12 @@ from click.testing import CliRunner, Result
 from PIL import Image, ImageDraw
 
 from exprocr.cli import group, output
+from exprocr.cli.options import Session
+from exprocr.cli.partial import open_lines
 from exprocr.cli.predict import numeric_order
 from exprocr.core.expression import format_value
 from exprocr.core.recognizer import Prediction, Recognizer
-from exprocr.errors import DataError
+from exprocr.errors import DataError, OutputError
 
 Predict = Callable[..., Result]
 
@@ -232,6 +236,19 @@ def test_contest_format(predict: Predict, images: Path) -> None:
         assert line == " ".join(texts.get(number, [])).rstrip()
 
 
+def test_contest_format_leaves_the_lines_of_missing_images_empty(
+    predict: Predict, images: Path
+) -> None:
+    missing = [images / name for name in ("7.png", "cover.png", "8*.png")]
+    result = predict("--format", "contest", images / "0.png", *missing)
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert len(lines) == 8
+    assert lines[0]
+    assert lines[1:] == [""] * 7
+    assert len(result.stderr.splitlines()) == 3
+
+
 def test_contest_format_wants_numbers_once(predict: Predict, images: Path, tmp_path: Path) -> None:
     result = predict("--format", "contest", images, draw(tmp_path / "2.png"))
     assert (result.exit_code, result.stdout) == (1, "")
@@ -258,6 +275,82 @@ def test_output_file(predict: Predict, images: Path, tmp_path: Path, name: str, 
     assert os.listdir(file.parent) == [name]
 
 
+@pytest.mark.parametrize(
+    ("error", "exit_code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "exprocr: interrupted"),
+        (OSError(errno.EIO, "no device", "/dev/x"), 1, "exprocr: /dev/x: no device"),
+    ],
+)
+@pytest.mark.parametrize(("format_", "num"), [("tsv", 2), ("csv", 3), ("contest", 3), ("table", 4)])
+def test_what_was_read_before_a_failure_is_kept(
+    predict: Predict,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    exit_code: int,
+    said: str,
+    format_: str,
+    num: int,
+) -> None:
+    def stream(_self: Recognizer, _sources: object) -> Iterator[Prediction]:
+        yield from [READINGS[0]] * 2
+        raise error
+
+    monkeypatch.setattr(Recognizer, "stream", stream)
+    monkeypatch.setenv("COLUMNS", "1000")  # a table's rows are lines then
+    file = tmp_path / "out" / "o.txt"
+    result = predict(images, "--output", file, "--format", format_)
+    assert result.exit_code == exit_code
+    partial = file.with_name("o.txt.partial")
+    assert [line for line in result.stderr.splitlines() if line] == [
+        f"What was written so far, {num} lines, is in {partial}",
+        said,
+    ]
+    assert os.listdir(file.parent) == [partial.name]
+    assert len(partial.read_text().splitlines()) == num
+
+
+def write_lines(file: Path) -> None:
+    with open_lines(file, Session()) as stream:
+        for number in range(10_000):
+            stream.write(f"line {number}\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size there")
+def test_a_full_disk_leaves_the_complete_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import resource
+
+    file = tmp_path / "o.tsv"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OutputError) as caught:
+            write_lines(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert str(caught.value).startswith(f"{file}: cannot be written: ")
+    lines = (tmp_path / "o.tsv.partial").read_text().splitlines()
+    assert lines == [f"line {number}" for number in range(len(lines))]
+    assert len(lines) > 100
+    assert f"{len(lines)} lines" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["o.tsv.partial"]
+
+
+def test_verbose_says_what_reads(images: Path, tiny_model: Path) -> None:
+    line = ["-v", "predict", "--model", str(tiny_model), "--decoder", "beam", str(images)]
+    result = CliRunner().invoke(group, [*line, "--threads", "1"])
+    assert result.exit_code == 0
+    (said,) = result.stderr.splitlines()
+    assert said.startswith(f"{tiny_model}: characters ()*+-0123456789, decoder beam of width 10, ")
+    assert said.endswith("threads: 1")
+
+
 def test_output_that_cannot_be_written(predict: Predict, images: Path) -> None:
     result = predict(images, "--output", images / "0.png" / "o.tsv")
     assert result.exit_code == 1
@@ -277,7 +370,9 @@ def test_beam_search_is_never_less_probable(predict: Predict, images: Path) -> N
         assert float(b[3]) >= float(a[3])
 
 
-@pytest.mark.parametrize("option", ["--beam-width=0", "--threads=0", "--device=tpu", "--format=x"])
+@pytest.mark.parametrize(
+    "option", ["--beam-width=0", "--beam-width=1001", "--threads=0", "--device=tpu", "--format=x"]
+)
 def test_usage_errors(predict: Predict, images: Path, option: str) -> None:
     assert predict(images, option).exit_code == 2
 

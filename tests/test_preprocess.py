@@ -6,6 +6,7 @@ import math
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,6 +220,31 @@ def test_large_pictures_take_little_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 3000 * 3000 * 3  # below one copy of it
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16", "I;16B", "F"])
+def test_deep_pictures_are_reduced_before_they_become_floats(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = text_picture(size=17)
+    values = np.asarray(large).astype(np.int32) * 257
+    picture = Image.fromarray(values)  # mode I
+    if mode == "I;16B":
+        picture = Image.frombytes(mode, large.size, values.astype(">u2").tobytes())
+    elif mode != "I":
+        picture = picture.convert(mode)
+    sizes: list[tuple[int, int]] = []
+    as_array = np.asarray
+
+    def asarray(source: Any, *args: Any, **options: Any) -> NDArray[Any]:
+        if isinstance(source, Image.Image):
+            sizes.append(source.size)
+        return as_array(source, *args, **options)
+
+    monkeypatch.setattr(np, "asarray", asarray)
+    grey = to_grey(picture)
+    assert sizes == [(large.width // 2, large.height // 2)]
+    assert grey == pytest.approx(to_grey(large), abs=0.01)
 
 
 def test_reducing_first_changes_little(monkeypatch: pytest.MonkeyPatch) -> None:

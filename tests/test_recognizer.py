@@ -114,6 +114,12 @@ def test_only_unreadable_pictures() -> None:
     assert [type(r) for r in scripted_recognizer().stream([b"", b"x"])] == [ImageError] * 2
 
 
+@pytest.mark.parametrize("source", ["0.png", b"0", Path("0.png")])
+def test_one_picture_is_no_list(source: str | bytes | Path) -> None:
+    with pytest.raises(TypeError, match=r"expected a list .* found one \w+; pass \[source\]"):
+        scripted_recognizer().predict(source)  # type: ignore[arg-type]
+
+
 def test_stream_takes_pictures_as_it_needs_them() -> None:
     pulled = 0
 
@@ -207,7 +213,8 @@ def test_beam_search_is_used_and_finds_what_the_best_path_misses() -> None:
     ("options", "message"),
     [
         ({"decoder": "bean"}, "unknown decoder; did you mean 'beam'"),
-        ({"beam_width": 0}, "beam_width: expected 1 or more, found 0"),
+        ({"beam_width": 0}, "beam_width: expected 1 to 1000, found 0"),
+        ({"beam_width": 1001}, "beam_width: expected 1 to 1000, found 1001"),
         ({"device": "tpu"}, "device: expected one of .*cpu.*, found 'tpu'"),
     ],
 )

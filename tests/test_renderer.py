@@ -220,12 +220,13 @@ def test_other_text_is_stronger_and_backgrounds_near_white() -> None:
 
 def test_degraded_pictures_stay_of_their_size_and_readable() -> None:
     clean, worse = Renderer([SANS], PLAIN), Renderer([SANS], replace(PLAIN, degraded_share=1))
-    same = []
+    same, num_changed = [], 0
     for index in range(40):
         before, after = clean.sample(0, 0, index)[1], worse.sample(0, 0, index)[1]
         assert (after.mode, after.size) == ("RGB", (180, 60))
-        assert before.tobytes() != after.tobytes()
+        num_changed += before.tobytes() != after.tobytes()
         same.append(correlation(before.convert("L"), after.convert("L")))
+    assert num_changed >= 36  # noise of hardly any strength, rounded, may leave a picture alone
     assert np.median(same) > 0.85
 
 

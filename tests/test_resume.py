@@ -14,11 +14,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from exprocr.core.artifact import MODEL_FILE_NAME, load_tensors
+from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile, load_tensors
 from exprocr.errors import DataError, ModelFileError
 from exprocr.training import loop
 from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, load_checkpoint, save_checkpoint
-from exprocr.training.loop import METRICS_NAME, Limits
+from exprocr.training.limits import Limits
+from exprocr.training.loop import METRICS_NAME
 from exprocr.training.loss import mean_ctc_loss
 from exprocr.training.run import RunSpec, read_checkpoint
 from tests.tiny_runs import (
@@ -270,3 +271,20 @@ def test_checkpoint_that_does_not_fit_its_settings(
     spec, checkpoint = read_checkpoint(run)
     with pytest.raises(ModelFileError, match=r"state.safetensors: weights: fc2.bias: expected"):
         prepare(spec, run, checkpoint)
+
+
+def test_a_better_network_left_by_a_time_limit_stays(files: Path, tmp_path: Path) -> None:
+    spec = RunSpec(settings=tiny_settings(epochs=3), data=str(files))
+    run = tmp_path / "run"
+    start(spec, run, Recorder(stop_after=STEPS["files"] + 2))
+    model = ModelFile.load(run)
+    assert model.training["val_exact_match"] is not None
+    better = {**model.training, "val_exact_match": 1.0, "val_loss": 0.0}
+    dataclasses.replace(model, training=better).save(run / MODEL_FILE_NAME)
+    left = (run / MODEL_FILE_NAME).read_bytes()
+    assert go_on(run) == "finished"
+    assert (run / MODEL_FILE_NAME).read_bytes() == left
+    worse = {**model.training, "val_exact_match": -0.5}
+    dataclasses.replace(model, training=worse).save(run / MODEL_FILE_NAME)
+    assert go_on(run, epochs=4) == "finished"
+    assert ModelFile.load(run).training["val_exact_match"] >= 0

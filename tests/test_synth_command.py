@@ -18,9 +18,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from exprocr.cli import group
+from exprocr.cli.synth import MAX_SIZE_PX, MIN_SIZE_PX
 from exprocr.core.config import SynthConfig
 from exprocr.core.expression import evaluate, format_value
-from exprocr.errors import OutputError
+from exprocr.errors import ConfigError, OutputError
 from exprocr.synth import writer
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS
@@ -174,7 +175,9 @@ def test_verbose_names_the_fonts(synth: Synth, tmp_path: Path) -> None:
         ("--size=180", 2),
         ("--size=180x", 2),
         ("--size=-1x60", 2),
-        ("--size=1x1", 1),
+        ("--size=1x1", 2),
+        ("--size=6001x60", 2),
+        ("--val-fraction=nan", 2),
         ("--seed=-1", 2),
         ("--num-images=0", 2),
         ("--val-fraction=1", 2),
@@ -296,3 +299,15 @@ def test_process_ctrl_c(font_folder: Path, tmp_path: Path) -> None:
     while running := processes_of_group(process.pid):
         assert time.monotonic() < deadline, running
         time.sleep(0.1)
+
+
+def test_sizes_are_those_of_the_configuration(synth: Synth, tmp_path: Path) -> None:
+    result = synth(tmp_path / "out", "--size", "5x5")
+    assert result.exit_code == 2
+    assert "--size" in result.stderr
+    assert "20x20 to 6000x1000" in result.stderr
+    for size in (MIN_SIZE_PX, MAX_SIZE_PX):
+        SynthConfig(width=size[0], height=size[1])
+    for width, height in ((19, 20), (20, 19), (6001, 20), (20, 1001)):
+        with pytest.raises(ConfigError):
+            SynthConfig(width=width, height=height)

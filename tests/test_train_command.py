@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
 from click.testing import Result
@@ -27,6 +28,10 @@ from exprocr.training.run import read_checkpoint
 from tests.tiny_runs import SETTINGS, invoke, tiny_settings, write_files
 
 Train = Callable[..., Result]
+
+
+NO_NETWORK = "no_network.toml"
+"""Settings for --init, which takes the network from the model."""
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +50,11 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "fonts").mkdir()
     shutil.copy(fonts / "DejaVuSans.ttf", folder / "fonts")
     synth = SETTINGS["synth"] | {"system_fonts": False, "fonts": [str(folder / "fonts")]}
+    settings = SETTINGS | {"synth": synth}
     path = folder / "tiny.toml"
-    path.write_text(tomli_w.dumps(SETTINGS | {"synth": synth}))
+    path.write_text(tomli_w.dumps(settings))
+    given = {k: v for k, v in settings.items() if k not in ("model", "preprocess")}
+    path.with_name(NO_NETWORK).write_text(tomli_w.dumps(given))
     return path
 
 
@@ -56,7 +64,8 @@ def train(config: Path) -> Train:
 
     def run(*args: object) -> Result:
         machine = ("--device", "cpu", "--threads", 1)
-        return invoke("-q", "train", *args, "--config", config, *machine)
+        file = config.with_name(NO_NETWORK) if "--init" in args else config
+        return invoke("-q", "train", *args, "--config", file, *machine)
 
     return run
 
@@ -83,6 +92,7 @@ def test_the_whole_flow(files: Path, config: Path, tmp_path: Path) -> None:
         "config.toml",
         "curves.png",
         "split.json",
+        "val.csv",
     }
     with Image.open(run / "curves.png") as image:
         assert image.width > 600
@@ -91,9 +101,11 @@ def test_the_whole_flow(files: Path, config: Path, tmp_path: Path) -> None:
     # The commands it names work as they stand.
     predict, evaluate = commands_in(result.stderr)
     assert predict[:3] == ["predict", "--model", str(run)]
-    assert evaluate == ["eval", str(files), "--model", str(run)]
+    assert evaluate == ["eval", str(run / "val.csv"), "--model", str(run)]
     assert invoke(*predict, "--threads", 1).exit_code == 0
-    assert invoke(*evaluate, "--threads", 1).exit_code == 0
+    measured = invoke(*evaluate, "--threads", 1)
+    assert measured.exit_code == 0
+    assert "images                    15" in measured.stdout
     # The settings in force read back, and give the same run.
     assert load_settings("default", run / "config.toml").training.epochs == 2
     again = tmp_path / "again"
@@ -143,6 +155,31 @@ def test_init(train: Train, files: Path, tiny_model: Path, tmp_path: Path) -> No
     assert (model.model, model.preprocess) == (before.model, before.preprocess)
     assert model.charset == before.charset
     assert read_checkpoint(run)[0].init == str(tiny_model)
+
+
+def test_init_refuses_another_network(
+    files: Path, config: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    line = ("train", files, "--init", tiny_model, "--output", tmp_path / "run")
+    result = invoke(*line, "--config", config)
+    assert result.exit_code == 1
+    assert "leave out [model] and [preprocess]" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_init_is_the_first_candidate(
+    train: Train, files: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    line = (files, "--init", tiny_model, "--output", run, "--epochs", 1)
+    assert train(*line, "--learning-rate", 10).exit_code == 0  # which ruins it
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    evaluations = [record for record in records if record["kind"] == "evaluation"]
+    assert [record["epoch"] for record in evaluations] == [0, 1]
+    assert evaluations[0]["train_loss"] is None
+    assert evaluations[0]["val_loss"] < evaluations[1]["val_loss"]
+    model, before = ModelFile.load(run), ModelFile.load(tiny_model)
+    assert all(np.array_equal(model.weights[k], before.weights[k]) for k in before.weights)
 
 
 def test_a_name_that_is_no_text(train: Train, files: Path, tmp_path: Path) -> None:

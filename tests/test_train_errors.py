@@ -32,7 +32,8 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
 
     def run(*args: object) -> Result:
         machine = ("--device", "cpu", "--threads", 1)
-        return invoke("-q", "train", "--config", config, *args, *machine)
+        given = () if "--init" in args else ("--config", config)
+        return invoke("-q", "train", *given, *args, *machine)
 
     return run
 

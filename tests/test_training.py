@@ -21,7 +21,7 @@ from exprocr.core.settings import from_dict, load_settings
 from exprocr.errors import ConfigError, DataError
 from exprocr.synth.fonts import FontReport
 from exprocr.training import loop, setup
-from exprocr.training.loop import Limits
+from exprocr.training.limits import Limits
 from exprocr.training.loss import mean_ctc_loss
 from exprocr.training.run import RunSpec
 from exprocr.training.schedule import learning_rate_at, make_optimizer
@@ -199,6 +199,7 @@ def test_a_run_directory(files: Path, tmp_path: Path) -> None:
         "metrics.jsonl",
         "config.toml",
         "split.json",
+        "val.csv",
     }
     assert load_settings("default", run / "config.toml") == settings
     record = json.loads((run / "split.json").read_text())
@@ -209,8 +210,9 @@ def test_a_run_directory(files: Path, tmp_path: Path) -> None:
     keys = {kind: [set(r) for r in records if r["kind"] == kind] for kind in ("step", "evaluation")}
     assert keys["step"] == [{"kind", "step", "epoch", "loss", "learning_rate"}] * 15
     figures = {"loss", "exact_match", "normalized_edit_distance", "cer"}
-    others = {"train_loss", "train_exact_match", "images_per_s", "elapsed_s"}
-    evaluation = {"kind", "step", "epoch", *others, *(f"val_{name}" for name in figures)}
+    train = {f"train_{name}" for name in figures - {"cer"}}
+    evaluation = {"kind", "step", "epoch", "images_per_s", "elapsed_s", *train}
+    evaluation |= {f"val_{name}" for name in figures}
     assert keys["evaluation"] == [evaluation] * 3
     model = ModelFile.load(run)
     assert model.training["val_images"] == 6

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from exprocr.core.config import PRESETS, ConvModuleConfig, ModelConfig
 from exprocr.core.journal import read_records
@@ -165,11 +165,22 @@ def boxes_of(image: Image.Image, colour: tuple[int, int, int]) -> list[tuple[int
     return boxes
 
 
+def spread_grid(
+    layer: str, maps: NDArray[np.float32], image: Image.Image, reading: str, **options: Any
+) -> Image.Image:
+    """Draw maps whose cells divide the whole picture evenly."""
+    width, height = image.size
+    columns = width / maps.shape[-1]
+    rows = height / (maps.shape[1] if maps.ndim == 3 else 1)
+    geometry = Geometry(width, height, width, (columns / 2, columns), (rows / 2, rows))
+    return draw_grid(layer, maps, image, reading, geometry=geometry, **options)
+
+
 def bright_cell(channel: int, row: int, column: int) -> tuple[int, int, int, int]:
     """Return where the one bright cell of a grid of 6 maps of 6 x 18 cells is drawn."""
     maps = np.zeros((6, 6, 18), dtype=np.float32)
     maps[channel, row, column] = 10.0 ** (channel - 3)  # each is scaled by its own range
-    (box,) = boxes_of(draw_grid("conv2", maps, white(), "x"), YELLOW)
+    (box,) = boxes_of(spread_grid("conv2", maps, white(), "x"), YELLOW)
     return box
 
 
@@ -194,9 +205,9 @@ def test_each_live_channel_has_a_tile_and_dead_ones_have_no_colour() -> None:
     maps = np.zeros((11, 5, 15), dtype=np.float32)
     maps[:, 2, 7] = 1
     maps[3] = 7
-    canvas = draw_grid("conv1", maps, white(), "")
+    canvas = spread_grid("conv1", maps, white(), "")
     assert len(boxes_of(canvas, YELLOW)) == 10
-    alive = draw_grid("conv1", np.delete(maps, 3, axis=0), white(), "")
+    alive = spread_grid("conv1", np.delete(maps, 3, axis=0), white(), "")
     assert len(boxes_of(alive, YELLOW)) == 10
     grey = np.asarray(canvas.convert("L"))
     assert (grey == 236).sum() > 1000  # the crossed-out tile, which is no viridis in grey either
@@ -210,7 +221,7 @@ def test_cells_lie_under_the_picture_they_see() -> None:
     maps = np.zeros((5, 100), dtype=np.float32)
     maps[:, 51] = np.arange(5) / 10 + 0.6
     maps[4, 51] = 1
-    canvas = draw_grid("gru1", maps, image, "x")
+    canvas = spread_grid("gru1", maps, image, "x")
     pixels = np.asarray(canvas).astype(int)
     red = np.argwhere((pixels[..., 0] > 200) & (pixels[..., 1] < 90) & (pixels[..., 2] < 90))[:, 1]
     # The colour bar has a line of the same yellow; the cell is the larger one.
@@ -223,7 +234,7 @@ def test_heat_map_rows_are_in_order_and_dead_ones_dashed() -> None:
     maps[:, 10:] = 1
     maps[[0, 9]] = 0.5
     labels = ["blank", *"()*+-0123456789"]
-    canvas = draw_grid("fc2", maps, white(), "x", row_labels=labels)
+    canvas = spread_grid("fc2", maps, white(), "x", row_labels=labels)
     bright = [box for box in boxes_of(canvas, YELLOW) if box[2] - box[0] > 100]
     heights = [bottom - top for _, top, _, bottom in bright]
     assert heights == [8 * heights[0] / 8, heights[0] * 6 / 8]  # rows 1 to 8 and 10 to 15
@@ -236,7 +247,7 @@ def test_widened_part_is_hatched() -> None:
     red = Image.new("RGB", (100, 60), "red")
     pixels = np.asarray(draw_grid("conv1", maps, red, "x", geometry=geometry))
     columns = np.argwhere((pixels == (255, 0, 0)).all(axis=2))[:, 1]
-    plain = np.asarray(draw_grid("conv1", maps, red.resize((200, 60)), "x"))
+    plain = np.asarray(spread_grid("conv1", maps, red.resize((200, 60)), "x"))
     wide = np.argwhere((plain == (255, 0, 0)).all(axis=2))[:, 1]
     assert columns.min() == wide.min()
     assert np.ptp(columns) + 1 == pytest.approx((np.ptp(wide) + 1) / 2, abs=1)
@@ -258,7 +269,7 @@ def test_widened_part_is_hatched() -> None:
 def test_sizes_are_bounded(shape: tuple[int, ...], size: tuple[int, int]) -> None:
     maps = np.random.default_rng(0).random(shape, dtype=np.float32)
     ink = np.zeros((60, size[0]), dtype=np.uint8)
-    canvas = draw_grid("conv1", maps, white(*size), "1+1" * 200, ink=ink)
+    canvas = spread_grid("conv1", maps, white(*size), "1+1" * 200, ink=ink)
     assert max(canvas.size) <= 4000
     assert min(canvas.size) >= 200
 
@@ -276,14 +287,14 @@ def test_tiles_are_wide_enough_and_fit(num: int, aspect: float) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "F"])
 def test_pictures_of_any_mode(mode: str) -> None:
     image = Image.new(mode, (180, 60))
-    assert draw_grid("fc1", np.eye(4, dtype=np.float32), image, "x").mode == "RGB"
+    assert spread_grid("fc1", np.eye(4, dtype=np.float32), image, "x").mode == "RGB"
 
 
 def test_not_a_number_is_drawn() -> None:
     maps = np.full((2, 3, 4), np.nan, dtype=np.float32)
     assert feature_stats("conv1", maps).dead == [0, 1]
-    draw_grid("conv1", maps, white(), "x")
-    draw_grid("fc1", maps[0], white(), "x")
+    spread_grid("conv1", maps, white(), "x")
+    spread_grid("fc1", maps[0], white(), "x")
 
 
 def test_save_png(tmp_path: Path) -> None:
@@ -292,7 +303,7 @@ def test_save_png(tmp_path: Path) -> None:
     with Image.open(tmp_path / "new" / "picture.any") as read:
         assert read.format == "PNG"
         assert read.tobytes() == image.tobytes()
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="found a folder"):
         save_png(image, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
@@ -368,3 +379,18 @@ def test_metrics_with_a_truncated_last_line(tmp_path: Path) -> None:
         read_records(path)
     with pytest.raises(DataError, match="cannot be read"):
         read_records(tmp_path / "none.jsonl")
+
+
+def test_the_middle_of_a_symmetric_colour_bar_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+    draw_text = ImageDraw.ImageDraw.text
+
+    def text(self: ImageDraw.ImageDraw, place: object, text: str, **options: Any) -> None:
+        texts.append(text)
+        draw_text(self, place, text, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    maps = np.linspace(-1, 1.0000004, 60 * 20, dtype=np.float32).reshape(60, 20)
+    spread_grid("gru1", maps, white(), "x")
+    assert texts[-5:] == ["1", "0.5", "0", "-0.5", "-1"]
+    assert any("One colour scale serves all units." in line for line in texts)

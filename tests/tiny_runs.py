@@ -19,7 +19,8 @@ from exprocr.core.settings import from_dict
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
 from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, Checkpoint, TrainingState
-from exprocr.training.loop import METRICS_NAME, Limits, Outcome, Trainer
+from exprocr.training.limits import Limits, Outcome
+from exprocr.training.loop import METRICS_NAME, Trainer
 from exprocr.training.run import RunSpec, read_checkpoint, read_data
 from exprocr.training.setup import make_trainer
 

@@ -20,12 +20,10 @@ from typing import Any, NoReturn
 import click
 
 from exprocr import __version__
-from exprocr.cli.options import Session, one_line
+from exprocr.cli.options import BAD_INPUT, INTERRUPTED, Session, one_line
 from exprocr.errors import ExprocrError
 
 PROGRAM = "exprocr"
-BAD_INPUT = 1
-INTERRUPTED = 130
 STREAM_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)
 """What writing to stdout can fail with."""
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exprocr.cli.options import (
+    BAD_INPUT,
+    BELOW_BAR,
+    FiniteRange,
     Session,
     compute_options,
     decoder_options,
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from exprocr.core.metrics import Evaluation
     from exprocr.core.recognizer import Prediction, Recognizer
 
-BAD_INPUT, BELOW_BAR = 1, 3
 NUM_CONFUSIONS = 10
 NUM_WORST = 10
 
@@ -54,7 +56,7 @@ class _Measurement:
 @click.option("--errors", type=click.Path(), metavar="FILE", help="Write every wrong image (CSV).")
 @click.option(
     "--min-exact",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     metavar="P",
     help="Exit with 3 if the exact match is below this.",
 )
@@ -96,8 +98,10 @@ def eval_command(
     )
     check_charset(samples, recognizer.charset)
     measurement = _measure(session, recognizer, samples)
-    _print(session, measurement, model, listed=errors is not None)
-    with ExitStack() as outputs:  # both are tried, even if one fails
+    # All are tried, even if one fails, and in the reverse order: the files come before the tables,
+    # which nobody may be there to read.
+    with ExitStack() as outputs:
+        outputs.callback(_print, session, measurement, model, listed=errors is not None)
         if json_file is not None:
             facts = {"data": data, "model": model or "bundled", "decoder": decoder}
             outputs.callback(_write_json, Path(json_file), measurement, facts)
@@ -106,7 +110,7 @@ def eval_command(
     if measurement.unreadable:
         ctx.exit(BAD_INPUT)
     exact = measurement.counts.exact_match
-    if min_exact is not None and not exact >= min_exact:  # NaN is no bar that can be reached
+    if min_exact is not None and exact < min_exact:
         session.report(f"exprocr: exact match {exact:.4%} is below --min-exact {min_exact:.4%}")
         ctx.exit(BELOW_BAR)
 

@@ -6,6 +6,7 @@ the same reason, and a test holds them equal to the core's.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -19,6 +20,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DECODERS = ("greedy", "beam")
 FORMATS = ("table", "tsv", "json", "csv", "contest")
+MAX_BEAM_WIDTH = 1000
+
+# Exit codes beside 0, done, and click's 2, usage; where two fit, bad input wins.
+BAD_INPUT = 1
+BELOW_BAR = 3
+INTERRUPTED = 130
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -26,6 +33,17 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def one_line(text: str) -> str:
     r"""Write control characters as escapes (``\n``, ``\t``, ``\x1b``), so that a line stays one."""
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+class FiniteRange(click.FloatRange):
+    """A number within limits; unlike click's range it refuses NaN, which no limit keeps out."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; anything else is a usage error."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
+        return number
 
 
 @dataclass
@@ -96,7 +114,7 @@ def decoder_options(command: F) -> F:
     """Add ``--decoder`` and ``--beam-width``: arguments ``decoder: str``, ``beam_width: int``."""
     command = click.option(
         "--beam-width",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, MAX_BEAM_WIDTH),
         metavar="N",
         default=10,
         show_default=True,

@@ -8,8 +8,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 import click
 
 from exprocr.cli.options import (
+    BAD_INPUT,
     FORMATS,
     Session,
     compute_options,
@@ -88,35 +89,45 @@ def predict(
     are still read, and the exit code is 1.
     """
     from exprocr.cli import output as out
+    from exprocr.core.recognizer import Recognizer
 
     format_ = out.pick_format(format_, output)
-    inputs, num_bad = find_inputs(paths, session)
+    inputs, missing, num_bad = find_inputs(paths, session)
     if format_ == "contest":
         check_contest_numbers(inputs)
+        missing = list(filter(is_contest_number, missing))
     if inputs:
-        from exprocr.core.recognizer import Recognizer
-
         recognizer = Recognizer.load(
             model, device=device, threads=threads, decoder=decoder, beam_width=beam_width
         )
-        start = time.perf_counter()
-        with _open_output(output) as stream:
+        start, name = time.perf_counter(), model or "the model that comes with exprocr"
+        session.detail(_describe(name, recognizer))
+        with _open_output(output, session) as stream:
             writer = out.prediction_writer(format_, stream)
             # Lines that come one by one on the terminal are progress enough.
             streaming = output is None and format_ != "table" and sys.stdout.isatty()
+            for path in missing:
+                writer.skip(path)
             num_unread = _read(recognizer, inputs, writer, session, bar=not streaming)
         num_bad += num_unread
         if format_ == "table" or output is not None:
-            seconds = time.perf_counter() - start
-            num_read = len(inputs) - num_unread
+            seconds, num_read = time.perf_counter() - start, len(inputs) - num_unread
             session.note(
                 f"Read {out.quantity(num_read, 'image')} in {out.format_duration(seconds)} "
-                f"({out.format_rate(num_read, seconds)} a second) with "
-                f"{model or 'the model that comes with exprocr'}."
+                f"({out.format_rate(num_read, seconds)} a second) with {name}."
                 + (f" Written to {output}." if output is not None else "")
             )
     if num_bad:
-        ctx.exit(1)
+        ctx.exit(BAD_INPUT)
+
+
+def _describe(name: str, recognizer: Recognizer) -> str:
+    """Say in one line what reads the images."""
+    beam = f" of width {recognizer.beam_width}" if recognizer.decoder == "beam" else ""
+    return (
+        f"{name}: characters {recognizer.charset.characters}, decoder {recognizer.decoder}{beam}, "
+        f"{recognizer.engine}"
+    )
 
 
 def _read(
@@ -128,6 +139,7 @@ def _read(
     bar: bool,
 ) -> int:
     """Read the images and write what is in them; return how many could not be read."""
+    from contextlib import closing
     from dataclasses import replace
 
     from exprocr.cli.output import progress
@@ -135,7 +147,11 @@ def _read(
     num_unread = 0
     shown = session if bar and len(inputs) > MANY else Session(quiet=True)
     results = recognizer.stream(item.source for item in inputs)
-    with progress(shown, len(inputs), description="predict") as tally:
+    # Closed after an interrupt too: tables and the contest's lines are only written then.
+    with (
+        closing(writer),
+        progress(shown, len(inputs), description="predict") as tally,
+    ):
         for item, result in zip(inputs, results, strict=True):
             if isinstance(result, ImageError):
                 session.problem(str(result))
@@ -144,33 +160,26 @@ def _read(
             else:
                 writer.write(replace(result, path=item.path))
             tally.update()
-    writer.close()
     return num_unread
 
 
-@contextmanager
-def _open_output(output: str | None) -> Iterator[TextIO]:
+def _open_output(output: str | None, session: Session) -> AbstractContextManager[TextIO]:
     """Open the output file, moved into place at the end; stdout if None."""
-    from exprocr.core.files import atomic_write
+    from exprocr.cli.partial import open_lines
 
-    if output is None:
-        yield sys.stdout
-        return
-    with (
-        atomic_write(Path(output)) as temporary,
-        open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as stream,
-    ):
-        yield stream
+    return nullcontext(sys.stdout) if output is None else open_lines(Path(output), session)
 
 
-def find_inputs(paths: Sequence[str], session: Session) -> tuple[list[Input], int]:
+def find_inputs(paths: Sequence[str], session: Session) -> tuple[list[Input], list[str], int]:
     """Find the images of paths, folders, globs and stdin.
 
     Returns:
-        The images in the order given, a folder's and a glob's in numeric order; and the number
-        of paths that were reported because there is nothing to read at them.
+        The images in the order given, a folder's and a glob's in numeric order; the files that
+        are missing; and the number of paths that were reported because there is nothing to read
+        at them, the missing ones among them.
     """
     inputs: list[Input] = []
+    missing: list[str] = []
     num_bad = 0
     for path in paths:
         try:
@@ -178,7 +187,9 @@ def find_inputs(paths: Sequence[str], session: Session) -> tuple[list[Input], in
         except (DataError, ImageError) as error:
             session.problem(str(error))
             num_bad += 1
-    return inputs, num_bad
+            if isinstance(error, ImageError) and path != STDIN:
+                missing.append(path)
+    return inputs, missing, num_bad
 
 
 def _expand(path: str) -> list[Input]:
@@ -242,6 +253,17 @@ def numeric_order(name: str) -> list[str | int]:
     """Return a sort key that puts ``2.png`` before ``10.png``."""
     parts = re.split("([0-9]+)", name)  # text and number by turns
     return [int(part) if i % 2 else part for i, part in enumerate(parts)]
+
+
+def is_contest_number(path: str) -> bool:
+    """Say whether the contest format has a line for a file of this name."""
+    from exprocr.cli.output import contest_number
+
+    try:
+        contest_number(path)
+    except DataError:
+        return False
+    return True
 
 
 def check_contest_numbers(inputs: Sequence[Input]) -> None:

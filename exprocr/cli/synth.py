@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exprocr.cli.options import Session, pass_session
+from exprocr.cli.options import INTERRUPTED, FiniteRange, Session, pass_session
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from exprocr.synth.writer import WriteReport
 
 NUM_FAMILIES_NAMED = 8
+MIN_SIZE_PX, MAX_SIZE_PX = (20, 20), (6000, 1000)
+"""Width and height of an image; `SynthConfig` has the same limits."""
 
 
 def _parse_size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:
@@ -27,7 +29,12 @@ def _parse_size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[
     match = re.fullmatch("([0-9]{1,5})[xX]([0-9]{1,5})", text)
     if not match:
         raise click.BadParameter(f"expected WIDTHxHEIGHT, like 180x60, found {text!r}", ctx, param)
-    return int(match[1]), int(match[2])
+    width, height = int(match[1]), int(match[2])
+    low, high = MIN_SIZE_PX, MAX_SIZE_PX
+    if not (low[0] <= width <= high[0] and low[1] <= height <= high[1]):
+        limits = f"{low[0]}x{low[1]} to {high[0]}x{high[1]}"
+        raise click.BadParameter(f"expected {limits}, found {text!r}", ctx, param)
+    return width, height
 
 
 @click.command(epilog="\b\nExample:\n  exprocr synth data/ -n 10000 --val-fraction 0.1")
@@ -67,7 +74,7 @@ def _parse_size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[
 @click.option("--no-system-fonts", is_flag=True, help="Use only the fonts of --fonts.")
 @click.option(
     "--val-fraction",
-    type=click.FloatRange(min=0, max=1, max_open=True),
+    type=FiniteRange(min=0, max=1, max_open=True),
     metavar="SHARE",
     default=0.0,
     show_default=True,
@@ -126,7 +133,7 @@ def synth(
             f"Interrupted: {num_written:,} of {num_images:,} images are in {out}, with their "
             "labels; the same command with --overwrite renders all."
         )
-        ctx.exit(130)
+        ctx.exit(INTERRUPTED)
     print_table(_summary(out, parts, written, report, config, seed, seconds, session))
     session.note(f"Next: exprocr train {shlex.quote(str(out))}")
 

@@ -8,19 +8,19 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from exprocr.cli.options import Session, compute_options, pass_session
+from exprocr.cli.options import FiniteRange, Session, compute_options, pass_session
 
 if TYPE_CHECKING:
     from exprocr.training.checkpoint import Checkpoint
     from exprocr.training.loop import Trainer
     from exprocr.training.run import RunSpec
 
-INTERRUPTED = 130
 PRESETS = ("default", "reference")
 RESUMABLE = ("resume", "epochs", "max_time", "target_accuracy", "patience")
 """What may be given with ``--resume``: the stopping limits, and where to compute."""
@@ -28,7 +28,7 @@ RESUMABLE = ("resume", "epochs", "max_time", "target_accuracy", "patience")
 MACHINE = ("device", "threads", "workers")
 
 COUNT = click.IntRange(min=1)
-SHARE = click.FloatRange(0, 1)
+SHARE = FiniteRange(0, 1)
 
 
 class Duration(click.ParamType[float]):
@@ -70,7 +70,7 @@ class Duration(click.ParamType[float]):
 @click.option("--epochs", type=COUNT, metavar="N", help="Passes over the data.")
 @click.option("--batch-size", type=COUNT, metavar="N", help="Images a step.")
 @click.option(
-    "--learning-rate", type=click.FloatRange(1e-8, 10), metavar="X", help="Peak learning rate."
+    "--learning-rate", type=FiniteRange(1e-8, 10), metavar="X", help="Peak learning rate."
 )
 @click.option(
     "--seed",
@@ -81,7 +81,7 @@ class Duration(click.ParamType[float]):
 @click.option("--val", type=click.Path(), metavar="DATA", help="Data set to validate on.")
 @click.option(
     "--val-fraction",
-    type=click.FloatRange(0, 0.9),
+    type=FiniteRange(0, 0.9),
     metavar="X",
     help="Share of DATA to validate on.",
 )
@@ -123,6 +123,8 @@ def train(ctx: click.Context, session: Session, /, **options: Any) -> None:
     """
     from exprocr.cli.output import progress
     from exprocr.cli.train_report import describe, finish
+    from exprocr.errors import ExprocrError
+    from exprocr.training.checkpoint import CHECKPOINT_NAME
     from exprocr.training.run import read_data
     from exprocr.training.setup import make_trainer
 
@@ -135,11 +137,21 @@ def train(ctx: click.Context, session: Session, /, **options: Any) -> None:
     with progress(session, len(data.texts), description="reading") as bar:
         trainer = make_trainer(spec, data, run_dir, resume=checkpoint, progress=bar.update)
     session.note(describe(trainer, data, run_dir))
-    outcome = _train(session, trainer, spec)
-    finish(session, trainer, data, run_dir, outcome, spec)
+    interrupts: list[int] = []
+    try:
+        outcome = _train(session, trainer, spec, interrupts)
+        finish(session, trainer, data, run_dir, outcome)
+    except ExprocrError:
+        if (run_dir / CHECKPOINT_NAME).exists():
+            session.report(_how_to_go_on(run_dir))
+        raise
     if outcome == "interrupted":
-        session.report(f"stopped; go on with: exprocr train --resume {shlex.quote(str(run_dir))}")
-        ctx.exit(INTERRUPTED)
+        session.report(_how_to_go_on(run_dir))
+        ctx.exit(128 + interrupts[0])
+
+
+def _how_to_go_on(run_dir: Path) -> str:
+    return f"stopped; go on with: exprocr train --resume {shlex.quote(str(run_dir))}"
 
 
 def _plan(ctx: click.Context, options: dict[str, Any]) -> tuple[RunSpec, Checkpoint | None, Path]:
@@ -187,22 +199,28 @@ def _new_spec(options: dict[str, Any], limits: dict[str, Any]) -> RunSpec:
     from exprocr.core.config import PRESETS as PRESET_SETTINGS
     from exprocr.core.settings import load_settings
     from exprocr.errors import ConfigError
-    from exprocr.training.loop import Limits
+    from exprocr.training.limits import Limits
     from exprocr.training.run import RunSpec
 
+    if options["val"] is not None and options["val_fraction"] is not None:
+        raise click.UsageError("give --val or --val-fraction, not both")
     names = ("epochs", "batch_size", "learning_rate", "seed", "val_fraction", "synth_mix")
     changes = {"training": {n: options[n] for n in names if options[n] is not None}}
     if options["fonts"]:
-        changes["synth"] = {"fonts": [_resolved(folder) for folder in options["fonts"]]}
+        changes["synth"] = {"fonts": options["fonts"]}
     file = Path(options["config"]) if options["config"] else None
     settings = load_settings(options["preset"], file, changes)
+    folders = tuple(str(Path(folder).resolve()) for folder in settings.synth.fonts)
+    settings = replace(settings, synth=replace(settings.synth, fonts=folders))
     if options["data"] is None and settings.training.synth_mix < 1:
         raise click.UsageError("give DATA, or --synth-mix 1 to train on rendered images alone")
     init = options["init"]
     if init is not None:
         model = ModelFile.load(init)
         preset = PRESET_SETTINGS[options["preset"]]
-        if (settings.model, settings.preprocess) != (preset.model, preset.preprocess):
+        shape = (settings.model, settings.preprocess)
+        known = [(source.model, source.preprocess) for source in (preset, model)]
+        if shape not in known:
             raise ConfigError(
                 f"{file}: --init takes the network from the model: leave out [model] and "
                 "[preprocess]"
@@ -241,33 +259,35 @@ def _run_dir(output: str | None) -> Path:
     return run_dir
 
 
-def _train(session: Session, trainer: Trainer, spec: RunSpec) -> str:
-    """Train under a progress bar; Ctrl-C asks for a stop after the step."""
+def _train(session: Session, trainer: Trainer, spec: RunSpec, interrupts: list[int]) -> str:
+    """Train under a progress bar; a signal, added to ``interrupts``, stops it after the step."""
     from exprocr.cli.output import progress
     from exprocr.cli.train_report import ProgressBar
 
     steps = (spec.limits.epochs or trainer.config.epochs) * trainer.batches.steps_per_epoch
     with (
-        _interrupts() as interrupted,
+        _collect(interrupts),
         progress(session, steps, description="training", unit="step") as bar,
     ):
+        # Short enough for 80 columns: what is done, the figures, the time left.
+        bar.bar_format = "{desc} |{bar:8}| {percentage:.0f}% {remaining} left"
         bar.update(trainer.state.step)
         bar.unpause()
         observer = ProgressBar(bar, session, trainer)
-        return trainer.train(spec.limits, observer, lambda: bool(interrupted))
+        return trainer.train(spec.limits, observer, lambda: bool(interrupts))
 
 
 @contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Collect the first Ctrl-C instead of raising; a second one raises as usual."""
-    received: list[int] = []
+def _collect(received: list[int]) -> Iterator[None]:
+    """Collect Ctrl-C and SIGTERM instead of ending; a second Ctrl-C ends at once."""
 
     def remember(number: int, frame: object) -> None:
         received.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    previous = signal.signal(signal.SIGINT, remember)
+    previous = {number: signal.signal(number, remember) for number in (SIGINT, SIGTERM)}
     try:
-        yield received
+        yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from exprocr.training.checkpoint import TrainingState
     from exprocr.training.loop import Trainer
-    from exprocr.training.run import RunData, RunSpec
+    from exprocr.training.run import RunData
 
 OUTCOMES = {
     "finished": "all epochs done",
@@ -53,9 +53,8 @@ class ProgressBar:
         self.mean_loss = loss if self.mean_loss is None else 0.95 * self.mean_loss + 0.05 * loss
         epoch = (state.step - 1) // self.trainer.batches.steps_per_epoch + 1
         exact = state.epoch_exact / state.epoch_images
-        self.bar.set_description_str(f"epoch {epoch}", refresh=False)
-        self.bar.set_postfix_str(
-            f"loss {self.mean_loss:.3f}, train {exact:.1%}{self.val}, "
+        self.bar.set_description_str(
+            f"epoch {epoch} loss {self.mean_loss:.3g} train {exact:.1%}{self.val} "
             f"{self.trainer.images_per_s:.0f} img/s",
             refresh=False,
         )
@@ -63,22 +62,26 @@ class ProgressBar:
 
     def on_evaluation(self, record: dict[str, Any]) -> None:
         """Say what the evaluation found."""
-        self.val = f", val {record['val_exact_match']:.2%}"
+        self.val = f" val {record['val_exact_match']:.1%}"
+        training, speed = "before training", ""
+        if record["train_loss"] is not None:
+            training = (
+                f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, training exact "
+                f"{record['train_exact_match']:.2%}"
+            )
+            speed = f"; {record['images_per_s']:.0f} images/s"
         self.session.note(
-            f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, training exact "
-            f"{record['train_exact_match']:.2%}; validation loss {record['val_loss']:.4f}, "
-            f"exact {record['val_exact_match']:.2%}, CER {record['val_cer']:.3%}; "
-            f"{record['images_per_s']:.0f} images/s"
+            f"{training}; validation loss {record['val_loss']:.4f}, "
+            f"exact {record['val_exact_match']:.2%}, CER {record['val_cer']:.3%}{speed}"
         )
 
 
-def finish(
-    session: Session, trainer: Trainer, data: RunData, run_dir: Path, outcome: str, spec: RunSpec
-) -> None:
+def finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, outcome: str) -> None:
     """Draw the curves, print what came out, and name the next commands."""
     from exprocr.cli.output import format_duration, print_table, quantity, summary_table
     from exprocr.core.artifact import MODEL_FILE_NAME
     from exprocr.core.journal import read_records
+    from exprocr.training.run import VAL_NAME
     from exprocr.viz.curves import draw_curves
 
     records = read_records(trainer.journal.path)
@@ -93,17 +96,21 @@ def finish(
     ]
     if best is not None:
         rows += [
-            ("images/s", f"{best['images_per_s']:.0f}"),
-            ("best in epoch", best["epoch"]),
+            ("images/s", f"{trainer.images_per_s:.0f}"),
+            ("best after epoch", best["epoch"]),
             ("validation exact match", f"{best['val_exact_match']:.2%}"),
             ("validation CER", f"{best['val_cer']:.3%}"),
         ]
     rows.append(("model", run_dir / MODEL_FILE_NAME))
     print_table(summary_table(rows, title="Training"))
-    image = _shown(str(data.val[0].path)) if data.val else "IMAGE"
-    target = _shown(spec.val or spec.data or "DATA")
     run = shlex.quote(str(run_dir))
-    session.note(f"Next: exprocr predict --model {run} {image}")
+    if data.val:
+        image, target = _shown(str(data.val[0].path)), _shown(str(run_dir / VAL_NAME))
+        session.note(f"Next: exprocr predict --model {run} {image}")
+    else:  # nothing is on disk to read
+        target = "rendered"
+        session.note(f"Next: exprocr synth {target} -n 1000")
+        session.note(f"      exprocr predict --model {run} {target}/0.png")
     session.note(f"      exprocr eval {target} --model {run}")
 
 

@@ -20,18 +20,24 @@ def _check_range(section: str, config: Any, **limits: tuple[float, float]) -> No
             raise ConfigError(f"{section}.{name}: expected {low:g} to {high:g}, found {value}")
 
 
+MAX_CONVOLUTIONS = 16
+"""Most convolutions of a module."""
+
+_CONV_LIMITS = {"kernel_sizes": 99, "channels": 4096, "strides": 100, "pool": 100}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConvModuleConfig:
     """One convolution module: convolutions, each with ReLU, then a max-pool."""
 
     kernel_sizes: tuple[int, ...] = (3, 3)
-    """Side of each convolution's square kernel, odd."""
+    """Side of each convolution's square kernel, odd, at most 99; at most 16 convolutions."""
 
     channels: tuple[int, ...] = (32, 32)
-    """Output channels of each convolution."""
+    """Output channels of each convolution, at most 4096."""
 
     strides: tuple[int, ...] = (1, 1)
-    """Stride of each convolution."""
+    """Stride of each convolution, at most 100."""
 
     pool: tuple[int, int] = (2, 2)
     """Max-pool window and stride, rows x columns; partial windows at the edges are kept."""
@@ -43,10 +49,17 @@ class ConvModuleConfig:
                 "kernel_sizes, channels and strides: expected lists of one length, found "
                 f"{self.kernel_sizes}, {self.channels}, {self.strides}"
             )
-        if any(k < 1 or k % 2 == 0 for k in self.kernel_sizes):
+        if len(self.kernel_sizes) > MAX_CONVOLUTIONS:
+            raise ConfigError(
+                f"kernel_sizes, channels and strides: expected at most {MAX_CONVOLUTIONS} "
+                f"convolutions, found {len(self.kernel_sizes)}"
+            )
+        if any(k % 2 == 0 for k in self.kernel_sizes):
             raise ConfigError(f"kernel_sizes: expected odd sizes, found {self.kernel_sizes}")
-        if min(*self.channels, *self.strides, *self.pool) < 1:
-            raise ConfigError("channels, strides and pool: expected positive numbers")
+        for name, high in _CONV_LIMITS.items():
+            values = getattr(self, name)
+            if not all(1 <= value <= high for value in values):
+                raise ConfigError(f"{name}: expected 1 to {high}, found {values}")
 
 
 @dataclass(frozen=True, kw_only=True)

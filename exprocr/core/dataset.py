@@ -194,8 +194,10 @@ def split(
         return list(samples), []
     num_samples = len(samples)
     if num_samples < 2:
+        place = f"{samples[0].where}: " if samples else ""
         raise DataError(
-            f"expected at least 2 images to hold some out for validation, found {num_samples}"
+            f"{place}expected at least 2 images to hold some out for validation, "
+            f"found {num_samples}"
         )
     num_val = min(max(round(num_samples * val_fraction), 1), num_samples - 1)
     # The second number keeps this stream apart from others that start from the same seed.

@@ -12,11 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from exprocr.core.artifact import ModelFile
-from exprocr.core.model import Network
+from exprocr.core.charset import Charset
+from exprocr.core.config import ModelConfig
+from exprocr.core.model import Network, num_parameters
+from exprocr.core.preprocess import PreprocessConfig
 from exprocr.core.processors import usable_processors
 from exprocr.errors import ConfigError, ModelFileError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+MAX_PARAMETERS = 200_000_000
+"""Most trained values of a new network."""
 
 
 class Engine(Protocol):
@@ -45,6 +51,9 @@ class TorchEngine:
     def __init__(self, network: Network, device: torch.device) -> None:
         self.network = network
         self.device = device
+
+    def __str__(self) -> str:
+        return f"PyTorch {torch.__version__} on {self.device}, threads: {torch.get_num_threads()}"
 
     def log_probs(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the network; see `Engine.log_probs`."""
@@ -95,6 +104,30 @@ def set_threads(num_threads: int | None) -> int:
     return num_threads
 
 
+def new_network(model: ModelConfig, preprocess: PreprocessConfig, charset: Charset) -> Network:
+    """Make a network with random weights, on the CPU.
+
+    Raises:
+        ConfigError: It would have more than `MAX_PARAMETERS` trained values, or the pictures are
+            too low for its convolutions. Nothing large has been allocated then.
+    """
+    try:
+        number = num_parameters(_outline(model, preprocess, charset))
+    except ValueError as error:
+        raise ConfigError(f"preprocess.height: {error}") from None
+    if number > MAX_PARAMETERS:
+        raise ConfigError(
+            f"model: expected a network of at most {MAX_PARAMETERS:,} values, found {number:,}"
+        )
+    return Network(model, preprocess.height, charset.num_classes)
+
+
+def _outline(model: ModelConfig, preprocess: PreprocessConfig, charset: Charset) -> Network:
+    """Return a network of shapes without memory; ValueError as `Network` raises it."""
+    with torch.device("meta"):
+        return Network(model, preprocess.height, charset.num_classes)
+
+
 def build_network(model: ModelFile, device: torch.device) -> Network:
     """Build the network of a model file and fill in its weights.
 
@@ -102,9 +135,12 @@ def build_network(model: ModelFile, device: torch.device) -> Network:
         ModelFileError: The weights do not fit the configuration.
     """
     try:
-        network = Network(model.model, model.preprocess.height, model.charset.num_classes)
+        outline = _outline(model.model, model.preprocess, model.charset)
     except ValueError as error:
         raise ModelFileError(f"{model.name}: model: {error}") from None
+    # First, because the configuration alone could ask for more memory than there is.
+    _check_shapes(outline, model.weights, model.name)
+    network = Network(model.model, model.preprocess.height, model.charset.num_classes)
     load_weights(network, model.weights, model.name)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -120,6 +156,12 @@ def load_weights(network: Network, weights: Any, where: str) -> None:
     Raises:
         ModelFileError: A tensor is missing, left over, or has another shape.
     """
+    _check_shapes(network, weights, where)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+
+
+def _check_shapes(network: Network, weights: Any, where: str) -> None:
+    """Compare names and shapes of tensors with a network's; see `load_weights`."""
     expected = network.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         if name not in weights:
@@ -133,7 +175,6 @@ def load_weights(network: Network, weights: Any, where: str) -> None:
             raise ModelFileError(
                 f"{where}: weights: {name}: expected shape {shapes[0]}, found {shapes[1]}"
             )
-    network.load_state_dict({name: torch.from_numpy(weights[name]) for name in expected})
 
 
 def export_weights(network: Network) -> dict[str, NDArray[Any]]:

@@ -26,15 +26,19 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: The place cannot be written.
     """
+    # What a link points to is written, and the link stays.
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
-            yield path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise OutputError(f"{path}: expected the name of a file, found a folder")
+        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+            yield target
             return
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
         try:
             yield temporary
-            temporary.replace(path)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:

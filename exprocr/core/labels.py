@@ -261,10 +261,10 @@ def _report(place: Path, what: str, names: Sequence[str], total: int, warnings: 
     """Warn of what is missing, or raise if it is more than half of the total."""
     if not names:
         return
-    message = f"{place}: {len(names)} of {total} {what}: {first_few(names)}"
+    found = f"{len(names)} of {total} {what}: {first_few(names)}"
     if 2 * len(names) > total:
-        raise DataError(f"{place}: expected at most half missing, found {message}")
-    warnings.append(message)
+        raise DataError(f"{place}: expected at most half missing; {found}")
+    warnings.append(f"{place}: {found}")
 
 
 def first_few(names: Sequence[str], separator: str = ", ") -> str:

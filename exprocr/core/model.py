@@ -125,6 +125,8 @@ class Network(nn.Module):
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Conv2d | nn.Linear):
+            if module.weight.is_meta:  # shapes only; to draw for them would take a second
+                return
             if self.config.init == "he":
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             else:

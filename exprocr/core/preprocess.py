@@ -26,10 +26,11 @@ from exprocr.errors import ConfigError, ImageError
 ImageSource = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
 
 MAX_WIDTH_PX = 6000
-"""Widest picture, in pixels at the network's height: a hundred times as wide as high."""
+"""Widest picture, in pixels at the network's height: at 60 rows a hundred times as wide as high."""
 
 MAX_PIXELS = 2**24
-"""Pictures of more pixels are shrunk before they are converted to floating point."""
+"""Pictures of more pixels, or more than 960 rows, are shrunk by a whole factor before they are
+converted to floating point."""
 
 GREY_LEVEL = 1 / 255
 FAINTEST_INK = 1.5 * GREY_LEVEL
@@ -75,12 +76,14 @@ def load_image(source: ImageSource) -> Image.Image:
             array of shape (H, W) or (H, W, 3 or 4).
 
     Raises:
-        ImageError: There is no such file, it is no picture, it is damaged, or it has more
-            pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
+        ImageError: There is no such file, it is no picture, it is damaged, it has more pixels
+            than ``PIL.Image.MAX_IMAGE_PIXELS``, or an array is not of uint8.
     """
     name = describe(source)
     try:
         if isinstance(source, np.ndarray):
+            if source.dtype != np.uint8:
+                raise ImageError(f"{name}: expected an array of uint8, found {source.dtype}")
             source = Image.fromarray(source)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -91,6 +94,8 @@ def load_image(source: ImageSource) -> Image.Image:
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
                 image.load()
                 return ImageOps.exif_transpose(image)
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError(f"{name}: expected a picture, found no such file") from None
     except IsADirectoryError:
@@ -121,6 +126,7 @@ def to_grey(image: Image.Image) -> NDArray[np.float32]:
         float32 (H, W), 0 black .. 1 white, not rounded to 8 bits.
     """
     if image.mode.startswith("I") or image.mode == "F":
+        image = _reduce(image)
         values = np.nan_to_num(np.asarray(image, dtype=np.float32))
         # These modes carry no scale of their own: take the depth their values show.
         depths = (1, 255, 1023, 4095, 65535)
@@ -146,7 +152,11 @@ def _reduce(image: Image.Image) -> Image.Image:
     by_height = image.height // 480 if image.height > 960 else 1
     by_area = math.isqrt(image.width * image.height // MAX_PIXELS) + 1
     factor = max(by_height, by_area)
-    return image.reduce(factor) if factor > 1 else image
+    if factor == 1:
+        return image
+    if image.mode.startswith("I;"):  # 16 bits, which Pillow does not reduce
+        image = image.convert("I")
+    return image.reduce(factor)
 
 
 def stretch_contrast(grey: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from exprocr.core.engine import Engine
 
 DECODERS = ("greedy", "beam")
+MAX_BEAM_WIDTH = 1000
 BATCH_SIZE = 64
 CHUNK_SIZE = 256
 """Pictures held in memory at a time by `Recognizer.stream`."""
@@ -67,7 +68,7 @@ class Recognizer:
         beam_width: Prefixes kept by the beam search.
 
     Raises:
-        ConfigError: The decoder is unknown or the beam width is below 1.
+        ConfigError: The decoder is unknown, or the beam width is not 1 to `MAX_BEAM_WIDTH`.
     """
 
     def __init__(
@@ -81,8 +82,8 @@ class Recognizer:
     ) -> None:
         if decoder not in DECODERS:
             raise ConfigError(unknown_name("decoder", decoder, DECODERS, what="decoder"))
-        if beam_width < 1:
-            raise ConfigError(f"beam_width: expected 1 or more, found {beam_width}")
+        if not 1 <= beam_width <= MAX_BEAM_WIDTH:
+            raise ConfigError(f"beam_width: expected 1 to {MAX_BEAM_WIDTH}, found {beam_width}")
         self.engine = engine
         self.charset = charset
         self.preprocess = preprocess
@@ -137,6 +138,7 @@ class Recognizer:
 
         Raises:
             ImageError: A picture cannot be read; `stream` goes on instead.
+            TypeError: ``sources`` is a single path or the bytes of a single file.
         """
         predictions = []
         for result in self.stream(sources):
@@ -150,7 +152,15 @@ class Recognizer:
 
         Yields:
             A `Prediction`, or the `ImageError` of a picture that cannot be read.
+
+        Raises:
+            TypeError: ``sources`` is a single path or the bytes of a single file.
         """
+        if isinstance(sources, str | bytes | Path):  # a string would be read letter by letter
+            raise TypeError(
+                f"sources: expected a list of pictures, found one {type(sources).__name__}; "
+                "pass [source]"
+            )
         remaining = iter(sources)
         while chunk := list(islice(remaining, CHUNK_SIZE)):
             names = [describe(source) for source in chunk]

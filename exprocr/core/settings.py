@@ -89,7 +89,7 @@ def load_settings(
             settings = from_dict(Preset, values, base=settings)
         except OSError as error:
             raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
             raise ConfigError(f"{file}: expected TOML, found: {error}") from None
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from None
@@ -118,7 +118,10 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         many = "" if args[-1] is ... else f" of {len(args)}"
         raise ConfigError(f"{name}: expected a list{many}, found {value!r}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"{name}: expected float, found a number beyond it") from None
     if type(value) is not hint:
         raise ConfigError(f"{name}: expected {hint.__name__}, found {value!r}")
     return value

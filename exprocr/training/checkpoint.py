@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from exprocr.core.artifact import check_version, load_tensors, save_tensors
+from exprocr.core.artifact import ModelFile, check_version, load_tensors, save_tensors
 from exprocr.core.engine import export_weights, load_weights
 from exprocr.core.model import Network
 from exprocr.core.settings import from_dict
@@ -27,6 +27,11 @@ from exprocr.errors import ConfigError, ModelFileError
 CHECKPOINT_NAME = "checkpoint/state.safetensors"
 ENTRY = "exprocr_checkpoint"
 FORMAT_VERSION = 1
+
+Score = tuple[float, float]
+"""Validation exact match, and the negative loss, which decides between equals."""
+
+NO_SCORE: Score = (-1.0, 0.0)
 
 
 @dataclass
@@ -56,6 +61,9 @@ class TrainingState:
 
     epoch_exact: int = 0
     """Images of this epoch read exactly, as they were trained on."""
+
+    epoch_edit_distance: float = 0.0
+    """Sum of this epoch's normalised edit distances."""
 
     epoch_images: int = 0
     """Images of this epoch."""
@@ -152,3 +160,12 @@ def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Opt
     torch.set_rng_state(torch.from_numpy(np.array(rng["cpu"])))
     if "cuda" in rng and torch.cuda.is_available():
         torch.cuda.set_rng_state(torch.from_numpy(np.array(rng["cuda"])))
+
+
+def recorded_score(path: Path) -> Score:
+    """Return what a run's model file says of its network's validation."""
+    try:
+        summary = ModelFile.load(path).training
+        return float(summary["val_exact_match"]), -float(summary["val_loss"])
+    except (ModelFileError, KeyError, TypeError, ValueError):
+        return NO_SCORE

@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile
 from exprocr.core.charset import Charset
@@ -26,6 +26,7 @@ from exprocr.core.decode import best_path
 from exprocr.core.engine import TorchEngine, export_weights, to_input
 from exprocr.core.evaluate import LabelledImages, evaluate
 from exprocr.core.journal import Journal
+from exprocr.core.metrics import edit_operations
 from exprocr.core.model import Network
 from exprocr.core.preprocess import PreprocessConfig
 from exprocr.core.recognizer import Recognizer
@@ -33,34 +34,18 @@ from exprocr.errors import DataError
 from exprocr.training.batches import Batch, Batches
 from exprocr.training.checkpoint import (
     CHECKPOINT_NAME,
+    NO_SCORE,
     Checkpoint,
     TrainingState,
+    recorded_score,
     restore,
     save_checkpoint,
 )
+from exprocr.training.limits import Limits, Outcome
 from exprocr.training.loss import mean_ctc_loss
 from exprocr.training.schedule import learning_rate_at, make_optimizer
 
 METRICS_NAME = "metrics.jsonl"
-
-Outcome = Literal["finished", "interrupted", "time_limit", "target_accuracy", "patience"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """When to stop. These alone may differ when a run is resumed."""
-
-    epochs: int | None = None
-    """Passes over the data; None is the length of the schedule."""
-
-    max_time_s: float | None = None
-    """Seconds of this session."""
-
-    target_accuracy: float | None = None
-    """Validation exact match, 0..1."""
-
-    patience: int | None = None
-    """Evaluations in a row without a better one."""
 
 
 class Observer(Protocol):
@@ -87,6 +72,7 @@ class Trainer:
         settings: The run's settings, kept in checkpoints.
         run_dir: Where to write; it exists.
         resume: Checkpoint to go on from.
+        initialized: The network is not new: what it starts from is the first candidate for best.
     """
 
     def __init__(
@@ -102,6 +88,7 @@ class Trainer:
         settings: dict[str, Any],
         run_dir: Path,
         resume: Checkpoint | None = None,
+        initialized: bool = False,
     ) -> None:
         self.network = network
         self.device = device
@@ -112,15 +99,19 @@ class Trainer:
         self.validation = validation
         self.settings = settings
         self.run_dir = run_dir
+        self.initialized = initialized
         self.optimizer = make_optimizer(network, config)
         self.recognizer = Recognizer(TorchEngine(network, device), charset, input_size)
         self.journal = Journal(run_dir / METRICS_NAME)
         self.state = TrainingState()
         self.best: dict[str, NDArray[Any]] = {}
+        self.saved_score = NO_SCORE
         if resume:
             restore(resume, network, self.optimizer)
             self.state = resume.state
             self.best = resume.part("best")
+            # A time limit may have left a better network than any the checkpoint knows of.
+            self.saved_score = recorded_score(run_dir / MODEL_FILE_NAME)
             if self.best:
                 self._save_model()
         # An evaluation in the middle of an epoch told of a network that is now gone.
@@ -145,6 +136,8 @@ class Trainer:
             DataError: The loss is not finite.
             OutputError: The run directory cannot be written.
         """
+        if self.initialized and not self.best:
+            observer.on_evaluation(self._evaluate())
         if reached := self._limit_reached(limits):
             return reached
         last_step = (limits.epochs or self.config.epochs) * self.batches.steps_per_epoch
@@ -212,10 +205,7 @@ class Trainer:
         self.optimizer.step()
 
         state.step += 1
-        state.epoch_images += len(ids)
-        state.epoch_loss += loss_value * len(ids)
-        read = best_path(log_probs.detach().cpu().numpy())
-        state.epoch_exact += sum(a == b for a, b in zip(ids, read, strict=True))
+        self._count(batch.texts, log_probs, loss_value)
         self.journal.add(
             {
                 "kind": "step",
@@ -227,7 +217,19 @@ class Trainer:
         )
         return loss_value
 
+    def _count(self, texts: list[str], log_probs: Tensor, loss: float) -> None:
+        """Add a batch to the epoch's figures, as the network read it while it was trained on it."""
+        state = self.state
+        state.epoch_images += len(texts)
+        state.epoch_loss += loss * len(texts)
+        for text, ids in zip(texts, best_path(log_probs.detach().cpu().numpy()), strict=True):
+            read = self.charset.decode(ids)
+            state.epoch_exact += read == text
+            state.epoch_edit_distance += len(edit_operations(text, read)) / len(text)
+
     def _epoch_of_last_step(self) -> int:
+        if not self.state.step:
+            return 0
         return (self.state.step - 1) // self.batches.steps_per_epoch + 1
 
     def _evaluate(self) -> dict[str, Any]:
@@ -238,8 +240,9 @@ class Trainer:
             "kind": "evaluation",
             "step": state.step,
             "epoch": self._epoch_of_last_step(),
-            "train_loss": state.epoch_loss / state.epoch_images,
-            "train_exact_match": state.epoch_exact / state.epoch_images,
+            "train_loss": self._mean(state.epoch_loss),
+            "train_exact_match": self._mean(state.epoch_exact),
+            "train_normalized_edit_distance": self._mean(state.epoch_edit_distance),
             "val_loss": val_loss,
             "val_exact_match": counts.exact_match,
             "val_normalized_edit_distance": counts.normalized_edit_distance,
@@ -257,16 +260,27 @@ class Trainer:
             self._save_model()
         state.evaluations_since_best = 0 if better else state.evaluations_since_best + 1
         state.epoch_loss, state.epoch_exact, state.epoch_images = 0.0, 0, 0
+        state.epoch_edit_distance = 0.0
         return record
 
+    def _mean(self, total: float) -> float | None:
+        """Return the mean over the epoch's images; None before the first."""
+        return total / self.state.epoch_images if self.state.epoch_images else None
+
     def _save_model(self) -> None:
+        """Write the best network, unless the file holds a better one."""
         state = self.state
+        evaluated = state.best_exact_match >= 0
+        score = (state.best_exact_match, -state.best_val_loss) if evaluated else NO_SCORE
+        if score < self.saved_score:
+            return
         summary = {
-            "step": state.best_step or state.step,
+            "step": state.best_step if evaluated else state.step,
             "batch_size": self.config.batch_size,
             "seed": self.config.seed,
             "val_images": len(self.validation.inks),
-            "val_exact_match": state.best_exact_match if state.best_step else None,
+            "val_exact_match": state.best_exact_match if evaluated else None,
+            "val_loss": state.best_val_loss if evaluated else None,
         }
         ModelFile(
             model=self.network.config,
@@ -275,6 +289,7 @@ class Trainer:
             weights=self.best,
             training=summary,
         ).save(self.run_dir / MODEL_FILE_NAME)
+        self.saved_score = score
 
     def _checkpoint(self) -> None:
         # First: records beyond the checkpoint are dropped on resuming, missing ones stay missing.

@@ -21,6 +21,8 @@ def mean_ctc_loss(log_probs: Tensor, ids: list[list[int]]) -> Tensor:
     Returns:
         A scalar, nats; infinite where a text does not fit into the frames.
     """
+    if log_probs.device.type not in ("cpu", "cuda"):
+        log_probs = log_probs.cpu()  # PyTorch has no CTC kernel elsewhere
     num_frames, num_images = log_probs.shape[:2]
     # On the CPU, where the lengths must be for CUDA's kernel and cost no synchronisation.
     losses: Tensor = ctc_loss(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,10 +19,11 @@ from exprocr.core.processors import usable_processors
 from exprocr.core.settings import from_dict, to_dict
 from exprocr.errors import ConfigError, DataError, ModelFileError
 from exprocr.training.checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
-from exprocr.training.loop import Limits
+from exprocr.training.limits import Limits
 
 CONFIG_NAME = "config.toml"
 SPLIT_NAME = "split.json"
+VAL_NAME = "val.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,11 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
         elif spec.val is not None:
             data.train = found.parts["all"]
         else:
-            data.train, data.val = split(found.parts["all"], training.val_fraction, training.seed)
+            samples = found.parts["all"]
+            if training.synth_mix < 1:
+                data.train, data.val = split(samples, training.val_fraction, training.seed)
+            else:  # none of the files is trained on
+                data.val = samples
     if spec.val is not None:
         found = _load(spec.val, data)
         spec = replace(spec, val_digest=_same(spec.val, spec.val_digest, found.digest()))
@@ -113,7 +119,7 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
             "give --val or a --val-fraction above 0"
         )
     if training.synth_mix == 1:
-        if data.train:
+        if spec.data is not None:
             data.remarks.append(f"{spec.data}: only validated on; all training images are rendered")
         data.train = []
     return spec, data
@@ -148,11 +154,14 @@ def write_config(path: Path, spec: RunSpec) -> None:
     header += [f"# {name} = {value!r}" for name, value in facts.items()]
     with atomic_write(path) as temporary:
         text = "\n".join(header) + "\n\n" + tomli_w.dumps(to_dict(spec.settings))
-        temporary.write_text(text, encoding="utf-8")
+        # Names of fonts and files need not be text.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def write_split(path: Path, spec: RunSpec, data: RunData) -> None:
+def write_split(run_dir: Path, spec: RunSpec, data: RunData) -> None:
     """Write which files train and which validate: paths below their data set, as JSON.
+
+    The validation files are written as a table too, which ``exprocr eval`` reads.
 
     Raises:
         OutputError: The place cannot be written.
@@ -162,8 +171,15 @@ def write_split(path: Path, spec: RunSpec, data: RunData) -> None:
         "train": [_below(sample.path, spec.data) for sample in data.train],
         "val": [_below(sample.path, spec.val or spec.data) for sample in data.val],
     }
-    with atomic_write(path) as temporary:
+    with atomic_write(run_dir / SPLIT_NAME) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with (
+        atomic_write(run_dir / VAL_NAME) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("image", "text"))
+        rows.writerows((str(sample.path), sample.text) for sample in data.val)
 
 
 def _below(path: Path, data: str | None) -> str:

@@ -17,7 +17,7 @@ from exprocr.core.artifact import ModelFile
 from exprocr.core.charset import Charset
 from exprocr.core.config import Preset
 from exprocr.core.dataset import Sample, check_charset, check_widths, load_images
-from exprocr.core.engine import build_network, pick_device, set_threads
+from exprocr.core.engine import build_network, new_network, pick_device, set_threads
 from exprocr.core.evaluate import LabelledImages
 from exprocr.core.expression import value_of
 from exprocr.core.files import make_folder
@@ -32,7 +32,6 @@ from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.loop import Trainer
 from exprocr.training.run import (
     CONFIG_NAME,
-    SPLIT_NAME,
     RunData,
     RunSpec,
     write_config,
@@ -75,8 +74,8 @@ def make_trainer(
     train_inks = _load(data.train, settings, progress)
     val_inks = _load(data.val, settings, progress)
     rendered, rendered_val = _rendered(spec)
-    train_texts = [sample.text for sample in data.train]
-    batches = Batches(train_inks, train_texts, rendered, settings.training, spec.workers)
+    texts = [sample.text for sample in data.train]
+    batches = Batches(train_inks, texts, rendered, settings.training, spec.workers)
     make_folder(run_dir)
     trainer = Trainer(
         network=network,
@@ -89,18 +88,16 @@ def make_trainer(
         settings={**to_dict(spec), "charset": charset.characters},
         run_dir=run_dir,
         resume=resume,
+        initialized=init is not None,
     )
     write_config(run_dir / CONFIG_NAME, spec)
     if data.texts:
-        write_split(run_dir / SPLIT_NAME, spec, data)
+        write_split(run_dir, spec, data)
     return trainer
 
 
 def _new_network(settings: Preset, charset: Charset, device: torch.device) -> Network:
-    try:
-        network = Network(settings.model, settings.preprocess.height, charset.num_classes)
-    except ValueError as error:
-        raise ConfigError(f"preprocess.height: {error}") from None
+    network = new_network(settings.model, settings.preprocess, charset)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

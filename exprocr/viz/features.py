@@ -180,21 +180,13 @@ def geometry_of(
     return Geometry(width, height, picture_width, columns=axes[1], rows=axes[0])
 
 
-def evenly_spread(maps: NDArray[np.float32], image_size: tuple[int, int]) -> Geometry:
-    """Return a geometry in which the cells divide the whole picture evenly."""
-    width, height = image_size
-    num_rows = maps.shape[1] if maps.ndim == 3 else 1
-    columns, rows = width / maps.shape[-1], height / num_rows
-    return Geometry(width, height, width, (columns / 2, columns), (rows / 2, rows))
-
-
 def draw_grid(
     layer: str,
     maps: NDArray[np.float32],
     image: Image.Image,
     reading: str,
     *,
-    geometry: Geometry | None = None,
+    geometry: Geometry,
     ink: NDArray[np.uint8] | None = None,
     row_labels: Sequence[str] | None = None,
 ) -> Image.Image:
@@ -206,7 +198,7 @@ def draw_grid(
             for one heat map.
         image: The picture, of any mode.
         reading: What the model reads in it.
-        geometry: Where the cells lie; None spreads them evenly over the picture.
+        geometry: Where the cells lie in the picture.
         ink: The network's input, uint8 (H, W), drawn beside the picture of a grid of maps.
         row_labels: Names of the units of a heat map instead of their numbers.
 
@@ -218,7 +210,6 @@ def draw_grid(
 
     maps = np.nan_to_num(maps)  # a network that diverged can be looked into as well
     stats = feature_stats(layer, maps)
-    geometry = geometry or evenly_spread(maps, image.size)
     if maps.ndim == 3:
         return draw_maps(stats, maps, image, reading, geometry, ink)
     return draw_units(stats, maps, image, reading, geometry, row_labels)

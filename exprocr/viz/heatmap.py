@@ -52,6 +52,7 @@ def draw_units(
     lines = drawing.wrap_text(
         f"{plural(num_units, 'unit')} over {plural(num_frames, 'frame')}; "
         f"{describe_dead(stats, 'unit', 'dashed')}. "
+        "One colour scale serves all units. "
         "Frames lie under the columns of the picture that they see.",
         content,
     )
@@ -143,5 +144,7 @@ def draw_colour_bar(canvas: Image.Image, stats: FeatureStats, box: Box) -> None:
     for tick in range(num):
         y = round(top + tick / (num - 1) * (height - 1))
         value = high + (low - high) * tick / (num - 1)
+        if abs(value) < 1e-4 * (high - low):  # rounding, or too near to 0 for the bar to tell
+            value = 0.0
         draw.line((left + 18, y, left + 22, y), fill=GREY)
         draw.text((left + 26, y), f"{value:.3g}", fill=DARK, font=drawing.font(), anchor="lm")
