@@ -58,7 +58,10 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
             axes.legend(frameon=False)
         else:
             axes.text(0.5, 0.5, "no figures yet", ha="center", transform=axes.transAxes)
-    exact.set_ylim(-0.02, 1.02)
+    # From 0, unless that would flatten a run that is good throughout.
+    lowest = min((line.get_ydata().min() for line in exact.lines), default=0.0)
+    bottom = 0.0 if lowest < 0.5 else lowest - 0.2 * (1 - lowest)
+    exact.set_ylim(bottom - 0.02 * (1 - bottom), 1 + 0.02 * (1 - bottom))
     with atomic_write(path) as temporary:
         canvas.print_figure(temporary, format="png")
 
