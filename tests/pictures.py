@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,3 +51,11 @@ def correlation(a: Image.Image | NDArray[Any], b: Image.Image | NDArray[Any]) ->
     """Return Pearson's correlation of two pictures of one size."""
     x, y = (np.asarray(picture, dtype=np.float64).ravel() for picture in (a, b))
     return float(np.corrcoef(x, y)[0, 1])
+
+
+def matplotlib_fonts() -> Path:
+    """Return the folder of the fonts that come with matplotlib, without importing it."""
+    spec = find_spec("matplotlib")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0]) / "mpl-data/fonts/ttf"

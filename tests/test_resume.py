@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from exprocr.training.limits import Limits
 from exprocr.training.loop import METRICS_NAME
 from exprocr.training.loss import mean_ctc_loss
 from exprocr.training.run import RunSpec, read_checkpoint
+from tests.pictures import matplotlib_fonts
 from tests.tiny_runs import (
     Recorder,
     check_same,
@@ -48,12 +48,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def fonts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fonts")
-    spec = find_spec("matplotlib")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    shutil.copy(
-        Path(spec.submodule_search_locations[0]) / "mpl-data/fonts/ttf/DejaVuSans.ttf", folder
-    )
+    shutil.copy(matplotlib_fonts() / "DejaVuSans.ttf", folder)
     return folder
 
 

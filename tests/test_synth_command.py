@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from exprocr.errors import ConfigError, OutputError
 from exprocr.synth import writer
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS
+from tests.pictures import matplotlib_fonts
 
 Synth = Callable[..., Result]
 
@@ -33,10 +33,7 @@ Synth = Callable[..., Result]
 def font_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of two fonts and a file that is none."""
     folder = tmp_path_factory.mktemp("fonts")
-    spec = find_spec("matplotlib")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    source = Path(spec.submodule_search_locations[0]) / "mpl-data/fonts/ttf"
+    source = matplotlib_fonts()
     for name in ("DejaVuSans.ttf", "DejaVuSerif-Bold.ttf"):
         shutil.copy(source / name, folder)
     (folder / "broken.ttf").write_bytes(b"no font")

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from PIL import Image
 from exprocr.core.artifact import ModelFile
 from exprocr.core.settings import load_settings
 from exprocr.training.run import read_checkpoint
+from tests.pictures import matplotlib_fonts
 from tests.tiny_runs import SETTINGS, invoke, tiny_settings, write_files
 
 Train = Callable[..., Result]
@@ -43,10 +43,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a settings file: a tiny network, and one font."""
     folder = tmp_path_factory.mktemp("config")
-    spec = find_spec("matplotlib")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    fonts = Path(spec.submodule_search_locations[0]) / "mpl-data/fonts/ttf"
+    fonts = matplotlib_fonts()
     (folder / "fonts").mkdir()
     shutil.copy(fonts / "DejaVuSans.ttf", folder / "fonts")
     synth = SETTINGS["synth"] | {"system_fonts": False, "fonts": [str(folder / "fonts")]}

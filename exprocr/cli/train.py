@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 PRESETS = ("default", "reference")
 RESUMABLE = ("resume", "epochs", "max_time", "target_accuracy", "patience")
-"""What may be given with ``--resume``: the stopping limits, and where to compute."""
+"""What may be given with ``--resume``: the stopping limits."""
 
 MACHINE = ("device", "threads", "workers")
+"""And where to compute."""
 
 COUNT = click.IntRange(min=1)
 SHARE = FiniteRange(0, 1)

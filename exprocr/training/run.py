@@ -141,6 +141,17 @@ def _same(place: str, known: str | None, found: str) -> str:
     return found
 
 
+def write_run_files(run_dir: Path, spec: RunSpec, data: RunData) -> None:
+    """Write what a run is made from: its settings and, where there are files, their split.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    write_config(run_dir / CONFIG_NAME, spec)
+    if data.texts:
+        write_split(run_dir, spec, data)
+
+
 def write_config(path: Path, spec: RunSpec) -> None:
     """Write all values in force as TOML that ``--config`` reads back.
 

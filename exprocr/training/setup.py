@@ -30,13 +30,7 @@ from exprocr.synth.renderer import CHARACTERS, TRAIN_STREAM, VAL_STREAM
 from exprocr.training.batches import Batches, RenderedBatches
 from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.loop import Trainer
-from exprocr.training.run import (
-    CONFIG_NAME,
-    RunData,
-    RunSpec,
-    write_config,
-    write_split,
-)
+from exprocr.training.run import RunData, RunSpec, write_run_files
 
 MAX_RENDERED_LENGTH = 7
 """Characters of the longest rendered expression, such as ``(1+2)*3``; no neighbours are equal."""
@@ -90,9 +84,7 @@ def make_trainer(
         resume=resume,
         initialized=init is not None,
     )
-    write_config(run_dir / CONFIG_NAME, spec)
-    if data.texts:
-        write_split(run_dir, spec, data)
+    write_run_files(run_dir, spec, data)
     return trainer
 
 
