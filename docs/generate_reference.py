@@ -24,6 +24,8 @@ import click
 from exprocr import Prediction, Recognizer, errors
 from exprocr.cli import COMMANDS, group
 from exprocr.core.config import PRESETS
+from exprocr.core.decode.decoder import Alternative
+from exprocr.core.prediction import Character
 
 REFERENCE = Path(__file__).with_name("reference.md")
 HELP_WIDTH = 88
@@ -120,11 +122,13 @@ def api() -> str:
         signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(method)))
         parts.append(fenced(f"{name}{signature}", "python"))
         parts.append(fenced(inspect.getdoc(method) or ""))
-    parts += ["#### Prediction\n", "| field | type | meaning |", "|---|---|---|"]
-    for name, (kind, text) in field_docs(Prediction).items():
-        parts.append(f"| `{name}` | {escaped(kind)} | {text} |")
+    for record in (Prediction, Alternative, Character):
+        parts += [f"#### {record.__name__}\n", "| field | type | meaning |", "|---|---|---|"]
+        for name, (kind, text) in field_docs(record).items():
+            parts.append(f"| `{name}` | {escaped(kind)} | {text} |")
+        parts.append("")
     tree = (inspect.getdoc(errors) or "").partition("::\n\n")[2].partition("\n\n")[0]
-    return "\n".join([*parts, "", "#### Exceptions\n", fenced(textwrap.dedent(tree))])
+    return "\n".join([*parts, "#### Exceptions\n", fenced(textwrap.dedent(tree))])
 
 
 def generate(text: str) -> str:

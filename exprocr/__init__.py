@@ -17,15 +17,20 @@ __version__ = "0.1.0"
 __all__ = ["ExprocrError", "Prediction", "Recognizer", "__version__"]
 
 if TYPE_CHECKING:
-    from exprocr.core.recognizer import Prediction, Recognizer
+    from exprocr.core.prediction import Prediction
+    from exprocr.core.recognizer import Recognizer
     from exprocr.errors import ExprocrError
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Recognizer", "Prediction"):
+    if name == "Recognizer":
         from exprocr.core import recognizer
 
-        return getattr(recognizer, name)
+        return recognizer.Recognizer
+    if name == "Prediction":
+        from exprocr.core import prediction
+
+        return prediction.Prediction
     if name == "ExprocrError":
         from exprocr import errors
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.core.charset import Charset
+from exprocr.core.decode.decoder import Decoder
+from exprocr.core.geometry import CellAxis
+from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.preprocess import PreprocessConfig
 from exprocr.core.recognizer import Recognizer
 
 CHARSET = Charset("()*+-0123456789")
 NUM_FRAMES = 31
+FRAME_AXIS = CellAxis(2.0, 6.0)
 
 
 def log_probs_of(text: str, certainty: float) -> NDArray[np.float32]:
@@ -39,13 +44,15 @@ class ScriptedEngine:
 
 
 def scripted_recognizer(
-    *readings: tuple[str, float], decoder: str = "greedy", beam_width: int = 10
+    *readings: tuple[str, float], grammar: str = "none", decoder: str = "greedy", **options: Any
 ) -> Recognizer:
-    """Return a recogniser that gives out texts, each with the certainty of its every frame."""
+    """Return a recogniser that gives out texts, each with the certainty of its every frame.
+
+    ``options`` are those of `Decoder`.
+    """
     return Recognizer(
         ScriptedEngine(readings),
-        CHARSET,
         PreprocessConfig(),
-        decoder=decoder,
-        beam_width=beam_width,
+        Decoder(load_grammar(grammar, CHARSET), method=decoder, **options),
+        FRAME_AXIS,
     )

@@ -8,18 +8,28 @@ import numpy as np
 import pytest
 import torch
 
-from exprocr.core.alignment import align, text_log_probs
-from tests.ctc_oracle import SMALL_SHAPES, Text, brute_force, from_probs, random_log_probs
+from exprocr.core.decode.alignment import align, text_log_probs
+from tests.ctc_oracle import (
+    SMALL_SHAPES,
+    Text,
+    brute_force,
+    collapse,
+    from_probs,
+    random_log_probs,
+)
 
 
 @pytest.mark.parametrize(("num_frames", "num_classes"), SMALL_SHAPES)
-def test_text_log_probs_equal_brute_force_for_every_text(num_frames: int, num_classes: int) -> None:
-    log_probs = random_log_probs(num_frames, num_frames, 1, num_classes)
+@pytest.mark.parametrize("spread", [1.5, 300.0])
+def test_text_log_probs_equal_brute_force_for_every_text(
+    num_frames: int, num_classes: int, spread: float
+) -> None:
+    log_probs = random_log_probs(num_frames, num_frames, 1, num_classes, spread)
     expected = brute_force(log_probs[:, 0])
     texts = list(expected)
     found = text_log_probs(np.repeat(log_probs, len(texts), axis=1), texts)
     np.testing.assert_allclose(
-        found, [math.log(expected[text].prob) for text in texts], rtol=0, atol=1e-9
+        found, [expected[text].log_prob for text in texts], rtol=1e-12, atol=1e-9
     )
     assert np.exp(found).sum() == pytest.approx(1.0, abs=1e-9)
 
@@ -30,10 +40,18 @@ def test_align_finds_the_best_alignment_of_every_text(num_frames: int, num_class
     expected = brute_force(log_probs[:, 0])
     texts = list(expected)
     found = align(np.repeat(log_probs, len(texts), axis=1), texts)
-    for text, frames in zip(texts, found, strict=True):
+    assert found.shape == (num_frames, len(texts))
+    for text, path in zip(texts, found.T.tolist(), strict=True):
         best, *others = sorted(expected[text].paths, reverse=True)
-        assert not others or others[0][0] < best[0] * (1 - 1e-9), "the best must be unique"
-        assert frames == best[1]
+        assert not others or others[0][0] < best[0] - 1e-9, "the best must be unique"
+        assert tuple(path) == best[1]
+
+
+def test_align_gives_a_valid_alignment_where_all_are_impossible() -> None:
+    log_probs = from_probs([[0.5, 0.5, 0.0]] * 5)
+    texts: list[Text] = [(2,), (1, 2, 2), (2, 2, 2), (1, 1)]
+    found = align(np.repeat(log_probs, len(texts), axis=1), texts)
+    assert [collapse(tuple(path))[0] for path in found.T.tolist()] == texts
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -62,9 +80,7 @@ def test_torch_ctc_loss_equals_the_sum_over_all_alignments(text: Text) -> None:
         target_lengths=torch.tensor([len(text)]),
         reduction="none",
     )
-    assert float(loss) == pytest.approx(
-        -math.log(brute_force(log_probs[:, 0])[text].prob), abs=1e-9
-    )
+    assert float(loss) == pytest.approx(-brute_force(log_probs[:, 0])[text].log_prob, abs=1e-9)
 
 
 def test_probabilities_far_below_the_smallest_float_are_kept() -> None:
@@ -72,6 +88,14 @@ def test_probabilities_far_below_the_smallest_float_are_kept() -> None:
     log_probs[:, :, 0] = 0.0
     # One frame of three holds the character, two in a row, or all three.
     assert text_log_probs(log_probs, [(1,)])[0] == pytest.approx(math.log(3) - 2000.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("shift", [40.0, 64.0, 70.0, 74.0, 74.5, 80.0])
+def test_scores_are_as_exact_where_floats_have_few_digits(shift: float) -> None:
+    log_probs = random_log_probs(6, 10, 8, 4)
+    texts: list[Text] = [(), (1,), (1, 1), (1, 2), (3, 2, 1), (2, 2, 2), (1, 2, 1, 2), (3, 3, 1)]
+    expected = text_log_probs(log_probs, texts) - 10 * shift
+    np.testing.assert_allclose(text_log_probs(log_probs - shift, texts), expected, atol=1e-10)
 
 
 def test_texts_that_do_not_fit() -> None:
@@ -87,6 +111,20 @@ def test_repeated_characters_need_a_blank_between_them() -> None:
     sure = from_probs([[0.0, 1.0]] * 4)
     assert text_log_probs(sure, [(1, 1)])[0] == -math.inf
     assert text_log_probs(sure, [(1,)])[0] == 0.0
+
+
+def test_an_empty_batch() -> None:
+    empty = np.zeros((5, 0, 3))
+    assert text_log_probs(empty, []).shape == (0,)
+    assert align(empty, []).shape == (5, 0)
+
+
+def test_float32_frames_give_float64_scores_of_at_most_zero() -> None:
+    log_probs = np.full((40, 1, 2), np.float32(1e-7), dtype=np.float32)
+    log_probs[:, :, 1] = -30.0
+    found = text_log_probs(log_probs, [()])
+    assert found.dtype == np.float64
+    assert found.tolist() == [0.0]
 
 
 def test_invalid_texts() -> None:

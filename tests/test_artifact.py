@@ -26,6 +26,7 @@ from exprocr.core.artifact import (
 )
 from exprocr.core.charset import Charset
 from exprocr.core.files import atomic_write
+from exprocr.core.grammar.grammars import SHIPPED
 from exprocr.core.recognizer import Recognizer
 from exprocr.core.settings import from_dict, to_dict
 from exprocr.errors import ModelFileError, OutputError
@@ -54,13 +55,23 @@ def test_round_trip(tiny_model: Path, tmp_path: Path) -> None:
     model = dataclasses.replace(
         ModelFile.load(tiny_model),
         charset=Charset("÷()*+-0123456789"[:15]),
+        grammar="expression",
+        temperature=1.0 / 3.0,
         training={"step": 3, "note": "é"},
         license="CC0-1.0",
     )
     path = tmp_path / "new" / "model.safetensors"
     model.save(path)
     loaded = ModelFile.load(path)
-    for field in ("model", "preprocess", "charset", "training", "license"):
+    for field in (
+        "model",
+        "preprocess",
+        "charset",
+        "grammar",
+        "temperature",
+        "training",
+        "license",
+    ):
         assert getattr(loaded, field) == getattr(model, field), field
     assert loaded.weights.keys() == model.weights.keys()
     for name, tensor in model.weights.items():
@@ -80,6 +91,8 @@ def test_metadata_is_one_json_entry(tiny_model: Path) -> None:
         "model": to_dict(model.model),
         "preprocess": {"height": 60, "width_multiple": 20},
         "charset": "()*+-0123456789",
+        "grammar": "none",
+        "temperature": 1.0,
         "training": {},
         "license": "MIT",
     }
@@ -175,6 +188,19 @@ def test_truncated(tiny_model: Path, tmp_path: Path) -> None:
         ({"charset": ""}, "a charset needs unique characters, found ''"),
         ({"charset": 123}, "charset: expected a string, found 123"),
         ({"training": None}, "training: expected a section, found None"),
+        ({"grammar": "levle1"}, "grammar: unknown grammar; did you mean 'level1'?"),
+        ({"grammar": "regex:[0-9]"}, "grammar: unknown grammar; did you mean"),
+        ({"grammar": "lexicon:/etc/passwd"}, "grammar: unknown grammar; did you mean"),
+        ({"grammar": 3}, "grammar: unknown grammar; did you mean"),
+        ({"grammar": ["none"]}, "grammar: unknown grammar; did you mean"),
+        ({"temperature": 0}, "temperature: expected a number above 0, found 0"),
+        ({"temperature": -1.5}, "temperature: expected a number above 0, found -1.5"),
+        ({"temperature": "1"}, "temperature: expected a number above 0, found '1'"),
+        ({"temperature": True}, "temperature: expected a number above 0, found True"),
+        ({"temperature": [1.0]}, "temperature: expected a number above 0, found [1.0]"),
+        ({"temperature": float("nan")}, "temperature: expected a number above 0, found nan"),
+        ({"temperature": float("inf")}, "temperature: expected a number above 0, found inf"),
+        ({"temperature": 10**400}, "temperature: expected a number above 0, found 10"),
         # Weights that do not fit.
         ({"charset": "123"}, "weights: fc2.bias: expected shape (4,), found (16,)"),
         ({"preprocess": {"height": 30}}, "weights: fc1.linear.weight: expected shape (16, 16)"),
@@ -189,6 +215,25 @@ def test_bad_metadata(
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_files_from_before_there_were_grammars(tiny_model: Path, tmp_path: Path) -> None:
+    path = rewrite(tiny_model, tmp_path / "old.safetensors", {"grammar": None, "temperature": None})
+    assert not {"grammar", "temperature"} & entry_of(path).keys()
+    model = ModelFile.load(path)
+    assert (model.grammar, model.temperature) == ("none", 1.0)
+    recognizer = Recognizer.load(path, device="cpu", threads=1)
+    assert (recognizer.decoder.grammar.name, recognizer.decoder.temperature) == ("none", 1.0)
+
+
+@pytest.mark.parametrize("grammar", SHIPPED)
+def test_grammars_of_model_files(tiny_model: Path, tmp_path: Path, grammar: str) -> None:
+    path = rewrite(tiny_model, tmp_path / "m.safetensors", {"grammar": grammar, "temperature": 2})
+    model = ModelFile.load(path)
+    assert (model.grammar, model.temperature) == (grammar, 2.0)
+    assert type(model.temperature) is float
+    recognizer = Recognizer.load(path, device="cpu", threads=1)
+    assert recognizer.decoder.grammar.name == grammar
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "[" * 100_000])

@@ -178,12 +178,40 @@ def test_shell_completion() -> None:
 
 
 def test_choices_are_those_of_the_core() -> None:
+    from exprocr.core.decode.decoder import MAX_BEAM_WIDTH, MAX_NUM_BEST
+    from exprocr.core.decode.search import METHODS
     from exprocr.core.engine import DEVICES
-    from exprocr.core.recognizer import DECODERS, MAX_BEAM_WIDTH
 
     assert options.DEVICES == DEVICES
-    assert options.DECODERS == DECODERS
+    assert options.DECODERS == METHODS
     assert options.MAX_BEAM_WIDTH == MAX_BEAM_WIDTH
+    assert options.MAX_NUM_BEST == MAX_NUM_BEST
+
+
+@pytest.mark.parametrize("decoder", options.DECODERS)
+@pytest.mark.parametrize(("num_best", "by_value"), [(1, False), (2, False), (1, True), (2, True)])
+def test_decoder_options_are_refused_as_the_core_refuses_them(
+    decoder: str, num_best: int, by_value: bool
+) -> None:
+    from exprocr.core.charset import Charset
+    from exprocr.core.decode.decoder import Decoder
+    from exprocr.core.grammar.grammars import load_grammar
+    from exprocr.errors import ConfigError
+
+    def refused(function: Callable[[], object], error: type[Exception]) -> bool:
+        try:
+            function()
+        except error:
+            return True
+        return False
+
+    grammar = load_grammar("none", Charset("01"))
+    assert refused(
+        lambda: options.check_decoder(decoder, num_best=num_best, by_value=by_value),
+        click.UsageError,
+    ) == refused(
+        lambda: Decoder(grammar, method=decoder, num_best=num_best, by_value=by_value), ConfigError
+    )
 
 
 def test_quiet_and_verbose_sessions(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,11 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from exprocr.cli import group, output
+from exprocr.cli import eval_report, group, output
+from exprocr.cli.eval_report import Measurement, print_report
+from exprocr.cli.options import Session
+from exprocr.core.labels import Sample
+from exprocr.core.prediction import Prediction
 from exprocr.core.recognizer import Recognizer
 from tests.scripted import scripted_recognizer
 
@@ -26,7 +31,7 @@ SCRIPT = [
     ("(7+5)-4", "(1+5)-4", 0.95),  # 7 read as 1; the value differs
     ("3*4-5", "3*4-5", 0.90),
     ("9-9+1", "9-9*1", 0.99),  # + read as *: -0
-    ("2*2+0", "2*2+00", 0.80),  # 0 inserted; the value is right
+    ("2*2+0", "2*2+00", 0.88),  # 0 inserted; the value is right
     ("8-1*6", "81*6", 0.97),  # - left out
     ("6+6+6", "6+6+6", 0.99),
     ("1*1*1", "1*1*1", 0.99),
@@ -62,9 +67,14 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, loaded: dict[str, Any]) -> Eval:
     """Return a function that runs the command with a model that reads `SCRIPT`."""
 
     def run(*args: object, script: list[tuple[str, str, float]] = SCRIPT) -> Result:
-        def load(_cls: object, model: str | None = None, /, **options: Any) -> Recognizer:
-            loaded.update(model=model, **options)
-            return scripted_recognizer(*[reading for _, *reading in script])  # type: ignore[arg-type]
+        def load(_cls: object, /, **options: Any) -> Recognizer:
+            loaded.update(options)
+            decoding = {name: options[name] for name in ("decoder", "beam_width", "by_value")}
+            return scripted_recognizer(
+                *((text, certainty) for _, text, certainty in script),
+                grammar=options["grammar"] or "none",
+                **decoding,
+            )
 
         monkeypatch.setattr(Recognizer, "load", classmethod(load))
         return CliRunner().invoke(group, ["eval", *map(str, args)])
@@ -84,12 +94,19 @@ def test_figures_are_those_counted_by_hand(evaluate: Eval, data: Path, tmp_path:
     found = figures(tmp_path / "out" / "a.json")
     assert found.pop("images_per_s") > 0
     worst = found.pop("worst")
+    for name in ("ece", "brier", "reliability", "risk_coverage"):
+        del found[name]  # for a test of their own
     assert found == {
         "data": str(data),
         "model": "bundled",
-        "decoder": "greedy",
+        "grammar": "none",
+        "decoder": "auto",
+        "temperature": 1.0,
+        "by_value": False,
         "num_images": 8,
         "num_unreadable": 0,
+        "num_outside_grammar": 0,
+        "num_unproven": 0,
         "exact_match": 4 / 8,
         "value_match": 5 / 8,
         "contest_score": 4 / 8,
@@ -121,6 +138,7 @@ def test_tables(evaluate: Eval, data: Path) -> None:
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     for line in (
         "model runs/a",
+        "grammar none",
         "images 8",
         "exact match 50.00% (4 right)",
         "value match 62.50%",
@@ -132,9 +150,149 @@ def test_tables(evaluate: Eval, data: Path) -> None:
         "- (none) 1",
     ):
         assert line in lines
+    assert not [line for line in lines if line.startswith("decoder")]  # it is the default
     assert "9-9*1" in result.stdout
     assert "labels in labels.txt" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def truths(*, by_value: bool = False) -> tuple[list[float], list[bool]]:
+    """Return the confidences of `SCRIPT`'s readings, and which of them are right."""
+    recognizer = scripted_recognizer(
+        *((text, certainty) for _, text, certainty in SCRIPT), decoder="auto", by_value=by_value
+    )
+    readings = recognizer.read([np.zeros((60, 180), dtype=np.uint8)] * len(SCRIPT))
+    assert [reading.text for reading in readings] == [text for _, text, _ in SCRIPT]
+    right = [number not in WRONG or (by_value and number == 4) for number in range(len(SCRIPT))]
+    return [reading.confidence for reading in readings], right
+
+
+@pytest.mark.parametrize("by_value", [False, True])
+def test_reliability(evaluate: Eval, data: Path, tmp_path: Path, by_value: bool) -> None:
+    options = ["--by-value"] if by_value else []
+    result = evaluate(data, *options, "--json", tmp_path / "a.json")
+    assert result.exit_code == 0
+    found = figures(tmp_path / "a.json")
+    confidences, right = truths(by_value=by_value)
+    pairs = sorted(zip(confidences, right, strict=True))
+    assert found["by_value"] is by_value
+    # With fewer readings than bins, each has a bin of its own.
+    assert found["reliability"] == [
+        {"count": 1, "low": c, "high": c, "confidence": c, "accuracy": float(r)} for c, r in pairs
+    ]
+    assert found["ece"] == pytest.approx(sum(abs(c - r) for c, r in pairs) / 8)
+    assert found["brier"] == pytest.approx(sum((c - r) ** 2 for c, r in pairs) / 8)
+    num_wrong = 3 if by_value else 4
+    least, second = pairs[0], pairs[1]  # the least confident reading has the right value only
+    assert least[1] is by_value
+    kept_wrong = num_wrong - (not by_value)
+    assert found["risk_coverage"] == [
+        {
+            "coverage": coverage,
+            "count": count,
+            "threshold": threshold,
+            "num_wrong": wrong,
+            "error_rate": pytest.approx(wrong / count),
+        }
+        for coverage, count, threshold, wrong in [
+            (1.0, 8, least[0], num_wrong),
+            (0.99, 7, second[0], kept_wrong),
+            (0.95, 7, second[0], kept_wrong),
+            (0.9, 7, second[0], kept_wrong),
+        ]
+    ]
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_tables_of_reliability(
+    evaluate: Eval, data: Path, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    result = evaluate(data, "--decoder", "beam", "--beam-width", 12)
+    assert max(map(len, result.stdout.splitlines())) <= columns
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    confidences, right = truths()
+    pairs = sorted(zip(confidences, right, strict=True))
+    ece = sum(abs(c - r) for c, r in pairs) / 8
+    brier = sum((c - r) ** 2 for c, r in pairs) / 8
+    assert f"ECE {ece:.5f}" in lines
+    assert f"Brier score {brier:.5f}" in lines
+    assert "decoder beam of width 12" in " ".join(lines)
+    order = [
+        lines.index("Reliability by confidence"),
+        lines.index("images from to mean right"),
+        lines.index("Errors among the most confident"),
+        lines.index("coverage at least wrong error rate"),
+        lines.index("Confusions"),
+    ]
+    assert order == sorted(order)
+    shown = [output.format_confidence(c) for c, _ in pairs]
+    assert lines[order[1] + 2 : order[1] + 10] == [
+        f"1 {c} {c} {c} {'100.00%' if r else '0.00%'}"
+        for c, (_, r) in zip(shown, pairs, strict=True)
+    ]
+    assert lines[order[3] + 2 : order[3] + 6] == [
+        f"100% {shown[0]} 4 50.000%",
+        *(f"{coverage}% {shown[1]} 3 42.857%" for coverage in (99, 95, 90)),
+    ]
+
+
+def test_images_of_neighbouring_confidences_share_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    measurement = Measurement(scripted_recognizer().decoder)
+    sample = Sample(Path("0.png"), "1", "labels.txt, line 1")
+    for number in range(45):  # three for each of 15 lines
+        text = "2" if number < 2 else "1"
+        confidence = 0.5 + number**2 / 10_000
+        measurement.add(sample, None, Prediction(text=text, value=None, confidence=confidence))
+    print_report(Session(), measurement, None, listed=True)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    first = lines.index("images from to mean right") + 2
+    assert lines[first] == "3 0.5000 0.5004 0.5001 33.33%"
+    assert lines[first + 14] == "3 0.6764 0.6936 0.6849 100.00%"
+    assert lines[first + 15] == ""
+
+
+def test_where_the_truth_has_no_value_the_text_must_be_right() -> None:
+    measurement = Measurement(scripted_recognizer(decoder="auto", by_value=True).decoder)
+    sample = Sample(Path("0.png"), "1/0", "labels.txt, line 1")
+    for text in ("1/0", "2/0"):
+        measurement.add(sample, None, Prediction(text=text, value=None, confidence=0.5))
+    assert measurement.reliability.correct == [True, False]
+
+
+def test_unproven_readings_are_counted(evaluate: Eval, data: Path, tmp_path: Path) -> None:
+    script = [(truth, read, 0.3 if n < 2 else c) for n, (truth, read, c) in enumerate(SCRIPT)]
+    result = evaluate(data, "--json", tmp_path / "a.json", script=script)
+    assert result.exit_code == 0
+    assert figures(tmp_path / "a.json")["num_unproven"] == 2
+    assert "2 images: too many likely readings for exact search" in result.stderr
+    result = evaluate(data, "--decoder", "beam", script=script)
+    assert "likely readings" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("grammar", "number", "first"),
+    [
+        ("level1", 1, "the first is '1+2' in {}/labels.txt, line 1"),
+        ("regex:.{{3}}|[1-9+*-]*", 2, "the first is '(7+5)-4' in {}/labels.txt, line 2"),
+        ("expression", 0, ""),
+    ],
+)
+def test_labels_that_the_grammar_excludes(
+    evaluate: Eval, data: Path, tmp_path: Path, grammar: str, number: int, first: str
+) -> None:
+    result = evaluate(data, "--grammar", grammar.format(), "--json", tmp_path / "a.json")
+    assert result.exit_code == 0, result.stderr
+    found = figures(tmp_path / "a.json")
+    assert found["num_outside_grammar"] == number
+    assert found["grammar"] == grammar.format()
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == bool(number)
+    for warning in warnings:
+        assert f"excludes {number} of 8 labels, which can only be read wrong; " in warning
+        assert first.format(data) in warning
 
 
 def test_nothing_wrong(evaluate: Eval, tmp_path: Path) -> None:
@@ -200,8 +358,19 @@ def test_only_unreadable_images(evaluate: Eval, tmp_path: Path) -> None:
     (data / "0.png").write_bytes(b"")
     result = evaluate(data, "--json", tmp_path / "a.json", script=[])
     assert result.exit_code == 1
-    assert figures(tmp_path / "a.json")["num_images"] == 0
+    found = figures(tmp_path / "a.json")
+    assert (found["num_images"], found["ece"], found["reliability"]) == (0, 0, [])
+    assert "exact match" in result.stdout
+    assert "Reliability" not in result.stdout
     assert "bug" not in result.stderr
+
+
+def test_a_grammar_that_cannot_be_used(evaluate: Eval, data: Path, tmp_path: Path) -> None:
+    result = evaluate(data, "--grammar", "level2", "--json", tmp_path / "a.json")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1].startswith("exprocr: ")
+    assert "unknown grammar; did you mean 'level1'?" in result.stderr
+    assert not (tmp_path / "a.json").exists()
 
 
 def test_wrong_values_in_the_labels(evaluate: Eval, tmp_path: Path) -> None:
@@ -235,8 +404,11 @@ def test_options_reach_the_recogniser(evaluate: Eval, data: Path, loaded: dict[s
                       "cpu", "--model", "m")  # fmt: skip
     assert result.exit_code == 0
     assert loaded == {
-        "model": "m", "decoder": "beam", "beam_width": 3, "threads": 1, "device": "cpu",
+        "model": "m", "grammar": None, "decoder": "beam", "beam_width": 3, "by_value": False,
+        "threads": 1, "device": "cpu",
     }  # fmt: skip
+    evaluate(data, "--grammar", "digits", "--by-value")
+    assert (loaded["grammar"], loaded["by_value"]) == ("digits", True)
 
 
 @pytest.mark.parametrize(
@@ -277,10 +449,10 @@ def test_output_that_cannot_be_written(
 def test_files_are_written_before_tables_that_nobody_reads(
     evaluate: Eval, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(output, "print_table", fail)
+    monkeypatch.setattr(eval_report, "print_table", fail)
     result = evaluate(data, "--json", tmp_path / "a.json", "--errors", tmp_path / "e.csv")
     assert result.exit_code == 1
     assert figures(tmp_path / "a.json")["num_images"] == 8
@@ -295,6 +467,7 @@ def test_files_are_written_before_tables_that_nobody_reads(
         ["x", "--min-exact", "nan"],
         ["x", "--decoder", "best"],
         ["x", "--beam-width", 0],
+        ["x", "--decoder", "greedy", "--by-value"],
     ],
 )
 def test_usage(evaluate: Eval, args: list[object]) -> None:

@@ -34,6 +34,7 @@ ONLY_IN = {
     "rich": ("cli.",),
     "tqdm": ("cli.",),
     "safetensors": ("core.artifact",),
+    "interegular": ("core.grammar.regex",),
     "tomli_w": ("training.", "core.config", "cli."),
 }
 """Third-party packages that only some modules may import: whole names, or prefixes ending in a
@@ -184,7 +185,8 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_public_names_are_resolved_when_they_are_used() -> None:
-    from exprocr.core.recognizer import Prediction, Recognizer
+    from exprocr.core.prediction import Prediction
+    from exprocr.core.recognizer import Recognizer
     from exprocr.errors import ExprocrError
 
     assert (exprocr.Recognizer, exprocr.Prediction) == (Recognizer, Prediction)
@@ -194,10 +196,48 @@ def test_public_names_are_resolved_when_they_are_used() -> None:
         _ = exprocr.Recogniser  # type: ignore[attr-defined, unused-ignore]
 
 
-@pytest.mark.parametrize("room_name", ["errors", "core.recognizer", "core.dataset", "synth.writer"])
+@pytest.mark.parametrize(
+    "room_name",
+    ["errors", "core.recognizer", "core.calibration", "core.dataset", "synth.writer"],
+)
 def test_the_core_and_the_renderer_load_no_torch(room_name: str) -> None:
     code = (
         f"import sys, exprocr.{room_name}; "
         "print([n for n in ('torch', 'click', 'rich', 'tqdm', 'matplotlib') if n in sys.modules])"
     )
     assert python(code) == "[]"
+
+
+def test_decoding_needs_no_torch() -> None:
+    code = """
+import pkgutil, sys
+from importlib import import_module
+import numpy as np
+
+names = []
+for room in ("exprocr.core.decode", "exprocr.core.grammar"):
+    names += [name for _, name, _ in pkgutil.iter_modules(import_module(room).__path__, room + ".")]
+for name in names:
+    if name != "exprocr.core.grammar.regex":  # its compiler is loaded for a regex alone
+        import_module(name)
+
+from exprocr.core.charset import Charset
+from exprocr.core.decode.decoder import Decoder
+from exprocr.core.grammar.grammars import load_grammar
+
+def read(grammar, **options):
+    logits = np.random.default_rng(0).normal(size=(12, 3, 16))
+    log_probs = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
+    decoder = Decoder(load_grammar(grammar, Charset("()*+-0123456789")), **options)
+    return [reading.alternatives[0].text for reading in decoder(log_probs)]
+
+texts = read("level1"), read("none", method="beam"), read("digits", by_value=True)
+loaded = [name for name in ("torch", "interegular") if name in sys.modules]
+texts += (read("regex:[0-9]+"),)
+loaded += [name for name in ("torch", "interegular") if name in sys.modules]
+print((len(names), [len(several) for several in texts], loaded))
+"""
+    num_modules, num_texts, loaded = ast.literal_eval(python(code))
+    assert num_modules > 10
+    assert num_texts == [3] * 4
+    assert loaded == ["interegular"]

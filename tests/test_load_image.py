@@ -24,7 +24,7 @@ CONFIG = PreprocessConfig()
 def test_every_kind_of_source(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     text_picture().save(path)
-    expected = load(path, CONFIG)
+    expected = load(path, CONFIG).ink
     with path.open("rb") as file, io.BytesIO(path.read_bytes()) as stream:
         sources: list[Any] = [str(path), path.read_bytes(), file, stream, grey_values()]
         sources += [
@@ -33,7 +33,7 @@ def test_every_kind_of_source(tmp_path: Path) -> None:
             np.asarray(with_alpha("RGBA")),
         ]
         for source in sources:
-            np.testing.assert_allclose(load(source, CONFIG), expected, atol=1)
+            np.testing.assert_allclose(load(source, CONFIG).ink, expected, atol=1)
         assert not file.closed
         assert [describe(source) for source in (path, file, b"", stream, grey_values())] == [
             str(path), str(path), "<bytes>", "<BytesIO>", "<ndarray>",
@@ -142,7 +142,7 @@ def test_arbitrary_bytes_raise_nothing_else(content: bytes) -> None:
         patch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)  # quick, however large the header says
         message = ""
         try:
-            ink = load(content, CONFIG)
+            ink = load(content, CONFIG).ink
         except ImageError as error:
             message, ink = str(error), np.zeros((60, 20), np.uint8)
     assert len(message.splitlines()) <= 1

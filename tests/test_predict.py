@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import json
 import os
 import re
@@ -14,18 +12,22 @@ import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image, ImageDraw
 
 from exprocr.cli import group, output
+from exprocr.cli.inputs import numeric_order
 from exprocr.cli.options import Session
 from exprocr.cli.partial import open_lines
-from exprocr.cli.predict import numeric_order
 from exprocr.core.expression import format_value
-from exprocr.core.recognizer import Prediction, Recognizer
-from exprocr.errors import DataError, OutputError
+from exprocr.core.grammar.grammars import load_grammar
+from exprocr.core.prediction import Prediction
+from exprocr.core.recognizer import Recognizer
+from exprocr.errors import OutputError
+from tests.scripted import CHARSET, scripted_recognizer
 
 Predict = Callable[..., Result]
 
@@ -62,84 +64,6 @@ def predict(tiny_model: Path) -> Predict:
 
 def tsv(result: Result) -> list[list[str]]:
     return [line.split("\t") for line in result.stdout.splitlines()]
-
-
-def prediction(path: str, text: str, value: Fraction | None, confidence: float) -> Prediction:
-    return Prediction(path=path, text=text, value=value, confidence=confidence)
-
-
-READINGS = [
-    prediction("0.png", "(7+5)+4", Fraction(16), 1.0),
-    prediction('a,"\t\n.png', "1/3", Fraction(1, 3), 0.99999999),
-    prediction("2.png", "1/0", None, 0.25),
-    prediction("3.png", "", None, 0.00001),
-    prediction("4.png", "3-10", Fraction(-7), 1.0000001),
-]
-
-
-def written(format_: str, readings: list[Prediction] = READINGS) -> str:
-    stream = io.StringIO(newline="")
-    writer = output.prediction_writer(format_, stream)
-    for reading in readings:
-        writer.write(reading)
-    writer.close()
-    return stream.getvalue()
-
-
-def test_tsv() -> None:
-    assert written("tsv").splitlines() == [
-        "0.png\t(7+5)+4\t16\t1.0000",
-        'a,"\\t\\n.png\t1/3\t1/3\t0.9999',
-        "2.png\t1/0\t\t0.2500",
-        "3.png\t\t\t0.0000",
-        "4.png\t3-10\t-7\t1.0000",
-    ]
-
-
-def test_csv() -> None:
-    rows = list(csv.DictReader(io.StringIO(written("csv"), newline="")))
-    assert [row["path"] for row in rows] == [reading.path for reading in READINGS]
-    assert [row["text"] for row in rows] == [reading.text for reading in READINGS]
-    assert [row["value"] for row in rows] == ["16", "1/3", "", "", "-7"]
-    assert [float(row["confidence"]) for row in rows] == [1, 0.9999, 0.25, 0, 1]
-
-
-def test_json_lines() -> None:
-    rows = [json.loads(line) for line in written("json").split("\n")[:-1]]
-    assert [list(row) for row in rows] == [["path", "text", "value", "confidence"]] * len(READINGS)
-    assert [row["path"] for row in rows] == [reading.path for reading in READINGS]
-    assert [row["value"] for row in rows] == [16, "1/3", None, None, -7]
-    assert [row["confidence"] for row in rows] == [1.0, 0.99999999, 0.25, 0.00001, 1.0]
-
-
-def test_contest_lines_are_numbered_by_the_images() -> None:
-    stream = io.StringIO()
-    writer = output.prediction_writer("contest", stream)
-    writer.write(prediction("d/04.png", "1/0", None, 0.5))
-    writer.write(prediction("d/1.png", "3-10", Fraction(-7), 0.5))
-    writer.skip("d/6.png")
-    writer.close()
-    assert stream.getvalue() == "\n3-10 -7\n\n\n1/0\n\n\n"
-
-
-@pytest.mark.parametrize(
-    "path", ["a.png", "1a.png", "-1.png", "٣.png", "99999999.png", "-", ".png"]
-)
-def test_contest_numbers_only(path: str) -> None:
-    with pytest.raises(DataError, match=f"^{re.escape(path)}: "):
-        output.contest_number(path)
-
-
-@pytest.mark.parametrize("columns", [40, 80])
-def test_table_cuts_nothing(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    name = "a/long/path/to/some/folder/[bold]of/:smile:/images/12345.png"
-    table = written("table", [prediction(name, "(7+5)+4", Fraction(16), 0.98765)])
-    assert max(map(len, table.splitlines())) <= columns
-    header, _, *rows = table.splitlines()
-    assert header.split() == ["image", "text", "value", "confidence"]
-    assert rows[0].split()[1:] == ["(7+5)+4", "16", "0.9876"]
-    assert "".join(row.split()[0] for row in rows) == name
 
 
 def test_folder_in_numeric_order_as_the_api_reads_it(
@@ -295,7 +219,7 @@ def test_what_was_read_before_a_failure_is_kept(
     num: int,
 ) -> None:
     def stream(_self: Recognizer, _sources: object) -> Iterator[Prediction]:
-        yield from [READINGS[0]] * 2
+        yield from [Prediction(text="3", value=Fraction(3), confidence=0.5)] * 2
         raise error
 
     monkeypatch.setattr(Recognizer, "stream", stream)
@@ -347,7 +271,10 @@ def test_verbose_says_what_reads(images: Path, tiny_model: Path) -> None:
     result = CliRunner().invoke(group, [*line, "--threads", "1"])
     assert result.exit_code == 0
     (said,) = result.stderr.splitlines()
-    assert said.startswith(f"{tiny_model}: characters ()*+-0123456789, decoder beam of width 10, ")
+    assert said.startswith(
+        f"{tiny_model}: characters ()*+-0123456789, grammar none, decoder beam of width 10, "
+        "temperature 1.000, "
+    )
     assert said.endswith("threads: 1")
 
 
@@ -371,10 +298,33 @@ def test_beam_search_is_never_less_probable(predict: Predict, images: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "option", ["--beam-width=0", "--beam-width=1001", "--threads=0", "--device=tpu", "--format=x"]
+    "option",
+    [
+        *("--beam-width=0", "--beam-width=1001", "--threads=0", "--device=tpu", "--format=x"),
+        *("--n-best=0", "--n-best=1001", "--decoder=best"),
+        *("--min-confidence=-0.1", "--min-confidence=1.1", "--min-confidence=nan"),
+    ],
 )
 def test_usage_errors(predict: Predict, images: Path, option: str) -> None:
     assert predict(images, option).exit_code == 2
+
+
+@pytest.mark.parametrize("options", [["--n-best", "2"], ["--by-value"]])
+def test_greedy_finds_one_text_and_no_model_is_loaded_to_say_so(
+    options: list[str], tmp_path: Path
+) -> None:
+    args = ["predict", "--model", str(tmp_path / "no-model"), str(tmp_path), "--decoder", "greedy"]
+    result = CliRunner().invoke(group, [*args, *options])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1] == (
+        f"Error: {options[0]} expects --decoder auto, beam or exact, found greedy, which finds "
+        "one text."
+    )
+
+
+def test_greedy_with_one_best_text(predict: Predict, images: Path) -> None:
+    result = predict(images, "--decoder", "greedy", "--n-best", 1)
+    assert (result.exit_code, len(tsv(result))) == (0, 3)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file names are text there")
@@ -390,3 +340,186 @@ def test_process_passes_file_names_through(images: Path, tiny_model: Path) -> No
     picture = (images / "0.png").read_bytes()
     done = subprocess.run([*command, "-"], input=picture, capture_output=True, timeout=120)
     assert done.stdout.startswith(b"-\t")
+
+
+# How sure the network is of every frame.
+SURE, DOUBTFUL, GUESS = 0.9999, 0.95, 0.3
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Predict:
+    """Return a function that runs the command with a model that gives out readings."""
+
+    def run(*args: object, script: list[tuple[str, float]]) -> Result:
+        def load(_cls: object, /, model: str | None, **options: Any) -> Recognizer:
+            assert (model, options.pop("device"), options.pop("threads")) == (None, "auto", None)
+            grammar, num_best = options.pop("grammar") or "none", options.pop("n_best")
+            return scripted_recognizer(*script, grammar=grammar, num_best=num_best, **options)
+
+        monkeypatch.setattr(Recognizer, "load", classmethod(load))
+        return CliRunner().invoke(group, list(map(str, args)))
+
+    return run
+
+
+SCRIPT = [("(7+5)+4", SURE), ("3*4-5", DOUBTFUL), ("1+2", SURE)]
+
+
+@pytest.mark.parametrize("format_", ["tsv", "csv", "json", "table", "contest"])
+@pytest.mark.parametrize("quiet", [[], ["-q"]])
+def test_what_is_below_the_bar_is_marked_and_exits_3(
+    scripted: Predict, images: Path, format_: str, quiet: list[str]
+) -> None:
+    args = (*quiet, "predict", images, "--format", format_, "--min-confidence", 0.9)
+    result = scripted(*args, script=SCRIPT)
+    assert result.exit_code == 3
+    assert result.stderr.splitlines()[-1] == (
+        "exprocr: 1 of 3 readings rejected: below --min-confidence 0.9"
+    )
+    lines = [line for line in result.stdout.splitlines() if "3*4-5" in line]
+    assert len(lines) == 1
+    if format_ == "json":
+        rows = [json.loads(line) for line in result.stdout.splitlines()]
+        assert [row["rejected"] for row in rows] == [False, True, False]
+    else:
+        body = result.stdout.splitlines()[{"csv": 1, "table": 2}.get(format_, 0) :]
+        assert [line for line in body if "rejected" in line] == lines
+
+
+def test_nothing_below_the_bar(scripted: Predict, images: Path) -> None:
+    result = scripted("predict", images, "--min-confidence", 0.1, script=SCRIPT)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [row[4:] for row in tsv(result)] == [[""]] * 3
+
+
+def test_a_bar_holds_for_a_file_too(scripted: Predict, images: Path, tmp_path: Path) -> None:
+    file = tmp_path / "o.csv"
+    result = scripted("predict", images, "--min-confidence", 1, "-o", file, script=SCRIPT)
+    assert (result.exit_code, result.stdout) == (3, "")
+    remark, rejected = result.stderr.splitlines()
+    assert remark.endswith(f"Written to {file}.")
+    assert rejected == "exprocr: 3 of 3 readings rejected: below --min-confidence 1.0"
+    assert [line.split(",")[4] for line in file.read_text().splitlines()] == ["rejected"] * 4
+
+
+@pytest.mark.parametrize("bad", ["missing", "broken"])
+def test_what_cannot_be_read_wins_over_the_bar(scripted: Predict, images: Path, bad: str) -> None:
+    if bad == "broken":
+        (images / "11.png").write_bytes(b"no picture")
+    paths = (images, images / "missing.png") if bad == "missing" else (images,)
+    result = scripted("predict", *paths, "--min-confidence", 0.9, script=SCRIPT)
+    assert result.exit_code == 1
+    problem, rejected = result.stderr.splitlines()
+    assert ".png: " in problem
+    assert rejected == "exprocr: 1 of 3 readings rejected: below --min-confidence 0.9"
+
+
+@pytest.mark.parametrize("options", [[], ["--by-value"], ["--n-best", "2"]])
+def test_readings_that_are_not_proven_are_counted(
+    scripted: Predict, images: Path, options: list[str]
+) -> None:
+    script = [("1+2", GUESS), ("3*4-5", SURE), ("1+2", GUESS)]
+    result = scripted("predict", images, *options, script=script)
+    assert result.exit_code == 0
+    why = (
+        "to be sure which value is the most probable"
+        if "--by-value" in options
+        else "for exact search; the best that were found are given"
+    )
+    assert result.stderr == f"2 images: too many likely readings {why}\n"
+    quiet = scripted("-q", "predict", images, *options, script=script)
+    assert (quiet.stdout, quiet.stderr) == (result.stdout, "")
+
+
+@pytest.mark.parametrize("decoder", ["greedy", "beam"])
+def test_decoders_that_prove_nothing_say_nothing(
+    scripted: Predict, images: Path, decoder: str
+) -> None:
+    script = [("1+2", GUESS)] * 3
+    result = scripted("predict", images, "--decoder", decoder, script=script)
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_further_texts_are_those_of_the_api(
+    predict: Predict, images: Path, tiny_model: Path
+) -> None:
+    result = predict(images, "--n-best", 4, "--format", "json")
+    assert result.exit_code == 0
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    expected = Recognizer.load(tiny_model, n_best=4).predict([row["path"] for row in rows])
+    for row, one in zip(rows, expected, strict=True):
+        assert [a["text"] for a in row["alternatives"]] == [a.text for a in one.alternatives]
+        assert row["alternatives"][0]["text"] == row["text"]
+        assert row["alternatives"][0]["probability"] == row["confidence"]
+        assert [c["box"] for c in row["characters"]] == [list(c.box) for c in one.characters]
+        assert [c["character"] for c in row["characters"]] == list(row["text"])
+    assert max(len(row["alternatives"]) for row in rows) == 4
+    columns = [4 + 3 * 3] * 3
+    assert list(map(len, tsv(predict(images, "--n-best", 4)))) == columns
+
+
+def test_columns_do_not_depend_on_how_many_texts_there_are(
+    predict: Predict, images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "texts").write_text("1+2\n3*4-5\n")
+    result = predict(images, "--grammar", f"lexicon:{tmp_path / 'texts'}", "--n-best", 4)
+    assert result.exit_code == 0
+    rows = tsv(result)
+    assert [len(row) for row in rows] == [13] * 3
+    for row in rows:
+        assert {row[1], row[4]} == {"1+2", "3*4-5"}
+        assert row[7:] == [""] * 6
+
+
+def test_by_value_the_probabilities_of_equal_values_are_added(
+    scripted: Predict, images: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "texts").write_text("1+2\n2+1\n9-8\n")
+    options = ("--grammar", f"lexicon:{tmp_path / 'texts'}", "--format", "json", "--n-best", 3)
+    script = [("1+2", DOUBTFUL)] * 3
+    by_text = scripted("predict", images, *options, script=script)
+    by_value = scripted("predict", images, *options, "--by-value", script=script)
+    row, value_row = (json.loads(r.stdout.splitlines()[0]) for r in (by_text, by_value))
+    assert "uncovered" not in row
+    assert value_row["uncovered"] == pytest.approx(0, abs=1e-9)
+    probability = {a["text"]: a["probability"] for a in row["alternatives"]}
+    assert value_row["text"] == "1+2"
+    assert value_row["confidence"] == pytest.approx(probability["1+2"] + probability["2+1"])
+    assert [a["value"] for a in value_row["alternatives"]] == [3, 1]
+
+
+@pytest.mark.parametrize("grammar", ["level1", "digits", "expression", "regex:[0-9]+[+*-][0-9]+"])
+def test_only_what_the_grammar_accepts_is_read(
+    predict: Predict, images: Path, grammar: str
+) -> None:
+    result = predict(images, "--grammar", grammar, "--n-best", 3)
+    assert result.exit_code == 0
+    accepted = load_grammar(grammar, CHARSET).accepts
+    texts = [text for row in tsv(result) for text in (row[1], row[4], row[7])]
+    assert len(texts) == 9
+    assert all(map(accepted, texts))
+
+
+@pytest.mark.parametrize(
+    ("grammar", "said"),
+    [
+        ("level2", "unknown grammar; did you mean 'level1'?"),
+        ("regex:[0-9", "grammar regex:[0-9: expected a regular expression"),
+        ("regex:a+b", "expected characters of '()*+-0123456789', found 'a'"),
+        ("lexicon:{}/none", "{}/none: expected a file of one allowed text a line, found none"),
+        ("lexicon:{}/texts", "{}/texts, line 2: expected characters of"),
+        ("lexicon:{}", "{}: expected a file of one allowed text a line, found a folder"),
+    ],
+)
+@pytest.mark.parametrize("file", [[], ["--output", "{}/o.tsv"]])
+def test_grammars_that_cannot_be_used(
+    predict: Predict, images: Path, tmp_path: Path, grammar: str, said: str, file: list[str]
+) -> None:
+    (tmp_path / "texts").write_text("1+2\n3/4\n")
+    args = [argument.format(tmp_path) for argument in ("--grammar", grammar, *file)]
+    result = predict(images, *args, quiet=False)
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("exprocr: ")
+    assert said.format(tmp_path) in line
+    assert not (tmp_path / "o.tsv").exists()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import tracemalloc
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, features
 
@@ -17,7 +20,9 @@ from exprocr.core.preprocess import (
     MAX_WIDTH_PX,
     PreprocessConfig,
     load,
+    padded_width,
     preprocess,
+    scaled_width,
     stretch_contrast,
     to_grey,
 )
@@ -90,8 +95,9 @@ def test_the_same_text_in_every_mode(name: str) -> None:
     if name == "webp" and not features.check("webp"):
         pytest.skip("this Pillow has no WebP")
     least, file = MODES[name]
-    plain = load(text_picture(), CONFIG)
-    ink = load(file(), CONFIG)
+    plain = load(text_picture(), CONFIG).ink
+    ink, size = load(file(), CONFIG)
+    assert size == (180, 60)  # of the upright picture
     assert ink.shape == plain.shape == (60, 180)
     assert correlation(ink, plain) >= least
     assert (ink[:, :15] < 40).all()  # the background is background
@@ -186,6 +192,32 @@ def restated(grey: NDArray[np.float32]) -> NDArray[np.float64]:
 )
 def test_sizes(size: tuple[int, int], config: dict[str, int], shape: tuple[int, int]) -> None:
     assert preprocess(Image.new("RGB", size, "white"), PreprocessConfig(**config)).shape == shape
+
+
+@pytest.mark.parametrize("size", [(181, 60), (90, 30), (5000, 1000), (1, 300)])
+@pytest.mark.parametrize("config", [CONFIG, PreprocessConfig(width=160)])
+def test_load_tells_the_size_of_the_picture(
+    size: tuple[int, int], config: PreprocessConfig
+) -> None:
+    picture = Image.new("RGB", size, "white")
+    loaded = load(picture, config)
+    assert loaded.size == size
+    np.testing.assert_array_equal(loaded.ink, preprocess(picture, config))
+    turned = Image.Exif()
+    turned[0x0112] = 8
+    file = encoded(picture.transpose(Image.Transpose.ROTATE_270), "PNG", exif=turned)
+    assert load(file, config).size == size
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from((32, 60)), st.integers(1, 90))
+def test_widths_by_hand(width: int, height: int, rows: int, multiple: int) -> None:
+    config = PreprocessConfig(height=rows, width_multiple=multiple)
+    scaled = scaled_width((width, height), config)
+    assert scaled == max(round(Fraction(width * rows, height)), 1)
+    widened = padded_width(scaled, config)
+    assert widened % multiple == 0
+    assert scaled <= widened < scaled + multiple
+    assert scaled_width((width, height), PreprocessConfig(width=160)) == 160
 
 
 def test_widening_adds_background_on_the_right() -> None:

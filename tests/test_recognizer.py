@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +18,21 @@ from PIL import Image, ImageDraw
 
 from exprocr import Prediction, Recognizer
 from exprocr.core import recognizer as module
+from exprocr.core.artifact import ModelFile
+from exprocr.core.decode.decoder import Alternative, Decoder
+from exprocr.core.decode.search import METHODS
 from exprocr.core.engine import TorchEngine
 from exprocr.core.evaluate import LabelledImages, evaluate
+from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.preprocess import PreprocessConfig, preprocess
 from exprocr.errors import ConfigError, DataError, ImageError, ModelFileError
-from tests.scripted import CHARSET, NUM_FRAMES, ScriptedEngine, log_probs_of, scripted_recognizer
+from tests.scripted import (
+    CHARSET,
+    FRAME_AXIS,
+    ScriptedEngine,
+    log_probs_of,
+    scripted_recognizer,
+)
 
 WIDTHS = (180, 90, 240, 180, 60, 240, 180, 121, 180)
 
@@ -49,9 +61,14 @@ def pictures() -> list[Image.Image]:
 
 
 def check_same(one: Prediction, other: Prediction) -> None:
-    assert (one.text, one.value, one.frames) == (other.text, other.value, other.frames)
-    assert one.num_frames == other.num_frames
-    assert one.confidence == pytest.approx(other.confidence, rel=1e-3)
+    assert (one.text, one.value, one.is_proven) == (other.text, other.value, other.is_proven)
+    assert places(one) == places(other)
+    for name in ("confidence", "posterior", "grammar_mass"):
+        assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-3)
+
+
+def places(prediction: Prediction) -> list[tuple[object, ...]]:
+    return [(c.text, c.x, c.box, c.frames) for c in prediction.characters]
 
 
 def test_readings_depend_neither_on_the_batch_nor_on_the_order(lively: Recognizer) -> None:
@@ -78,7 +95,9 @@ def test_small_batches_and_chunks_change_nothing(
 
 def test_batches_hold_one_width_and_at_most_the_batch_size() -> None:
     engine = ScriptedEngine([("1", 0.9)] * 200)
-    recognizer = Recognizer(engine, CHARSET, PreprocessConfig())
+    recognizer = Recognizer(
+        engine, PreprocessConfig(), Decoder(load_grammar("none", CHARSET)), FRAME_AXIS
+    )
     inks = [np.zeros((60, width), np.uint8) for width in (40, 60) * 80]
     assert len(recognizer.read(inks)) == 160
     assert engine.shapes == [(64, 60, 40), (16, 60, 40), (64, 60, 60), (16, 60, 60)]
@@ -100,6 +119,21 @@ def test_errors_stand_in_their_place_and_the_rest_is_read(tmp_path: Path) -> Non
         else:
             assert str(result).startswith(f"{tmp_path / name}: ")
     assert [r.text for r in results if isinstance(r, Prediction)] == ["1+2", "3*4"]
+
+
+def test_characters_are_placed_in_their_own_picture_beside_unreadable_ones() -> None:
+    sizes = [(180, 60), (90, 30), (60, 60), (360, 120), (20, 20)]
+    pictures: list[Image.Image | bytes] = [Image.new("L", size, 255) for size in sizes]
+    for place in (3, 1, 0):
+        pictures.insert(place, b"no picture")
+    readings = [("1+2", 0.9)] * len(sizes)
+    results = list(scripted_recognizer(*readings).stream(pictures))
+    predictions = [result for result in results if isinstance(result, Prediction)]
+    for (_, height), prediction in zip(sizes, predictions, strict=True):
+        # The frames lie at 8, 20 and 32 px of 60 rows.
+        marks = [x * height // 60 for x in (8, 20, 32)]
+        assert [character.x for character in prediction.characters] == marks
+        assert {character.box[3] for character in prediction.characters} == {height}
 
 
 def test_predict_raises_the_first_error(tmp_path: Path) -> None:
@@ -155,10 +189,20 @@ def test_predictions(text: str, value: Fraction | None) -> None:
     assert prediction.value == value
     assert prediction.value is None or type(prediction.value) is Fraction
     assert prediction.path == "<ndarray>"
-    assert prediction.num_frames == NUM_FRAMES
-    assert prediction.frames == tuple((2 * i + 1, 2 * i + 1) for i in range(len(text)))
     assert prediction.confidence == pytest.approx(torch_probability(text, 0.9), rel=1e-4)
-    assert "frames" not in repr(prediction)
+    assert prediction.grammar_mass == pytest.approx(1.0)
+    assert prediction.posterior == pytest.approx(prediction.confidence)
+    assert prediction.alternatives == (
+        Alternative(text=text, value=value, probability=prediction.confidence),
+    )
+    assert [character.text for character in prediction.characters] == list(text)
+    frames = [(2 * i + 1, 2 * i + 1) for i in range(len(text))]
+    assert [character.frames for character in prediction.characters] == frames
+    assert [character.x for character in prediction.characters] == list(
+        range(8, 12 * len(text), 12)
+    )
+    assert prediction.uncovered is None
+    assert not any(name in repr(prediction) for name in ("frames", "characters", "alternatives"))
 
 
 def torch_probability(text: str, certainty: float) -> float:
@@ -179,9 +223,18 @@ def torch_probabilities(log_probs: torch.Tensor, texts: list[str]) -> NDArray[np
     return np.asarray(np.exp(-losses.numpy()))
 
 
-@pytest.mark.parametrize("decoder", ["greedy", "beam"])
-def test_confidence_is_torchs_probability_of_the_text(lively: Recognizer, decoder: str) -> None:
-    recognizer = Recognizer(lively.engine, lively.charset, lively.preprocess, decoder=decoder)
+def decoding(recognizer: Recognizer, grammar: str = "none", **options: Any) -> Recognizer:
+    """Return the recogniser with another decoder."""
+    decoder = Decoder(load_grammar(grammar, recognizer.charset), **options)
+    return Recognizer(recognizer.engine, recognizer.preprocess, decoder, recognizer.frame_axis)
+
+
+@pytest.mark.parametrize("grammar", ["none", "expression", "level1"])
+@pytest.mark.parametrize("decoder", METHODS)
+def test_confidence_is_torchs_probability_of_the_text(
+    lively: Recognizer, decoder: str, grammar: str
+) -> None:
+    recognizer = decoding(lively, grammar, method=decoder)
     inks = [preprocess(image, recognizer.preprocess) for image in pictures() if image.width == 180]
     readings = recognizer.read(inks)
     ((_, log_probs),) = recognizer.log_probs(inks)
@@ -191,6 +244,10 @@ def test_confidence_is_torchs_probability_of_the_text(lively: Recognizer, decode
     found = [reading.confidence for reading in readings]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert all(0 < confidence <= 1 for confidence in found)
+    products = [reading.posterior * reading.grammar_mass for reading in readings]
+    assert found == pytest.approx(products, rel=1e-6)
+    accepts = recognizer.decoder.grammar.accepts
+    assert all(accepts(reading.text) for reading in readings)
 
 
 def test_beam_search_is_used_and_finds_what_the_best_path_misses() -> None:
@@ -203,7 +260,12 @@ def test_beam_search_is_used_and_finds_what_the_best_path_misses() -> None:
 
     ink = np.zeros((60, 180), np.uint8)
     for decoder, text, confidence in (("greedy", "", 0.36), ("beam", "7", 0.64)):
-        one = Recognizer(TwoFrames(), CHARSET, PreprocessConfig(), decoder=decoder, beam_width=2)
+        one = Recognizer(
+            TwoFrames(),
+            PreprocessConfig(),
+            Decoder(load_grammar("none", CHARSET), method=decoder, beam_width=2),
+            FRAME_AXIS,
+        )
         (reading,) = one.read([ink])
         assert reading.text == text
         assert reading.confidence == pytest.approx(confidence, rel=1e-5)
@@ -215,12 +277,19 @@ def test_beam_search_is_used_and_finds_what_the_best_path_misses() -> None:
         ({"decoder": "bean"}, "unknown decoder; did you mean 'beam'"),
         ({"beam_width": 0}, "beam_width: expected 1 to 1000, found 0"),
         ({"beam_width": 1001}, "beam_width: expected 1 to 1000, found 1001"),
+        ({"n_best": 0}, "n_best: expected 1 to 1000, found 0"),
+        ({"decoder": "greedy", "n_best": 2}, "expected auto, beam or exact for several texts"),
+        ({"decoder": "greedy", "by_value": True}, "expected auto, beam or exact for several texts"),
+        ({"grammar": "levle1"}, "grammar: unknown grammar; did you mean 'level1'"),
+        ({"grammar": "regex:[0-9]+["}, r"grammar regex:\[0-9\]\+\[: expected a regular expression"),
+        ({"grammar": "regex:a+"}, "expected characters of .*0123456789', found 'a'"),
+        ({"grammar": "lexicon:/nowhere"}, "grammar: /nowhere: expected a file of one"),
         ({"device": "tpu"}, "device: expected one of .*cpu.*, found 'tpu'"),
     ],
 )
-def test_settings_out_of_range(tiny_model: Path, options: dict[str, str], message: str) -> None:
+def test_settings_out_of_range(tiny_model: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Recognizer.load(tiny_model, threads=1, **options)  # type: ignore[arg-type]
+        Recognizer.load(tiny_model, threads=1, **options)
 
 
 def test_load_takes_a_file_or_a_run(tiny_model: Path, tmp_path: Path) -> None:
@@ -231,6 +300,56 @@ def test_load_takes_a_file_or_a_run(tiny_model: Path, tmp_path: Path) -> None:
         assert Recognizer.load(place, threads=1).predict(image) == expected
     with pytest.raises(ModelFileError, match=r"none\.safetensors: expected a model file"):
         Recognizer.load(tmp_path / "none.safetensors")
+
+
+def test_load_takes_grammar_and_temperature_from_the_file(tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    model = dataclasses.replace(ModelFile.load(tiny_model), grammar="level1", temperature=2.5)
+    model.save(path)
+    recognizer = Recognizer.load(path, threads=1)
+    assert (recognizer.decoder.grammar.name, recognizer.decoder.temperature) == ("level1", 2.5)
+    assert recognizer.decoder.method == "auto"
+    assert recognizer.charset == model.charset
+    level1 = recognizer.predict(pictures())
+    assert all(recognizer.decoder.grammar.accepts(prediction.text) for prediction in level1)
+    # A user's grammar wins; the temperature stays, and changes no text.
+    digits = Recognizer.load(path, threads=1, grammar="digits")
+    assert digits.decoder.temperature == 2.5
+    assert all(prediction.text.isdigit() for prediction in digits.predict(pictures()))
+    plain = Recognizer.load(tiny_model, threads=1)
+    assert (plain.decoder.grammar.name, plain.decoder.temperature) == ("none", 1.0)
+    cold = Recognizer.load(tiny_model, threads=1, grammar="level1").predict(pictures())
+    assert [prediction.text for prediction in cold] == [prediction.text for prediction in level1]
+    assert [p.confidence for p in cold] != pytest.approx([p.confidence for p in level1])
+
+
+def test_load_hands_the_decoders_options_on(tiny_model: Path) -> None:
+    recognizer = Recognizer.load(
+        tiny_model, threads=1, grammar="regex:[0-9][+][0-9]", decoder="beam", beam_width=7,
+        n_best=4, by_value=True,
+    )  # fmt: skip
+    decoder = recognizer.decoder
+    assert (decoder.method, decoder.beam_width, decoder.num_best) == ("beam", 7, 4)
+    (prediction,) = recognizer.predict(pictures()[:1])
+    values = [alternative.value for alternative in prediction.alternatives]
+    assert len(set(values)) == 4
+    assert prediction.uncovered == pytest.approx(0.0, abs=1e-6)
+    best = prediction.alternatives[0]
+    expected = (best.text, best.value, best.probability)
+    assert (prediction.text, prediction.value, prediction.confidence) == expected
+
+
+def test_alternatives_of_a_character(lively: Recognizer) -> None:
+    """Every character's is another one of the charset, or none."""
+    found = [c for prediction in lively.predict(pictures()) for c in prediction.characters]
+    assert found
+    for character in found:
+        assert character.alternative != character.text
+        assert character.alternative == "" or character.alternative in lively.charset.characters
+        assert 0 < character.alternative_probability < 1
+        assert 0 < character.probability <= 1
+        assert character.probability + character.alternative_probability <= 1 + 1e-9
+    assert {len(character.alternative) for character in found} == {0, 1}
 
 
 def test_evaluate_counts_and_averages_torchs_loss() -> None:
@@ -254,13 +373,17 @@ import sys
 import numpy as np
 from exprocr import Recognizer
 from exprocr.core.charset import Charset
+from exprocr.core.decode.decoder import Decoder
+from exprocr.core.geometry import CellAxis
+from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.preprocess import PreprocessConfig
 
 class Engine:
     def log_probs(self, pictures):
         return np.log(np.tile([0.1, 0.9], (5, len(pictures), 1)))
 
-one = Recognizer(Engine(), Charset("8"), PreprocessConfig(), decoder="beam")
+decoder = Decoder(load_grammar("digits", Charset("8")), num_best=2, by_value=True)
+one = Recognizer(Engine(), PreprocessConfig(), decoder, CellAxis(2.0, 4.0))
 print(one.predict([np.zeros((60, 180), np.uint8)])[0].text)
 print([name for name in ("torch", "click", "rich", "tqdm", "matplotlib") if name in sys.modules])
 """

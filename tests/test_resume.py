@@ -65,7 +65,10 @@ def straight(files: Path, fonts: Path, tmp_path_factory: pytest.TempPathFactory)
     runs = {}
     for kind in STEPS:
         runs[kind] = tmp_path_factory.mktemp("straight") / kind
-        assert start(spec_of(kind, files, fonts), runs[kind]) == "finished"
+        recorder = Recorder()
+        assert start(spec_of(kind, files, fonts), runs[kind], recorder) == "finished"
+        (calibration,) = recorder.calibrations
+        assert ModelFile.load(runs[kind]).temperature == calibration.temperature != 1.0
         assert len([r for r in metrics(runs[kind]) if r["kind"] == "step"]) == 3 * STEPS[kind]
     return runs
 
@@ -84,10 +87,15 @@ def test_stopped_and_resumed(
 ) -> None:
     run = tmp_path / "run"
     assert start(spec_of(kind, files, fonts), run, Recorder(stops[0])) == "interrupted"
+    done = stops[0]
     for steps in stops[1:]:
         assert go_on(run, Recorder(steps)) == "interrupted"
-        assert (run / MODEL_FILE_NAME).is_file()
-    assert go_on(run) == "finished"
+        done += steps
+        evaluated = done >= STEPS[kind]
+        assert ("val_ece" in ModelFile.load(run).training) == evaluated
+    recorder = Recorder()
+    assert go_on(run, recorder) == "finished"
+    assert len(recorder.calibrations) == 1
     check_same(run, straight[kind])
     assert go_on(run) == "finished"  # nothing is left to do, nothing changes
     check_same(run, straight[kind])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,13 @@ import pytest
 import tomli_w
 from click.testing import Result
 from PIL import Image
+from tqdm import tqdm
 
+from exprocr.cli.options import Session
+from exprocr.cli.train_report import ProgressBar
 from exprocr.core.artifact import ModelFile
+from exprocr.core.calibration import Calibration
+from exprocr.core.reliability import Reliability
 from exprocr.core.settings import load_settings
 from exprocr.training.run import read_checkpoint
 from tests.pictures import matplotlib_fonts
@@ -95,6 +102,19 @@ def test_the_whole_flow(files: Path, config: Path, tmp_path: Path) -> None:
         assert image.width > 600
     assert "45 images to train on, 15 to validate" in result.stderr
     assert "epoch 2: loss " in result.stderr
+    assert "characters ()*+-0123456789, grammar level1; writing" in result.stderr
+    model = ModelFile.load(run)
+    assert model.grammar == "level1"
+    found = re.findall(
+        r"^calibrated with grammar (\w+): temperature ([\d.]+), calibration error ([\d.]+)%, "
+        r"exact ([\d.]+)%$",
+        result.stderr,
+        re.MULTILINE,
+    )
+    ece = model.training["val_ece"]
+    assert [(name, t, error) for name, t, error, _ in found] == [
+        ("level1", f"{model.temperature:.3f}", f"{100 * ece:.2f}")
+    ]
     # The commands it names work as they stand.
     predict, evaluate = commands_in(result.stderr)
     assert predict[:3] == ["predict", "--model", str(run)]
@@ -111,6 +131,31 @@ def test_the_whole_flow(files: Path, config: Path, tmp_path: Path) -> None:
     assert ModelFile.load(again).training == ModelFile.load(run).training
     for name in ("model.safetensors", "split.json"):
         assert (again / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_what_is_said_of_a_calibration(capsys: pytest.CaptureFixture[str]) -> None:
+    reliability = Reliability([0.9, 0.8, 0.7, 0.6], [True, True, True, False])
+    trainer: Any = SimpleNamespace(best=SimpleNamespace(grammar="digits"))
+    for session in (Session(), Session(quiet=True)):
+        bar = ProgressBar(tqdm(disable=True), session, trainer)
+        bar.on_calibration(Calibration(1.23456, reliability))
+    assert capsys.readouterr().err.splitlines() == [
+        "calibrated with grammar digits: temperature 1.235, calibration error 30.00%, exact 75.00%"
+    ]
+
+
+def test_labels_choose_the_grammar(files: Path, config: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(files, data)
+    lines = (data / "labels.txt").read_text().splitlines()
+    (data / "labels.txt").write_text("\n".join(["12+34", *lines[1:]]))
+    run = tmp_path / "run"
+    line = ("train", data, "--config", config, "--output", run, "--epochs", 1)
+    result = invoke(*line, "--threads", 1, "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    assert ", grammar expression; writing" in result.stderr
+    assert "calibrated with grammar expression: temperature " in result.stderr
+    assert ModelFile.load(run).grammar == "expression"
 
 
 def test_options_win_over_the_file(train: Train, files: Path, tmp_path: Path) -> None:
@@ -134,6 +179,7 @@ def test_rendered_images_alone(train: Train, tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert "1 (5 steps)" in result.stdout
     assert ModelFile.load(run).charset.characters == "()*+-0123456789"
+    assert ModelFile.load(run).grammar == "level1"
 
 
 def test_time_limit(train: Train, files: Path, tmp_path: Path) -> None:

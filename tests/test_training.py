@@ -75,6 +75,13 @@ def test_overfits_16_images(tmp_path: Path) -> None:
     readings = Recognizer.load(tmp_path / "run", device="cpu", threads=1).predict(paths)
     truth = [line.split()[0] for line in (data / "labels.txt").read_text().splitlines()]
     assert [reading.text for reading in readings] == truth
+    # They were validated on: what was calibrated is what is read.
+    (calibration,) = recorder.calibrations
+    assert calibration.reliability.correct == [True] * 16
+    confidences = [reading.confidence for reading in readings]
+    assert confidences == pytest.approx(calibration.reliability.confidences, rel=1e-4)
+    # As sure as 16 right readings allow, (n + 1) / (n + 2): by one temperature for all.
+    assert np.mean(confidences) == pytest.approx(17 / 18, abs=0.04)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -184,8 +191,11 @@ def test_stops(
     assert trainer.num_epochs_done == num_epochs
     assert trainer.state.best_step == best_step
     assert ModelFile.load(tmp_path / "run").training["step"] == best_step
+    assert len(recorder.calibrations) == 1
+    model = (tmp_path / "run" / MODEL_FILE_NAME).read_bytes()
     assert trainer.train(limits, recorder, NEVER) == outcome  # there is nothing left to do
     assert len(recorder.losses) == 5 * num_epochs
+    assert (tmp_path / "run" / MODEL_FILE_NAME).read_bytes() == model
 
 
 def test_a_run_directory(files: Path, tmp_path: Path) -> None:
@@ -218,6 +228,9 @@ def test_a_run_directory(files: Path, tmp_path: Path) -> None:
     assert model.training["val_images"] == 6
     best = max(r["val_exact_match"] for r in records if r["kind"] == "evaluation")
     assert model.training["val_exact_match"] == best
+    assert model.grammar == "level1"
+    summary = {"step", "batch_size", "seed", "val_images", "val_exact_match", "val_loss", "val_ece"}
+    assert model.training.keys() == summary
 
 
 def test_split_of_parts_and_of_a_validation_set(files: Path, tmp_path: Path) -> None:
@@ -264,4 +277,5 @@ def test_dropout_is_on(files: Path, tmp_path: Path) -> None:
     modes: list[bool] = []
     trainer.network.dropout.register_forward_hook(lambda m, i, o: modes.append(m.training))
     trainer.train(Limits(epochs=1), Recorder(), NEVER)
-    assert modes == [True] * 5 + [False]  # five steps, then the validation
+    # Five steps, then the validation, and once more to calibrate.
+    assert modes == [True] * 5 + [False] * 2

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.core.config import PRESETS, ConvModuleConfig, ModelConfig
+from exprocr.core.geometry import CellAxis
 from exprocr.core.journal import read_records
 from exprocr.core.model import LAYERS, Network
 from exprocr.core.preprocess import PreprocessConfig, preprocess
@@ -130,7 +131,7 @@ def test_a_cell_is_centred_on_the_pixels_it_depends_on(preset: str, layer: str) 
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.ones_(module.weight)
     geometry = geometry_of(layer, (width, height), config, PreprocessConfig(height=height))
-    for axis, (start, step) in ((0, geometry.rows), (1, geometry.columns)):
+    for axis, where in ((0, geometry.rows), (1, geometry.columns)):
         # Picture i is black but for its row (or column) i; the last one is all black.
         lines = torch.eye((height, width)[axis] + 1)[:, :-1, None]
         pictures = (lines if axis == 0 else lines.mT).expand(-1, height, width)
@@ -142,7 +143,7 @@ def test_a_cell_is_centred_on_the_pixels_it_depends_on(preset: str, layer: str) 
         cell = values[:, 0, row, column]
         seen = torch.nonzero(cell[:-1] > cell[-1] + 1e-6).flatten()
         centre = (int(seen[0]) + int(seen[-1]) + 1) / 2
-        assert centre == start + (row, column)[axis] * step
+        assert centre == where.centre((row, column)[axis])
 
 
 def test_geometry_knows_the_widened_part() -> None:
@@ -172,7 +173,8 @@ def spread_grid(
     width, height = image.size
     columns = width / maps.shape[-1]
     rows = height / (maps.shape[1] if maps.ndim == 3 else 1)
-    geometry = Geometry(width, height, width, (columns / 2, columns), (rows / 2, rows))
+    axes = CellAxis(columns / 2, columns), CellAxis(rows / 2, rows)
+    geometry = Geometry(width, height, width, *axes)
     return draw_grid(layer, maps, image, reading, geometry=geometry, **options)
 
 
@@ -243,7 +245,7 @@ def test_heat_map_rows_are_in_order_and_dead_ones_dashed() -> None:
 
 def test_widened_part_is_hatched() -> None:
     maps = np.random.default_rng(0).random((4, 6, 20)).astype(np.float32)
-    geometry = Geometry(200, 60, 100, (5, 10), (5, 10))
+    geometry = Geometry(200, 60, 100, CellAxis(5, 10), CellAxis(5, 10))
     red = Image.new("RGB", (100, 60), "red")
     pixels = np.asarray(draw_grid("conv1", maps, red, "x", geometry=geometry))
     columns = np.argwhere((pixels == (255, 0, 0)).all(axis=2))[:, 1]

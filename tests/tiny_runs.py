@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from exprocr.cli import group
 from exprocr.core.artifact import MODEL_FILE_NAME, load_tensors
+from exprocr.core.calibration import Calibration
 from exprocr.core.config import Preset, SynthConfig
 from exprocr.core.expression import evaluate, format_value
 from exprocr.core.settings import from_dict
@@ -89,6 +90,7 @@ class Recorder:
         self.kill_after = kill_after
         self.losses: list[float] = []
         self.evaluations: list[dict[str, Any]] = []
+        self.calibrations: list[Calibration] = []
 
     def on_step(self, state: TrainingState, loss: float) -> None:
         self.losses.append(loss)
@@ -97,6 +99,9 @@ class Recorder:
 
     def on_evaluation(self, record: dict[str, Any]) -> None:
         self.evaluations.append(record)
+
+    def on_calibration(self, calibration: Calibration) -> None:
+        self.calibrations.append(calibration)
 
     def stop_requested(self) -> bool:
         return len(self.losses) == self.stop_after

@@ -18,9 +18,10 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-DECODERS = ("greedy", "beam")
+DECODERS = ("auto", "greedy", "beam", "exact")
 FORMATS = ("table", "tsv", "json", "csv", "contest")
 MAX_BEAM_WIDTH = 1000
+MAX_NUM_BEST = 1000
 
 # Exit codes beside 0, done, and click's 2, usage; where two fit, bad input wins.
 BAD_INPUT = 1
@@ -111,7 +112,15 @@ def model_option(command: F) -> F:
 
 
 def decoder_options(command: F) -> F:
-    """Add ``--decoder`` and ``--beam-width``: arguments ``decoder: str``, ``beam_width: int``."""
+    """Add what `Recognizer.load` decodes with.
+
+    Arguments ``grammar: str | None``, ``decoder: str``, ``beam_width: int``, ``by_value: bool``.
+    """
+    command = click.option(
+        "--by-value",
+        is_flag=True,
+        help="Read the most probable value, summed over all texts that have it.",
+    )(command)
     command = click.option(
         "--beam-width",
         type=click.IntRange(1, MAX_BEAM_WIDTH),
@@ -120,10 +129,30 @@ def decoder_options(command: F) -> F:
         show_default=True,
         help="Readings that beam search follows at a time.",
     )(command)
-    return click.option(
+    command = click.option(
         "--decoder",
         type=click.Choice(DECODERS),
-        default="greedy",
+        default="auto",
         show_default=True,
-        help="greedy: the best class of every frame; beam: the most probable text.",
+        help="greedy: the text of the best alignment; beam: probable texts; exact: the most "
+        "probable text, however long it takes; auto: exact, and beam where that takes too long.",
     )(command)
+    return click.option(
+        "--grammar",
+        metavar="GRAMMAR",
+        help="What may be read: level1, expression, digits, none, regex:PATTERN or lexicon:FILE "
+        "(one text a line).  [default: the model's own]",
+    )(command)
+
+
+def check_decoder(decoder: str, *, by_value: bool, num_best: int = 1) -> None:
+    """Check that the options of a decoder go together, before anything is loaded.
+
+    Raises:
+        click.UsageError: The decoder finds one text, and several or values are asked for.
+    """
+    if decoder == "greedy" and (by_value or num_best > 1):
+        option = "--by-value" if by_value else "--n-best"
+        raise click.UsageError(
+            f"{option} expects --decoder auto, beam or exact, found greedy, which finds one text."
+        )

@@ -1,73 +1,30 @@
-"""Results for people and for programs: tables, progress, and the formats of readings.
-
-The formats, one reading a line:
-
-- ``tsv``: path, expression, value and confidence between tabs;
-- ``csv``: the same with a header ``path,text,value,confidence``;
-- ``json``: JSON Lines with these keys; the value is a number if it is an integer, a string ``p/q``
-  if it is a fraction, null if there is none;
-- ``contest``: ``EXPR VALUE``; the line number is the image's, an unreadable one has an empty line.
-
-A value is an integer or ``p/q``, empty where the text is no expression or divides by zero.
-Confidences have four decimals and are rounded down, so that 1.0000 is nothing less than
-certainty; JSON has all decimals. Control characters in paths are escaped, except in CSV and JSON,
-which quote.
-"""
+"""Output for people: tables, progress bars, and how numbers are written."""
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-import os
-import re
 import sys
 from collections.abc import Sequence
-from fractions import Fraction
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from exprocr.cli.options import one_line
-from exprocr.core.expression import format_value
-from exprocr.errors import DataError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from exprocr.cli.options import Session
-    from exprocr.core.recognizer import Prediction
-
-FIELDS = ("path", "text", "value", "confidence")
-MAX_CONTEST_NUMBER = 10_000_000
-"""Numbers of images above this are a mistake; every number below one has a line."""
-
-_FORMAT_BY_SUFFIX = {".tsv": "tsv", ".csv": "csv", ".json": "json", ".jsonl": "json"}
-
-
-def pick_format(name: str | None, output: str | None) -> str:
-    """Return a format: the named one, else the output file's, else what suits stdout."""
-    if name is not None:
-        return name
-    if output is not None:
-        return _FORMAT_BY_SUFFIX.get(PurePath(output).suffix.lower(), "tsv")
-    return "table" if sys.stdout.isatty() else "tsv"
+    from exprocr.core.decode.decoder import Decoder
 
 
 def format_confidence(confidence: float) -> str:
     """Write a probability with four decimals, rounded down."""
     return f"{math.floor(min(max(confidence, 0.0), 1.0) * 10_000) / 10_000:.4f}"
-
-
-def json_value(value: Fraction | None) -> int | str | None:
-    """Return a value as JSON has it: a number, ``"p/q"``, or None."""
-    if value is None:
-        return None
-    return value.numerator if value.denominator == 1 else str(value)
 
 
 def format_duration(seconds: float) -> str:
@@ -132,9 +89,54 @@ def summary_table(rows: Sequence[tuple[str, object]], title: str | None = None) 
     return table
 
 
-def print_table(table: Table, stream: TextIO | None = None) -> None:
-    """Print a table on stdout, or to another stream."""
-    Console(file=stream or sys.stdout, highlight=False, emoji=False).print(table)
+def print_table(table: Table, stream: TextIO | None = None, *, fold_first: bool = False) -> None:
+    """Print a table.
+
+    Args:
+        table: What to print.
+        stream: Where to; stdout if None.
+        fold_first: On a narrow terminal fold the first column alone, if the others leave it room.
+    """
+    console = Console(file=stream or sys.stdout, highlight=False, emoji=False)
+    if fold_first:
+        _keep_others_whole(table, console)
+    console.print(table)
+
+
+def _keep_others_whole(table: Table, console: Console) -> None:
+    """Let only the first column of a table fold, if the others leave room for its header."""
+    first, *others = table.columns
+    unlimited = console.options.update(max_width=1_000_000)
+    wide = table.padding
+    for padding in (wide, 0):
+        table.padding = padding
+        first.width = Measurement.get(console, unlimited, first.header).maximum
+        needed = Measurement.get(console, unlimited, table).maximum
+        first.width = None
+        if needed <= console.width:
+            for column in others:
+                column.no_wrap = True
+            return
+    table.padding = wide
+
+
+def describe_decoder(decoder: Decoder) -> str:
+    """Say how texts are found: ``auto``, ``beam of width 10, by value``."""
+    width = f" of width {decoder.beam_width}" if decoder.method == "beam" else ""
+    return decoder.method + width + (", by value" if decoder.by_value else "")
+
+
+def note_unproven(session: Session, decoder: Decoder, number: int) -> None:
+    """Say how many readings are not proven to be the most probable, where that was wanted."""
+    if number and decoder.method in ("auto", "exact"):
+        session.note(
+            f"{quantity(number, 'image')}: too many likely readings "
+            + (
+                "to be sure which value is the most probable"
+                if decoder.by_value
+                else "for exact search; the best that were found are given"
+            )
+        )
 
 
 def progress(session: Session, total: int | None, *, description: str, unit: str = "img") -> tqdm:  # type: ignore[type-arg]
@@ -153,122 +155,3 @@ def progress(session: Session, total: int | None, *, description: str, unit: str
         dynamic_ncols=True,
         leave=False,
     )
-
-
-class PredictionWriter(Protocol):
-    """Writes readings in one format."""
-
-    def write(self, prediction: Prediction) -> None:
-        """Write one reading."""
-
-    def skip(self, path: str) -> None:
-        """Note an image that could not be read."""
-
-    def close(self) -> None:
-        """Write what is left; the stream stays open."""
-
-
-def prediction_writer(format_: str, stream: TextIO) -> PredictionWriter:
-    """Return the writer of a format, which is one of `options.FORMATS`."""
-    writers: dict[str, type[Any]] = {
-        "table": _TableWriter,
-        "tsv": _TsvWriter,
-        "csv": _CsvWriter,
-        "json": _JsonWriter,
-        "contest": _ContestWriter,
-    }
-    writer: PredictionWriter = writers[format_](stream)
-    return writer
-
-
-class _LineWriter:
-    """Base of the formats that stream: one line a reading, none for an unreadable image."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def skip(self, path: str) -> None:
-        """Leave the image out."""
-
-    def close(self) -> None:
-        """Nothing is left to write."""
-
-
-class _TsvWriter(_LineWriter):
-    def write(self, prediction: Prediction) -> None:
-        self.stream.write("\t".join(map(one_line, _fields(prediction))) + "\n")
-
-
-class _CsvWriter(_LineWriter):
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self.rows = csv.writer(stream, lineterminator="\n")
-        self.rows.writerow(FIELDS)
-
-    def write(self, prediction: Prediction) -> None:
-        self.rows.writerow(_fields(prediction))
-
-
-class _JsonWriter(_LineWriter):
-    def write(self, prediction: Prediction) -> None:
-        values = (
-            prediction.path,
-            prediction.text,
-            json_value(prediction.value),
-            min(prediction.confidence, 1.0),
-        )
-        self.stream.write(json.dumps(dict(zip(FIELDS, values, strict=True))) + "\n")
-
-
-class _TableWriter:
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        # Short headers, so that the columns stand side by side on 40 columns.
-        self.table = new_table("image", "text", "value", "confidence", right=FIELDS[2:])
-
-    def write(self, prediction: Prediction) -> None:
-        self.table.add_row(*map(cell, _fields(prediction)))
-
-    def skip(self, path: str) -> None:
-        pass
-
-    def close(self) -> None:
-        if self.table.row_count:
-            print_table(self.table, self.stream)
-
-
-class _ContestWriter:
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.lines: dict[int, str] = {}
-
-    def write(self, prediction: Prediction) -> None:
-        value = format_value(prediction.value)
-        self.lines[contest_number(prediction.path)] = f"{prediction.text} {value}".rstrip()
-
-    def skip(self, path: str) -> None:
-        self.lines[contest_number(path)] = ""
-
-    def close(self) -> None:
-        for number in range(max(self.lines, default=-1) + 1):
-            self.stream.write(self.lines.get(number, "") + "\n")
-
-
-def _fields(prediction: Prediction) -> tuple[str, str, str, str]:
-    value, confidence = format_value(prediction.value), format_confidence(prediction.confidence)
-    return prediction.path, prediction.text, value, confidence
-
-
-def contest_number(path: str) -> int:
-    """Return the number of an image: the stem of its file name.
-
-    Raises:
-        DataError: The stem is no number, or above `MAX_CONTEST_NUMBER`.
-    """
-    stem = os.path.splitext(os.path.basename(path))[0]
-    if not re.fullmatch("[0-9]{1,8}", stem) or int(stem) > MAX_CONTEST_NUMBER:
-        raise DataError(
-            f"{path}: the contest format expects a number below {MAX_CONTEST_NUMBER:,} as "
-            f"the file's name, found {stem!r}"
-        )
-    return int(stem)

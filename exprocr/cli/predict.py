@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
-import glob
-import io
-import os
-import re
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from exprocr.cli.inputs import Input, check_contest_numbers, find_inputs, is_contest_number
 from exprocr.cli.options import (
     BAD_INPUT,
+    BELOW_BAR,
     FORMATS,
+    MAX_NUM_BEST,
+    FiniteRange,
     Session,
+    check_decoder,
     compute_options,
     decoder_options,
     model_option,
     pass_session,
 )
-from exprocr.errors import DataError, ImageError
+from exprocr.errors import ImageError
 
 if TYPE_CHECKING:
-    from exprocr.cli.output import PredictionWriter
+    from exprocr.cli.readings import Extras, PredictionWriter
+    from exprocr.core.prediction import Prediction
     from exprocr.core.recognizer import Recognizer
 
-STDIN = "-"
-MAX_STDIN_BYTES = 256 * 2**20
 MANY = 200
 """Above this many images there is a progress bar."""
 
 
-@dataclass(frozen=True)
-class Input:
-    """One image to read."""
+@dataclass
+class _Counts:
+    """What became of the images."""
 
-    path: str
-    """What results call it."""
+    num_read: int = 0
+    num_unread: int = 0
+    num_unproven: int = 0
+    num_rejected: int = 0
 
-    source: str | BinaryIO
-    """What it is read from."""
+    def add(self, prediction: Prediction, extras: Extras) -> None:
+        """Count a reading."""
+        self.num_read += 1
+        self.num_unproven += not prediction.is_proven
+        self.num_rejected += extras.rejects(prediction)
 
 
 @click.command(
@@ -65,6 +69,20 @@ class Input:
     "else tsv]",
 )
 @click.option("-o", "--output", type=click.Path(), metavar="FILE", help="Write to a file.")
+@click.option(
+    "--min-confidence",
+    type=FiniteRange(0, 1),
+    metavar="P",
+    help="Mark readings with less confidence as rejected; exit with 3 if there are any.",
+)
+@click.option(
+    "--n-best",
+    type=click.IntRange(1, MAX_NUM_BEST),
+    metavar="K",
+    default=1,
+    show_default=True,
+    help="Give the K most probable texts (or values), with their probabilities.",
+)
 @decoder_options
 @compute_options
 @pass_session
@@ -72,14 +90,12 @@ class Input:
 def predict(
     ctx: click.Context,
     session: Session,
+    /,
     paths: tuple[str, ...],
-    model: str | None,
     format_: str | None,
     output: str | None,
-    decoder: str,
-    beam_width: int,
-    device: str,
-    threads: int | None,
+    min_confidence: float | None,
+    **options: Any,
 ) -> None:
     """Read expressions in images: files, folders, globs, or - for one image on stdin.
 
@@ -88,63 +104,98 @@ def predict(
     number, p/q a string, and none is null. An image that cannot be read is reported, the others
     are still read, and the exit code is 1.
     """
-    from exprocr.cli import output as out
+    from exprocr.cli.output import note_unproven, quantity
+    from exprocr.cli.readings import Extras, pick_format
     from exprocr.core.recognizer import Recognizer
 
-    format_ = out.pick_format(format_, output)
+    # The options that are not named above are those of `Recognizer.load`.
+    check_decoder(options["decoder"], by_value=options["by_value"], num_best=options["n_best"])
+    format_ = pick_format(format_, output)
     inputs, missing, num_bad = find_inputs(paths, session)
     if format_ == "contest":
         check_contest_numbers(inputs)
         missing = list(filter(is_contest_number, missing))
+    counts = _Counts()
     if inputs:
-        recognizer = Recognizer.load(
-            model, device=device, threads=threads, decoder=decoder, beam_width=beam_width
-        )
-        start, name = time.perf_counter(), model or "the model that comes with exprocr"
+        recognizer = Recognizer.load(**options)
+        name = options["model"] or "the model that comes with exprocr"
         session.detail(_describe(name, recognizer))
-        with _open_output(output, session) as stream:
-            writer = out.prediction_writer(format_, stream)
-            # Lines that come one by one on the terminal are progress enough.
-            streaming = output is None and format_ != "table" and sys.stdout.isatty()
-            for path in missing:
-                writer.skip(path)
-            num_unread = _read(recognizer, inputs, writer, session, bar=not streaming)
-        num_bad += num_unread
+        extras = Extras(min_confidence=min_confidence, num_best=options["n_best"])
+        started = time.perf_counter()
+        counts = _write(recognizer, inputs, missing, extras, session, format_, output)
         if format_ == "table" or output is not None:
-            seconds, num_read = time.perf_counter() - start, len(inputs) - num_unread
-            session.note(
-                f"Read {out.quantity(num_read, 'image')} in {out.format_duration(seconds)} "
-                f"({out.format_rate(num_read, seconds)} a second) with {name}."
-                + (f" Written to {output}." if output is not None else "")
-            )
-    if num_bad:
+            session.note(_summary(counts, time.perf_counter() - started, name, output))
+        note_unproven(session, recognizer.decoder, counts.num_unproven)
+    if counts.num_rejected:
+        session.report(
+            f"exprocr: {counts.num_rejected:,} of {quantity(counts.num_read, 'reading')} rejected: "
+            f"below --min-confidence {min_confidence}"
+        )
+    if num_bad or counts.num_unread:
         ctx.exit(BAD_INPUT)
+    if counts.num_rejected:
+        ctx.exit(BELOW_BAR)
 
 
 def _describe(name: str, recognizer: Recognizer) -> str:
     """Say in one line what reads the images."""
-    beam = f" of width {recognizer.beam_width}" if recognizer.decoder == "beam" else ""
+    from exprocr.cli.output import describe_decoder
+
+    decoder = recognizer.decoder
     return (
-        f"{name}: characters {recognizer.charset.characters}, decoder {recognizer.decoder}{beam}, "
-        f"{recognizer.engine}"
+        f"{name}: characters {recognizer.charset.characters}, grammar {decoder.grammar}, decoder "
+        f"{describe_decoder(decoder)}, temperature {decoder.temperature:.3f}, {recognizer.engine}"
     )
+
+
+def _summary(counts: _Counts, seconds: float, name: str, output: str | None) -> str:
+    """Say in one line what was read."""
+    from exprocr.cli.output import format_duration, format_rate, quantity
+
+    return (
+        f"Read {quantity(counts.num_read, 'image')} in {format_duration(seconds)} "
+        f"({format_rate(counts.num_read, seconds)} a second) with {name}."
+        + (f" Written to {output}." if output is not None else "")
+    )
+
+
+def _write(
+    recognizer: Recognizer,
+    inputs: list[Input],
+    missing: list[str],
+    extras: Extras,
+    session: Session,
+    format_: str,
+    output: str | None,
+) -> _Counts:
+    """Read the images and write what is in them."""
+    from exprocr.cli.readings import prediction_writer
+
+    with _open_output(output, session) as stream:
+        writer = prediction_writer(format_, stream, extras)
+        # Lines that come one by one on the terminal are progress enough.
+        streaming = output is None and format_ != "table" and sys.stdout.isatty()
+        for path in missing:
+            writer.skip(path)
+        return _read(recognizer, inputs, writer, extras, session, bar=not streaming)
 
 
 def _read(
     recognizer: Recognizer,
     inputs: list[Input],
     writer: PredictionWriter,
+    extras: Extras,
     session: Session,
     *,
     bar: bool,
-) -> int:
-    """Read the images and write what is in them; return how many could not be read."""
+) -> _Counts:
+    """Give the readings of the images to a writer, and count them."""
     from contextlib import closing
     from dataclasses import replace
 
     from exprocr.cli.output import progress
 
-    num_unread = 0
+    counts = _Counts()
     shown = session if bar and len(inputs) > MANY else Session(quiet=True)
     results = recognizer.stream(item.source for item in inputs)
     # Closed after an interrupt too: tables and the contest's lines are only written then.
@@ -156,11 +207,12 @@ def _read(
             if isinstance(result, ImageError):
                 session.problem(str(result))
                 writer.skip(item.path)
-                num_unread += 1
+                counts.num_unread += 1
             else:
                 writer.write(replace(result, path=item.path))
+                counts.add(result, extras)
             tally.update()
-    return num_unread
+    return counts
 
 
 def _open_output(output: str | None, session: Session) -> AbstractContextManager[TextIO]:
@@ -168,116 +220,3 @@ def _open_output(output: str | None, session: Session) -> AbstractContextManager
     from exprocr.cli.partial import open_lines
 
     return nullcontext(sys.stdout) if output is None else open_lines(Path(output), session)
-
-
-def find_inputs(paths: Sequence[str], session: Session) -> tuple[list[Input], list[str], int]:
-    """Find the images of paths, folders, globs and stdin.
-
-    Returns:
-        The images in the order given, a folder's and a glob's in numeric order; the files that
-        are missing; and the number of paths that were reported because there is nothing to read
-        at them, the missing ones among them.
-    """
-    inputs: list[Input] = []
-    missing: list[str] = []
-    num_bad = 0
-    for path in paths:
-        try:
-            inputs += _expand(path)
-        except (DataError, ImageError) as error:
-            session.problem(str(error))
-            num_bad += 1
-            if isinstance(error, ImageError) and path != STDIN:
-                missing.append(path)
-    return inputs, missing, num_bad
-
-
-def _expand(path: str) -> list[Input]:
-    if path == STDIN:
-        return [Input(STDIN, read_stdin())]
-    if os.path.isdir(path):
-        return _images_in(path)
-    if os.path.lexists(path):  # even if its name looks like a pattern
-        return [Input(path, path)]
-    if not glob.has_magic(path):
-        raise ImageError(f"{path}: expected a picture, found no such file")
-    matches = sorted(glob.glob(path, recursive=True), key=numeric_order)
-    if not matches:
-        raise DataError(f"{path}: expected a pattern that matches files, found no match")
-    inputs: list[Input] = []
-    for match in matches:
-        inputs += _images_in(match) if os.path.isdir(match) else [Input(match, match)]
-    return inputs
-
-
-def _images_in(folder: str) -> list[Input]:
-    """List the images directly inside a folder, by their suffixes."""
-    from exprocr.core.labels import IMAGE_SUFFIXES
-
-    try:
-        names = os.listdir(folder)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
-    images = [n for n in names if n.lower().endswith(IMAGE_SUFFIXES) and not n.startswith(".")]
-    if not images:
-        found = f"{len(names)} other entries" if names else "an empty folder"
-        raise DataError(
-            f"{folder}: expected images directly inside ({' '.join(IMAGE_SUFFIXES)}), found {found}"
-        )
-    paths = [os.path.join(folder, name) for name in sorted(images, key=numeric_order)]
-    return [Input(path, path) for path in paths]
-
-
-def read_stdin() -> BinaryIO:
-    """Read the one image on stdin.
-
-    Raises:
-        ImageError: There is nothing, or more than `MAX_STDIN_BYTES`.
-    """
-
-    class Stdin(io.BytesIO):
-        name = "standard input"  # what messages call it
-
-    content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1) if sys.stdin else b""
-    if not content:
-        raise ImageError("standard input: expected a picture, found nothing")
-    if len(content) > MAX_STDIN_BYTES:
-        raise ImageError(
-            f"standard input: expected a picture of at most {MAX_STDIN_BYTES // 2**20} MB, "
-            "found more"
-        )
-    return Stdin(content)
-
-
-def numeric_order(name: str) -> list[str | int]:
-    """Return a sort key that puts ``2.png`` before ``10.png``."""
-    parts = re.split("([0-9]+)", name)  # text and number by turns
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)]
-
-
-def is_contest_number(path: str) -> bool:
-    """Say whether the contest format has a line for a file of this name."""
-    from exprocr.cli.output import contest_number
-
-    try:
-        contest_number(path)
-    except DataError:
-        return False
-    return True
-
-
-def check_contest_numbers(inputs: Sequence[Input]) -> None:
-    """Check that every image has a number of its own.
-
-    Raises:
-        DataError: A file's name is no number, or two have the same.
-    """
-    from exprocr.cli.output import contest_number
-
-    seen: dict[int, str] = {}
-    for item in inputs:
-        first = seen.setdefault(contest_number(item.path), item.path)
-        if first is not item.path:
-            raise DataError(
-                f"{item.path}: the contest format expects a number once, found it in {first} too"
-            )

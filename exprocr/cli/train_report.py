@@ -11,6 +11,7 @@ from exprocr.cli.options import Session
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from exprocr.core.calibration import Calibration
     from exprocr.training.checkpoint import TrainingState
     from exprocr.training.loop import Trainer
     from exprocr.training.run import RunData
@@ -34,7 +35,8 @@ def describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
     return (
         f"{source} to train on, {len(trainer.validation.inks):,} to validate; "
         f"{num_parameters(trainer.network):,} parameters, "
-        f"characters {trainer.charset.characters}; writing {run_dir}"
+        f"characters {trainer.charset.characters}, grammar {trainer.best.grammar}; "
+        f"writing {run_dir}"
     )
 
 
@@ -73,6 +75,15 @@ class ProgressBar:
         self.session.note(
             f"{training}; validation loss {record['val_loss']:.4f}, "
             f"exact {record['val_exact_match']:.2%}, CER {record['val_cer']:.3%}{speed}"
+        )
+
+    def on_calibration(self, calibration: Calibration) -> None:
+        """Say how sure the model is told to be, and how right that is."""
+        reliability = calibration.reliability
+        self.session.note(
+            f"calibrated with grammar {self.trainer.best.grammar}: temperature "
+            f"{calibration.temperature:.3f}, calibration error {reliability.ece():.2%}, exact "
+            f"{sum(reliability.correct) / len(reliability.correct):.2%}"
         )
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from exprocr.core.prediction import Prediction
     from exprocr.core.preprocess import PreprocessConfig
-    from exprocr.core.recognizer import Prediction
     from exprocr.viz.features import FeatureStats
 
 ALL = "all"
@@ -110,7 +110,7 @@ def _picture(
     image: str | None, seed: int, config: PreprocessConfig
 ) -> tuple[Image.Image, NDArray[np.uint8]]:
     """Return the decoded picture, or a rendered sample; and the network's input."""
-    from exprocr.cli.predict import STDIN, read_stdin
+    from exprocr.cli.inputs import STDIN, read_stdin
     from exprocr.core.preprocess import describe, load_image, preprocess
     from exprocr.errors import ImageError
     from exprocr.synth.fonts import find_fonts

@@ -1,12 +1,14 @@
 """Model files: safetensors with one JSON metadata entry, and nothing pickled.
 
 The entry ``exprocr`` holds the format version, the network's shape, the preprocessing, the
-charset, a summary of the training and the licence: all that reading needs beside the weights.
+charset, the grammar, the temperature, a summary of the training and the licence: all that reading
+needs beside the weights.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
@@ -21,8 +23,9 @@ from safetensors.numpy import save
 from exprocr.core.charset import Charset
 from exprocr.core.config import ModelConfig
 from exprocr.core.files import atomic_write
+from exprocr.core.grammar.grammars import SHIPPED
 from exprocr.core.preprocess import PreprocessConfig
-from exprocr.core.settings import from_dict, to_dict
+from exprocr.core.settings import from_dict, to_dict, unknown_name
 from exprocr.errors import ConfigError, ModelFileError
 
 FORMAT_VERSION = 1
@@ -48,6 +51,12 @@ class ModelFile:
     weights: Mapping[str, NDArray[Any]]
     """Tensors by the network's parameter and buffer names."""
 
+    grammar: str = "none"
+    """The texts it reads unless it is told otherwise: a name of `exprocr.core.grammar.grammars`."""
+
+    temperature: float = 1.0
+    """What its logits are divided by before probabilities are computed; 1 is uncalibrated."""
+
     training: Mapping[str, Any] = field(default_factory=dict)
     """How it was trained, and its figures; for people."""
 
@@ -68,6 +77,8 @@ class ModelFile:
             "model": to_dict(self.model),
             "preprocess": to_dict(self.preprocess),
             "charset": self.charset.characters,
+            "grammar": self.grammar,
+            "temperature": self.temperature,
             "training": dict(self.training),
             "license": self.license,
         }
@@ -101,6 +112,7 @@ class ModelFile:
             characters = metadata.get("charset")
             if not isinstance(characters, str):
                 raise ConfigError(f"charset: expected a string, found {characters!r}")
+            grammar, temperature = _decoding(metadata)
             return cls(
                 model=from_dict(ModelConfig, _section(metadata, "model"), "model"),
                 preprocess=from_dict(
@@ -108,12 +120,24 @@ class ModelFile:
                 ),
                 charset=Charset(characters),
                 weights=weights,
+                grammar=grammar,
+                temperature=temperature,
                 training=_section(metadata, "training"),
                 license=str(metadata.get("license", "")),
                 name=str(path),
             )
         except (ConfigError, ValueError) as error:
             raise ModelFileError(f"{path}: {error}") from None
+
+
+def _decoding(metadata: Mapping[str, Any]) -> tuple[str, float]:
+    """Return the grammar and the temperature; files from before there were any have neither."""
+    grammar, temperature = metadata.get("grammar", "none"), metadata.get("temperature", 1.0)
+    if grammar not in SHIPPED:
+        raise ConfigError(unknown_name("grammar", str(grammar), SHIPPED, what="grammar"))
+    if type(temperature) not in (int, float) or not 0 < temperature <= sys.float_info.max:
+        raise ConfigError(f"temperature: expected a number above 0, found {temperature!r}")
+    return grammar, float(temperature)
 
 
 def _section(metadata: Mapping[str, Any], name: str) -> Mapping[str, Any]:

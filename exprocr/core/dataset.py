@@ -229,7 +229,7 @@ def load_images(
     inks, failures = [], []
     for sample in samples:
         try:
-            inks.append(load(sample.path, config))
+            inks.append(load(sample.path, config).ink)
         except ImageError as error:
             failures.append(str(error))
         if progress is not None:

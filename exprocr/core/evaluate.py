@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.alignment import text_log_probs
+from exprocr.core.decode.alignment import text_log_probs
 from exprocr.core.metrics import Evaluation
 from exprocr.core.recognizer import Recognizer
 
@@ -42,6 +42,7 @@ def evaluate(recognizer: Recognizer, images: LabelledImages) -> tuple[Evaluation
     ids: Sequence[list[int]] = [recognizer.charset.encode(text) for text in images.texts]
     for indices, log_probs in recognizer.log_probs(images.inks):
         losses[indices] = -text_log_probs(log_probs, [ids[i] for i in indices])
-        for i, reading in zip(indices, recognizer.decode(log_probs), strict=True):
-            counts.add(images.texts[i], images.values[i], reading.text, reading.value)
+        for i, reading in zip(indices, recognizer.decoder(log_probs), strict=True):
+            best = reading.alternatives[0]
+            counts.add(images.texts[i], images.values[i], best.text, best.value)
     return counts, float(losses.mean())

@@ -4,7 +4,7 @@
     print(Network(PRESETS["default"].model, height=60, num_classes=16))
 
 Shapes: N batch, C channels, H rows, W columns, T frames (columns after conv3), K classes with
-the blank. Columns of the picture are the time axis: frame t sees the columns around t * W / T.
+the blank. Columns of the picture are the time axis.
 The stages are those of the reference network: conv1 conv2 conv3 fc1 gru1 gru2 dropout fc2.
 """
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from exprocr.core.config import ConvModuleConfig, ModelConfig
+from exprocr.core.geometry import output_length
 
 LAYERS = ("conv1", "conv2", "conv3", "fc1", "gru1", "gru2", "fc2")
 """The stages by name, in order."""
@@ -93,7 +94,7 @@ class Network(nn.Module):
         modules = (config.conv1, config.conv2, config.conv3)
         rows = height
         for module in modules:
-            rows = _output_length(rows, module, config.padding, axis=0)
+            rows = output_length(rows, module, config.padding, axis=0)
         if rows < 1:
             raise ValueError(f"pictures {height} px high are too low for these convolutions")
         self.conv1 = ConvModule(1, config.conv1, config)
@@ -115,7 +116,7 @@ class Network(nn.Module):
             pictures: (N, 1, H, W) float32, 0 background .. 1 ink.
 
         Returns:
-            (T, N, K) float32 natural logarithms; T is `num_frames` of W.
+            (T, N, K) float32 natural logarithms; T is `exprocr.core.geometry.num_frames` of W.
         """
         maps = self.conv3(self.conv2(self.conv1(pictures)))  # (N, C, H', T)
         frames = self.fc1(maps)  # (T, N, fc1_units)
@@ -133,23 +134,6 @@ class Network(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.1, a=-0.2, b=0.2)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-def _output_length(length: int, module: ConvModuleConfig, padding: bool, axis: int) -> int:
-    """Return the rows (axis 0) or columns (axis 1) a module leaves of ``length``."""
-    for kernel, stride in zip(module.kernel_sizes, module.strides, strict=True):
-        padded = length + (2 * (kernel // 2) if padding else 0)
-        length = (padded - kernel) // stride + 1
-        if length < 1:
-            return 0
-    return -(-length // module.pool[axis])
-
-
-def num_frames(config: ModelConfig, width: int) -> int:
-    """Return T, the frames of a picture ``width`` px wide; 0 if it is too narrow."""
-    for module in (config.conv1, config.conv2, config.conv3):
-        width = _output_length(width, module, config.padding, axis=1)
-    return width
 
 
 def num_parameters(network: nn.Module) -> int:

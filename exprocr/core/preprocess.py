@@ -15,7 +15,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,7 +200,7 @@ def preprocess(image: Image.Image, config: PreprocessConfig) -> NDArray[np.uint8
     """
     if not image.width or not image.height:
         raise ImageError(f"expected a picture, found one of {image.width} x {image.height} px")
-    width = config.width or max(1, round(image.width * config.height / image.height))
+    width = scaled_width(image.size, config)
     if width > MAX_WIDTH_PX:
         raise ImageError(
             f"expected a picture at most {MAX_WIDTH_PX // config.height} times as wide as high, "
@@ -214,6 +214,12 @@ def preprocess(image: Image.Image, config: PreprocessConfig) -> NDArray[np.uint8
     return widen(ink, padded_width(width, config))
 
 
+def scaled_width(size: tuple[int, int], config: PreprocessConfig) -> int:
+    """Return the width, px, that a picture (width, height) has at the network's height."""
+    width, height = size
+    return config.width or max(1, round(width * config.height / height))
+
+
 def padded_width(width: int, config: PreprocessConfig) -> int:
     """Return the width, px, that a picture ``width`` px wide is widened to."""
     return -(-width // config.width_multiple) * config.width_multiple
@@ -224,10 +230,20 @@ def widen(ink: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     return np.pad(ink, ((0, 0), (0, width - ink.shape[1])))
 
 
-def load(source: ImageSource, config: PreprocessConfig) -> NDArray[np.uint8]:
+class Loaded(NamedTuple):
+    """A picture brought to the network's input."""
+
+    ink: NDArray[np.uint8]
+    """uint8 (H, W), as `preprocess` returns it."""
+
+    size: tuple[int, int]
+    """Width and height of the upright picture it came from, px."""
+
+
+def load(source: ImageSource, config: PreprocessConfig) -> Loaded:
     """`load_image`, then `preprocess`; an `ImageError` names the source."""
     image = load_image(source)
     try:
-        return preprocess(image, config)
+        return Loaded(preprocess(image, config), image.size)
     except ImageError as error:
         raise ImageError(f"{describe(source)}: {error}") from None

@@ -7,8 +7,7 @@ to their neighbours'.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,45 +15,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core import decode
 from exprocr.core.artifact import ModelFile
 from exprocr.core.charset import Charset
-from exprocr.core.expression import value_of
-from exprocr.core.preprocess import ImageSource, PreprocessConfig, describe, load
-from exprocr.core.settings import unknown_name
-from exprocr.errors import ConfigError, ImageError
+from exprocr.core.decode.decoder import Decoder
+from exprocr.core.geometry import CellAxis, cell_axis
+from exprocr.core.grammar.grammars import load_grammar
+from exprocr.core.prediction import Prediction, View, to_prediction
+from exprocr.core.preprocess import (
+    ImageSource,
+    Loaded,
+    PreprocessConfig,
+    describe,
+    load,
+    scaled_width,
+)
+from exprocr.errors import ImageError
 
 if TYPE_CHECKING:
     from exprocr.core.engine import Engine
 
-DECODERS = ("greedy", "beam")
-MAX_BEAM_WIDTH = 1000
 BATCH_SIZE = 64
 CHUNK_SIZE = 256
 """Pictures held in memory at a time by `Recognizer.stream`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """What was read in one picture."""
-
-    path: str = ""
-    """Where the picture came from."""
-
-    text: str
-    """The expression; empty for a picture without any."""
-
-    value: Fraction | None
-    """Its exact value; None where the text is no expression or divides by zero."""
-
-    confidence: float
-    """The network's probability of the text, summed over all its alignments: 0..1."""
-
-    frames: tuple[tuple[int, int], ...] = field(default=(), repr=False)
-    """First and last frame of each character on the text's best alignment."""
-
-    num_frames: int = field(default=0, repr=False)
-    """Frames of the picture; frame t sees the columns around ``t / num_frames`` of its width."""
 
 
 class Recognizer:
@@ -62,33 +44,27 @@ class Recognizer:
 
     Args:
         engine: What computes the log-probabilities.
-        charset: The model's characters.
         preprocess: The input's size.
-        decoder: ``greedy`` (best path) or ``beam`` (prefix beam search).
-        beam_width: Prefixes kept by the beam search.
-
-    Raises:
-        ConfigError: The decoder is unknown, or the beam width is not 1 to `MAX_BEAM_WIDTH`.
+        decoder: What turns them into readings.
+        frame_axis: Where the network's frames lie.
     """
 
     def __init__(
         self,
         engine: Engine,
-        charset: Charset,
         preprocess: PreprocessConfig,
-        *,
-        decoder: str = "greedy",
-        beam_width: int = 10,
+        decoder: Decoder,
+        frame_axis: CellAxis,
     ) -> None:
-        if decoder not in DECODERS:
-            raise ConfigError(unknown_name("decoder", decoder, DECODERS, what="decoder"))
-        if not 1 <= beam_width <= MAX_BEAM_WIDTH:
-            raise ConfigError(f"beam_width: expected 1 to {MAX_BEAM_WIDTH}, found {beam_width}")
         self.engine = engine
-        self.charset = charset
         self.preprocess = preprocess
         self.decoder = decoder
-        self.beam_width = beam_width
+        self.frame_axis = frame_axis
+
+    @property
+    def charset(self) -> Charset:
+        """The model's characters."""
+        return self.decoder.grammar.charset
 
     @classmethod
     def load(
@@ -97,8 +73,11 @@ class Recognizer:
         *,
         device: str = "auto",
         threads: int | None = None,
-        decoder: str = "greedy",
+        grammar: str | None = None,
+        decoder: str = "auto",
         beam_width: int = 10,
+        n_best: int = 1,
+        by_value: bool = False,
     ) -> Recognizer:
         """Load a model.
 
@@ -106,8 +85,13 @@ class Recognizer:
             model: A model file or run directory; None is the model inside the package.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             threads: Threads to compute with; None picks a sensible number.
-            decoder: ``greedy`` (best path) or ``beam`` (prefix beam search).
+            grammar: The texts that may be read: ``level1``, ``expression``, ``digits``, ``none``,
+                ``regex:PATTERN`` or ``lexicon:FILE``; None is the model's own.
+            decoder: ``auto`` (exact, and beam where that takes too long), ``exact`` (the most
+                probable text), ``beam`` (prefix beam search) or ``greedy`` (best path).
             beam_width: Prefixes kept by the beam search.
+            n_best: Length of `Prediction.alternatives`.
+            by_value: Choose the most probable value; the text is its likeliest.
 
         Raises:
             ModelFileError: The file is no usable model.
@@ -116,16 +100,18 @@ class Recognizer:
         from exprocr.core.engine import TorchEngine, build_network, pick_device, set_threads
 
         model_file = ModelFile.load(model)
+        decode = Decoder(
+            load_grammar(model_file.grammar if grammar is None else grammar, model_file.charset),
+            method=decoder,
+            beam_width=beam_width,
+            num_best=n_best,
+            by_value=by_value,
+            temperature=model_file.temperature,
+        )
         set_threads(threads)
         torch_device = pick_device(device)
         engine = TorchEngine(build_network(model_file, torch_device), torch_device)
-        return cls(
-            engine,
-            model_file.charset,
-            model_file.preprocess,
-            decoder=decoder,
-            beam_width=beam_width,
-        )
+        return cls(engine, model_file.preprocess, decode, cell_axis(model_file.model))
 
     def predict(self, sources: Iterable[ImageSource]) -> list[Prediction]:
         """Read pictures.
@@ -164,33 +150,49 @@ class Recognizer:
         remaining = iter(sources)
         while chunk := list(islice(remaining, CHUNK_SIZE)):
             names = [describe(source) for source in chunk]
-            inks: list[NDArray[np.uint8] | ImageError] = []
+            pictures: list[Loaded | ImageError] = []
             for source in chunk:
                 try:
-                    inks.append(load(source, self.preprocess))
+                    pictures.append(load(source, self.preprocess))
                 except ImageError as error:
-                    inks.append(error)
-            readings = iter(self.read([ink for ink in inks if isinstance(ink, np.ndarray)]))
-            for name, ink in zip(names, inks, strict=True):
-                if isinstance(ink, ImageError):
-                    yield ink
+                    pictures.append(error)
+            loaded = [picture for picture in pictures if isinstance(picture, Loaded)]
+            readings = iter(
+                self.read([picture.ink for picture in loaded], [p.size for p in loaded])
+            )
+            for name, picture in zip(names, pictures, strict=True):
+                if isinstance(picture, ImageError):
+                    yield picture
                 else:
                     yield replace(next(readings), path=name)
 
-    def read(self, inks: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
+    def read(
+        self, inks: Sequence[NDArray[np.uint8]], sizes: Sequence[tuple[int, int]] | None = None
+    ) -> list[Prediction]:
         """Read preprocessed pictures.
 
         Args:
             inks: uint8 (H, W) each, as `preprocess` returns them.
+            sizes: Width and height, px, of the pictures they came from, in which characters are
+                placed; the inks' own if None.
 
         Returns:
             A prediction for each, in order, without paths.
         """
-        readings: list[Prediction | None] = [None] * len(inks)
-        for indices, log_probs in self.log_probs(inks):
-            for index, reading in zip(indices, self.decode(log_probs), strict=True):
-                readings[index] = reading
-        return [reading for reading in readings if reading is not None]
+        predictions: list[Prediction | None] = [None] * len(inks)
+        for indices in _by_width(inks):
+            batches = [log_probs for _, log_probs in self.log_probs([inks[i] for i in indices])]
+            # Decoded together: the decoder's loops over frames cost the same for many as for few.
+            for index, reading in zip(
+                indices, self.decoder(np.concatenate(batches, axis=1)), strict=True
+            ):
+                height, width = inks[index].shape
+                view = View(size=(width, height), frame_axis=self.frame_axis)
+                if sizes:
+                    scale = sizes[index][0] / scaled_width(sizes[index], self.preprocess)
+                    view = View(size=sizes[index], frame_axis=self.frame_axis, scale=scale)
+                predictions[index] = to_prediction(reading, self.charset, view)
+        return [prediction for prediction in predictions if prediction is not None]
 
     def log_probs(
         self, inks: Sequence[NDArray[np.uint8]]
@@ -200,30 +202,15 @@ class Recognizer:
         Yields:
             The indices of a batch and its log-probabilities, float32 (T, N, K).
         """
-        by_width: dict[int, list[int]] = {}
-        for index, ink in enumerate(inks):
-            by_width.setdefault(ink.shape[1], []).append(index)
-        for indices in by_width.values():
+        for indices in _by_width(inks):
             for start in range(0, len(indices), BATCH_SIZE):
                 batch = indices[start : start + BATCH_SIZE]
                 yield batch, self.engine.log_probs(np.stack([inks[i] for i in batch]))
 
-    def decode(self, log_probs: NDArray[np.float32]) -> list[Prediction]:
-        """Turn log-probabilities, (T, N, K), into N predictions without paths."""
-        if self.decoder == "beam":
-            hypotheses = decode.beam_search(log_probs, self.beam_width)
-        else:
-            hypotheses = decode.greedy(log_probs)
-        predictions = []
-        for hypothesis in hypotheses:
-            text = self.charset.decode(hypothesis.ids)
-            predictions.append(
-                Prediction(
-                    text=text,
-                    value=value_of(text),
-                    confidence=float(np.exp(hypothesis.log_prob)),
-                    frames=hypothesis.frames,
-                    num_frames=log_probs.shape[0],
-                )
-            )
-        return predictions
+
+def _by_width(inks: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
+    """Return the indices of the pictures of each width."""
+    indices: dict[int, list[int]] = {}
+    for index, ink in enumerate(inks):
+        indices.setdefault(ink.shape[1], []).append(index)
+    return list(indices.values())

@@ -13,18 +13,19 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile
 from exprocr.core.charset import Charset
 from exprocr.core.config import TrainingConfig
-from exprocr.core.decode import best_path
-from exprocr.core.engine import TorchEngine, export_weights, to_input
+from exprocr.core.decode.decoder import Decoder
+from exprocr.core.decode.greedy import best_path_texts
+from exprocr.core.engine import TorchEngine, to_input
 from exprocr.core.evaluate import LabelledImages, evaluate
+from exprocr.core.geometry import cell_axis
+from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.journal import Journal
 from exprocr.core.metrics import edit_operations
 from exprocr.core.model import Network
@@ -32,30 +33,20 @@ from exprocr.core.preprocess import PreprocessConfig
 from exprocr.core.recognizer import Recognizer
 from exprocr.errors import DataError
 from exprocr.training.batches import Batch, Batches
+from exprocr.training.best import BestNetwork
 from exprocr.training.checkpoint import (
     CHECKPOINT_NAME,
-    NO_SCORE,
     Checkpoint,
     TrainingState,
-    recorded_score,
     restore,
     save_checkpoint,
 )
 from exprocr.training.limits import Limits, Outcome
 from exprocr.training.loss import mean_ctc_loss
+from exprocr.training.observer import Observer
 from exprocr.training.schedule import learning_rate_at, make_optimizer
 
 METRICS_NAME = "metrics.jsonl"
-
-
-class Observer(Protocol):
-    """Is told what happens; a progress bar, say."""
-
-    def on_step(self, state: TrainingState, loss: float) -> None:
-        """One optimizer step is done; ``loss`` is its mean CTC loss, nats."""
-
-    def on_evaluation(self, record: dict[str, Any]) -> None:
-        """One evaluation is done; ``record`` is its line in metrics.jsonl."""
 
 
 class Trainer:
@@ -66,6 +57,7 @@ class Trainer:
         device: Where to compute.
         charset: Its characters.
         input_size: Its preprocessing.
+        grammar: Name of the grammar that the model is to read under.
         config: How to train.
         batches: Training batches.
         validation: What to validate on.
@@ -82,6 +74,7 @@ class Trainer:
         device: torch.device,
         charset: Charset,
         input_size: PreprocessConfig,
+        grammar: str,
         config: TrainingConfig,
         batches: Batches,
         validation: LabelledImages,
@@ -93,7 +86,6 @@ class Trainer:
         self.network = network
         self.device = device
         self.charset = charset
-        self.input_size = input_size
         self.config = config
         self.batches = batches
         self.validation = validation
@@ -101,19 +93,27 @@ class Trainer:
         self.run_dir = run_dir
         self.initialized = initialized
         self.optimizer = make_optimizer(network, config)
-        self.recognizer = Recognizer(TorchEngine(network, device), charset, input_size)
+        # Validated without a grammar, like the training images: the curves show the network alone.
+        self.recognizer = Recognizer(
+            TorchEngine(network, device),
+            input_size,
+            Decoder(load_grammar("none", charset), method="greedy"),
+            cell_axis(network.config),
+        )
         self.journal = Journal(run_dir / METRICS_NAME)
         self.state = TrainingState()
-        self.best: dict[str, NDArray[Any]] = {}
-        self.saved_score = NO_SCORE
+        self.best = BestNetwork(
+            run_dir,
+            charset=charset,
+            input_size=input_size,
+            grammar=grammar,
+            config=config,
+            num_val_images=len(validation.inks),
+        )
         if resume:
             restore(resume, network, self.optimizer)
             self.state = resume.state
-            self.best = resume.part("best")
-            # A time limit may have left a better network than any the checkpoint knows of.
-            self.saved_score = recorded_score(run_dir / MODEL_FILE_NAME)
-            if self.best:
-                self._save_model()
+            self.best.restore(resume.part("best"), network, self.state)
         # An evaluation in the middle of an epoch told of a network that is now gone.
         self.journal.rewind(self.state.step, evaluated=self.state.epoch_images == 0)
 
@@ -132,11 +132,24 @@ class Trainer:
     ) -> Outcome:
         """Train until a limit is reached or ``stop_requested()`` is true after a step.
 
+        Then calibrate the best network.
+
         Raises:
             DataError: The loss is not finite.
             OutputError: The run directory cannot be written.
         """
-        if self.initialized and not self.best:
+        outcome = self._train(limits, observer, stop_requested)
+        calibration = self.best.calibrate(
+            self.recognizer, self.network, self.state, self.validation
+        )
+        if calibration:
+            observer.on_calibration(calibration)
+        return outcome
+
+    def _train(
+        self, limits: Limits, observer: Observer, stop_requested: Callable[[], bool]
+    ) -> Outcome:
+        if self.initialized and not self.best.weights:
             observer.on_evaluation(self._evaluate())
         if reached := self._limit_reached(limits):
             return reached
@@ -167,9 +180,8 @@ class Trainer:
         if outcome == "time_limit" and self.state.epoch_images:
             observer.on_evaluation(self._evaluate())
             self.journal.flush()
-        elif not self.best:
-            self.best = export_weights(self.network)
-            self._save_model()
+        elif not self.best.weights:
+            self.best.keep(self.network, self.state)
         return outcome
 
     def _limit_reached(self, limits: Limits) -> Outcome | None:
@@ -222,7 +234,8 @@ class Trainer:
         state = self.state
         state.epoch_images += len(texts)
         state.epoch_loss += loss * len(texts)
-        for text, ids in zip(texts, best_path(log_probs.detach().cpu().numpy()), strict=True):
+        read_ids = best_path_texts(log_probs.detach().cpu().numpy())
+        for text, ids in zip(texts, read_ids, strict=True):
             read = self.charset.decode(ids)
             state.epoch_exact += read == text
             state.epoch_edit_distance += len(edit_operations(text, read)) / len(text)
@@ -256,8 +269,7 @@ class Trainer:
             state.best_exact_match = counts.exact_match
             state.best_val_loss = val_loss
             state.best_step = state.step
-            self.best = export_weights(self.network)
-            self._save_model()
+            self.best.keep(self.network, state)
         state.evaluations_since_best = 0 if better else state.evaluations_since_best + 1
         state.epoch_loss, state.epoch_exact, state.epoch_images = 0.0, 0, 0
         state.epoch_edit_distance = 0.0
@@ -266,30 +278,6 @@ class Trainer:
     def _mean(self, total: float) -> float | None:
         """Return the mean over the epoch's images; None before the first."""
         return total / self.state.epoch_images if self.state.epoch_images else None
-
-    def _save_model(self) -> None:
-        """Write the best network, unless the file holds a better one."""
-        state = self.state
-        evaluated = state.best_exact_match >= 0
-        score = (state.best_exact_match, -state.best_val_loss) if evaluated else NO_SCORE
-        if score < self.saved_score:
-            return
-        summary = {
-            "step": state.best_step if evaluated else state.step,
-            "batch_size": self.config.batch_size,
-            "seed": self.config.seed,
-            "val_images": len(self.validation.inks),
-            "val_exact_match": state.best_exact_match if evaluated else None,
-            "val_loss": state.best_val_loss if evaluated else None,
-        }
-        ModelFile(
-            model=self.network.config,
-            preprocess=self.input_size,
-            charset=self.charset,
-            weights=self.best,
-            training=summary,
-        ).save(self.run_dir / MODEL_FILE_NAME)
-        self.saved_score = score
 
     def _checkpoint(self) -> None:
         # First: records beyond the checkpoint are dropped on resuming, missing ones stay missing.
@@ -300,5 +288,5 @@ class Trainer:
             settings=self.settings,
             network=self.network,
             optimizer=self.optimizer,
-            best=self.best,
+            best=self.best.weights,
         )

@@ -21,8 +21,10 @@ from exprocr.core.engine import build_network, new_network, pick_device, set_thr
 from exprocr.core.evaluate import LabelledImages
 from exprocr.core.expression import value_of
 from exprocr.core.files import make_folder
-from exprocr.core.model import Network, num_frames
-from exprocr.core.preprocess import padded_width
+from exprocr.core.geometry import num_frames
+from exprocr.core.grammar.grammars import tightest
+from exprocr.core.model import Network
+from exprocr.core.preprocess import padded_width, scaled_width
 from exprocr.core.settings import to_dict
 from exprocr.errors import ConfigError
 from exprocr.synth.fonts import find_fonts
@@ -32,8 +34,11 @@ from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.loop import Trainer
 from exprocr.training.run import RunData, RunSpec, write_run_files
 
-MAX_RENDERED_LENGTH = 7
-"""Characters of the longest rendered expression, such as ``(1+2)*3``; no neighbours are equal."""
+RENDERED_TEXTS = ("1+2*3", "(1+2)*3", "1+(2*3)")
+"""One of each kind of rendered expressions."""
+
+MAX_RENDERED_LENGTH = max(map(len, RENDERED_TEXTS))
+"""Characters of the longest rendered expression; no neighbours are equal."""
 
 
 def make_trainer(
@@ -63,8 +68,7 @@ def make_trainer(
     settings = spec.settings
     init = ModelFile.load(spec.init) if spec.init and not resume else None
     charset = _charset(spec, data, init, resume)
-    torch.manual_seed(settings.training.seed)
-    network = build_network(init, device) if init else _new_network(settings, charset, device)
+    network = _network(settings, charset, init, device)
     train_inks = _load(data.train, settings, progress)
     val_inks = _load(data.val, settings, progress)
     rendered, rendered_val = _rendered(spec)
@@ -76,6 +80,7 @@ def make_trainer(
         device=device,
         charset=charset,
         input_size=settings.preprocess,
+        grammar=_grammar(spec, data, charset),
         config=settings.training,
         batches=batches,
         validation=_validation(data, val_inks, rendered_val),
@@ -88,7 +93,12 @@ def make_trainer(
     return trainer
 
 
-def _new_network(settings: Preset, charset: Charset, device: torch.device) -> Network:
+def _network(
+    settings: Preset, charset: Charset, init: ModelFile | None, device: torch.device
+) -> Network:
+    torch.manual_seed(settings.training.seed)  # dropout draws from it too
+    if init:
+        return build_network(init, device)
     network = new_network(settings.model, settings.preprocess, charset)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -119,6 +129,12 @@ def _charset(
             f"lacks {missing!r}"
         )
     return charset
+
+
+def _grammar(spec: RunSpec, data: RunData, charset: Charset) -> str:
+    """Return the tightest grammar that accepts all texts trained on or validated with."""
+    drawn = RENDERED_TEXTS if spec.settings.training.synth_mix else ()
+    return tightest([*data.texts, *drawn], charset)
 
 
 def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | None]:
@@ -156,7 +172,7 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
 def _check_rendered_width(settings: Preset) -> None:
     """Check that every rendered text fits into its picture's frames, as `check_widths` does."""
     synth, size = settings.synth, settings.preprocess
-    width = size.width or max(1, round(synth.width * size.height / synth.height))
+    width = scaled_width((synth.width, synth.height), size)
     there = num_frames(settings.model, padded_width(width, size))
     if there < MAX_RENDERED_LENGTH:
         raise ConfigError(

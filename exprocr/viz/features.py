@@ -19,12 +19,11 @@ from PIL import Image
 from exprocr.core.config import ModelConfig
 from exprocr.core.engine import to_input
 from exprocr.core.files import atomic_write
+from exprocr.core.geometry import COLUMNS, CONV_LAYERS, ROWS, CellAxis, cell_axis
 from exprocr.core.model import LAYERS, Network
-from exprocr.core.preprocess import PreprocessConfig, padded_width
+from exprocr.core.preprocess import PreprocessConfig, padded_width, scaled_width
 from exprocr.core.settings import unknown_name
 from exprocr.errors import ConfigError
-
-CONV_LAYERS = ("conv1", "conv2", "conv3")
 
 CONSTANT_RANGE = 1e-6
 """A channel whose values differ by less than this is dead."""
@@ -135,20 +134,17 @@ class Geometry:
     picture_width: int
     """Columns the picture takes; the rest is background it was widened with."""
 
-    columns: tuple[float, float]
-    """Centre of the first column of cells, and distance from one to the next."""
+    columns: CellAxis
+    """Where its columns of cells lie."""
 
-    rows: tuple[float, float]
-    """The same of the rows of cells."""
+    rows: CellAxis
+    """Where its rows of cells lie."""
 
 
 def geometry_of(
     layer: str, image_size: tuple[int, int], model: ModelConfig, preprocess: PreprocessConfig
 ) -> Geometry:
     """Work out where the cells of a layer lie on a picture.
-
-    The centre of a cell's receptive field moves by half the kernel less the padding, the
-    distance between cells grows by the stride (Dumoulin & Visin 2016, sections 2 and 3).
 
     Args:
         layer: The layer; those after conv3 have its columns.
@@ -160,24 +156,14 @@ def geometry_of(
         ConfigError: The layer is unknown.
     """
     check_layer(layer)
-    image_width, image_height = image_size
-    height = preprocess.height
-    picture_width = preprocess.width or max(1, round(image_width * height / image_height))
-    axes = []
-    for axis in (0, 1):
-        centre, step = 0.5, 1.0
-        for name in CONV_LAYERS:
-            module = getattr(model, name)
-            for kernel, stride in zip(module.kernel_sizes, module.strides, strict=True):
-                centre += (kernel // 2) * step * (not model.padding)
-                step *= stride
-            centre += (module.pool[axis] - 1) / 2 * step
-            step *= module.pool[axis]
-            if name == layer:
-                break
-        axes.append((centre, step))
-    width = padded_width(picture_width, preprocess)
-    return Geometry(width, height, picture_width, columns=axes[1], rows=axes[0])
+    picture_width = scaled_width(image_size, preprocess)
+    return Geometry(
+        padded_width(picture_width, preprocess),
+        preprocess.height,
+        picture_width,
+        columns=cell_axis(model, layer, COLUMNS),
+        rows=cell_axis(model, layer, ROWS),
+    )
 
 
 def draw_grid(

@@ -65,6 +65,7 @@ def training_rate(preset: str, images: list[tuple[str, object]]) -> float:
             device=torch.device("cpu"),
             charset=charset,
             input_size=settings.preprocess,
+            grammar="level1",
             config=settings.training,
             batches=Batches(inks, texts, None, settings.training, workers=0),
             validation=LabelledImages(inks[:1], texts[:1], [None]),
@@ -99,14 +100,16 @@ def rows(threads: int) -> Iterator[tuple[str, str]]:
         paths = [Path(folder) / f"{i}.png" for i in range(NUM_IMAGES)]
         for path, (_, image) in zip(paths, images, strict=True):
             image.save(path)
-        for decoder in ("greedy", "beam"):
-            recognizer = Recognizer.load(threads=threads, decoder=decoder)
-            rate = median_rate(NUM_IMAGES, lambda r=recognizer: r.predict(paths))  # type: ignore[misc]
-            yield f"predict, PNG files, {decoder}", f"{rate:,.0f} images/s"
+        recognizer = Recognizer.load(threads=threads)
+        rate = median_rate(NUM_IMAGES, lambda: recognizer.predict(paths))
+        yield "predict, PNG files", f"{rate:,.0f} images/s"
         inks = [preprocess(image, recognizer.preprocess) for _, image in images]
         log_probs = np.concatenate([part for _, part in recognizer.log_probs(inks)], axis=1)
-        rate = median_rate(NUM_IMAGES, lambda: recognizer.decode(log_probs))
-        yield "beam search alone", f"{rate:,.0f} images/s"
+        rate = median_rate(NUM_IMAGES, lambda: recognizer.decoder(log_probs))
+        yield (
+            "decoding alone, level1, confidences and positions (one core)",
+            f"{rate:,.0f} images/s",
+        )
         yield "predict, one image, from the shell", f"{cold_start_s(paths[0]):.2f} s"
 
 

@@ -6,8 +6,8 @@ ones over frames. Letters used for shapes:
     T frames, N samples, C classes (class ``BLANK`` is the blank), K texts being scored,
     L characters of the longest text, S = 2 L + 1 states of the text extended by blanks.
 
-Inside, the logarithm of zero is the finite ``LOG_ZERO`` instead of ``-inf``, so that the difference
-of two of them is a number; it becomes ``-inf`` again on the way out.
+Inside, the logarithm of zero is the finite ``LOG_ZERO`` instead of ``-inf``; it becomes ``-inf``
+again on the way out.
 
 Source: Graves, Fernandez, Gomez, Schmidhuber, "Connectionist Temporal Classification: Labelling
 Unsegmented Sequence Data with Recurrent Neural Networks", ICML 2006.
@@ -22,13 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.core.charset import BLANK
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-
-LOG_ZERO = -1e30
-LOG_IMPOSSIBLE = -5e29
-"""A log-probability below this has a factor of zero in it."""
+from exprocr.core.decode.semiring import (
+    LINEAR,
+    LOG,
+    LOG_IMPOSSIBLE,
+    LOG_ZERO,
+    MIN_LINEAR,
+    FloatArray,
+    IntArray,
+    Semiring,
+)
 
 
 def text_log_probs(
@@ -54,9 +57,7 @@ def text_log_probs(
     return forward(emissions, labels, lengths, np.arange(emissions.shape[1]))
 
 
-def align(
-    log_probs: NDArray[np.floating[Any]], texts: Sequence[Sequence[int]]
-) -> list[tuple[tuple[int, int], ...]]:
+def align(log_probs: NDArray[np.floating[Any]], texts: Sequence[Sequence[int]]) -> IntArray:
     """Find each text's most probable alignment (Viterbi).
 
     Args:
@@ -64,8 +65,8 @@ def align(
         texts: N texts as class ids without blanks; a text may be empty.
 
     Returns:
-        For each sample, the first and last frame (both included) of each character. A text that
-        fits but has probability zero gets one of its valid alignments.
+        The class of each frame, int64 (T, N). A text that fits but has probability zero gets one
+        of its valid alignments.
 
     Raises:
         ValueError: If an argument has the wrong shape, a text holds an invalid class id, or a text
@@ -81,7 +82,7 @@ def align(
         raise ValueError(
             f"texts[{sample}]: needs at least {needed[sample]} frames, found {len(emissions)}"
         )
-    return viterbi(emissions, labels, lengths)
+    return align_paths(emissions, labels, lengths)
 
 
 def check_log_probs(log_probs: NDArray[np.floating[Any]]) -> FloatArray:
@@ -122,23 +123,10 @@ def _check_texts(
     return labels, lengths
 
 
-def log_add(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Give log(exp(first) + exp(second)) for finite arguments.
-
-    np.logaddexp is several times slower: it does not use vector instructions.
-    """
-    result: FloatArray = np.maximum(first, second)
-    result += np.log(1.0 + np.exp(-np.abs(first - second)))
-    return result
-
-
 def forward(
     emissions: FloatArray, labels: IntArray, lengths: IntArray, samples: IntArray
 ) -> FloatArray:
     """Score K texts, text k under sample ``samples[k]``, with the forward algorithm.
-
-    The alternating states of Graves' extended text are kept as two arrays: ``blank[i]`` (L + 1, K)
-    is the blank before character i, ``char[i]`` (L, K) the character.
 
     Args:
         emissions: (T, N, C), no infinities.
@@ -149,41 +137,66 @@ def forward(
     Returns:
         (K,) log-probabilities, ``-inf`` where there is no alignment.
     """
-    num_frames, _, num_classes = emissions.shape
-    length, num_texts = labels.shape
-    blank_index = samples * num_classes + BLANK
-    char_index = samples * num_classes + labels
-    repeated = np.zeros(labels.shape, dtype=bool)
-    repeated[1:] = labels[1:] == labels[:-1]
-    blank = np.full((length + 1, num_texts), LOG_ZERO)
-    blank[0] = 0.0  # before the first frame, every text stands before its first character
-    char = np.full((length, num_texts), LOG_ZERO)
-    for frame in emissions.reshape(num_frames, -1):
-        # left[i]: character i - 1 is over or at its end, whether or not a blank followed.
-        left = blank.copy()
-        left[1:] = log_add(blank[1:], char)
-        char = log_add(char, np.where(repeated, blank[:-1], left[:-1])) + frame[char_index]
-        blank = left + frame[blank_index]
-    blank[1:] = log_add(blank[1:], char)
-    scores = blank[lengths, np.arange(num_texts)]
+    probs = _forward(np.exp(emissions), labels, lengths, samples, LINEAR)
+    with np.errstate(divide="ignore"):
+        scores: FloatArray = np.log(probs)
+    small = probs < MIN_LINEAR
+    if small.any():
+        scores[small] = _forward(emissions, labels[:, small], lengths[small], samples[small], LOG)
     # float32 frames may sum to slightly more than one; a probability may not.
     return np.where(scores < LOG_IMPOSSIBLE, -np.inf, np.minimum(scores, 0.0))
 
 
-def viterbi(
-    emissions: FloatArray, labels: IntArray, lengths: IntArray
-) -> list[tuple[tuple[int, int], ...]]:
-    """Give the frames of each character, as `align` does, without its checks.
+def _forward(
+    frames: FloatArray,
+    labels: IntArray,
+    lengths: IntArray,
+    samples: IntArray,
+    semiring: Semiring,
+) -> FloatArray:
+    """Run `forward` in a semiring, which the frames (T, N, C) are in already.
+
+    The alternating states of Graves' extended text are kept as two arrays: ``blank[i]`` (L + 1, K)
+    is the blank before character i, ``char[i]`` (L, K) the character.
+    """
+    plus, times = semiring.plus, semiring.times
+    num_frames, _, num_classes = frames.shape
+    length, num_texts = labels.shape
+    blank_index = samples * num_classes + BLANK
+    char_index = samples * num_classes + labels
+    repeated = (labels[1:] == labels[:-1]) & (labels[1:] != BLANK)
+    any_repeated = bool(repeated.any())
+    blank = np.full((length + 1, num_texts), semiring.zero)
+    blank[0] = semiring.one  # before the first frame, every text stands before its first character
+    char = np.full((length, num_texts), semiring.zero)
+    for frame in frames.reshape(num_frames, -1):
+        # left[i]: character i - 1 is over or at its end, whether or not a blank followed.
+        left = blank.copy()
+        left[1:] = plus(blank[1:], char)
+        entry = left[:-1]
+        if any_repeated:
+            entry = entry.copy()
+            np.copyto(entry[1:], blank[1:-1], where=repeated)
+        char = times(plus(char, entry), frame[char_index])
+        blank = times(left, frame[blank_index])
+    blank[1:] = plus(blank[1:], char)
+    return blank[lengths, np.arange(num_texts)]
+
+
+def align_paths(emissions: FloatArray, labels: IntArray, lengths: IntArray) -> IntArray:
+    """Find each text's most probable alignment (Viterbi).
 
     Args:
         emissions: (T, N, C), no infinities.
         labels: (L, N) class ids, padded with blanks; each text fits into T frames.
         lengths: (N,) characters of each text.
+
+    Returns:
+        The class of each frame, (T, N).
     """
     num_frames, num_samples, _ = emissions.shape
-    length = len(labels)
     samples = np.arange(num_samples)
-    states = np.full((2 * length + 1, num_samples), BLANK, dtype=np.int64)  # (S, N)
+    states = np.full((2 * len(labels) + 1, num_samples), BLANK, dtype=np.int64)  # (S, N)
     states[1::2] = labels
     # A step of two skips a blank: only onto a character that differs from the one before it.
     # (Two blanks never differ.)
@@ -204,12 +217,6 @@ def viterbi(
     state = np.where(score[before, samples] > score[state, samples], before, state)
     path = np.empty((num_frames, num_samples), dtype=np.int64)
     for frame_index in range(num_frames - 1, -1, -1):
-        path[frame_index] = state
+        path[frame_index] = states[state, samples]
         state = state - moves[frame_index, state, samples]
-    occupied = path[:, None, :] == np.arange(1, 2 * length, 2)[:, None]  # (T, L, N)
-    first = occupied.argmax(axis=0).T.tolist()
-    last = (num_frames - 1 - occupied[::-1].argmax(axis=0)).T.tolist()
-    return [
-        tuple(zip(first[sample][:count], last[sample][:count], strict=True))
-        for sample, count in enumerate(lengths.tolist())
-    ]
+    return path

@@ -1,0 +1,1 @@
+"""CTC decoding under a grammar: log-probabilities of frames to texts, probabilities, positions."""

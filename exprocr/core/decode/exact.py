@@ -1,0 +1,255 @@
+"""Exact search: the most probable texts that the grammar accepts, each summed over all alignments.
+
+Best-first prefix search (Graves et al. 2006, section 3.2) with the tightest bound there is: what
+all accepted texts with a prefix have together, computed exactly from the forward variables of the
+prefix and the backward variables of the grammar's `Lattice`. What the texts already found have is
+taken off. A prefix is followed only while its bound is above the text to beat, so the result is
+pruned by proof; where the texts known beforehand have more than what is left, nothing is searched.
+
+T frames, N samples, C classes, V nodes of the lattice, n prefixes expanded at once, m children.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from exprocr.core.charset import BLANK
+from exprocr.core.decode.hypothesis import Hypothesis
+from exprocr.core.decode.lattice import Lattice
+from exprocr.core.decode.semiring import (
+    LOG,
+    LOG_IMPOSSIBLE,
+    LOG_ZERO,
+    FloatArray,
+    IntArray,
+    log_add,
+    log_sum,
+)
+from exprocr.core.grammar.automaton import DEAD
+
+PREFIXES_AT_ONCE = 64
+"""Most prefixes of a sample that are expanded in one go."""
+
+_ROUNDING = 1e-12
+"""Share of a mass that subtracting cannot tell from nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prefix:
+    """The beginning of a text, and all that extending it needs."""
+
+    ids: tuple[int, ...]
+    state: int  # of the automaton
+    log_mass: float  # of all accepted texts that begin with it
+    entry: FloatArray  # (T,): by frame, the alignments before it that it may begin its last
+    # character after
+
+
+@dataclass(slots=True)
+class _Search:
+    """The search for one sample's texts."""
+
+    sample: int
+    num_best: int  # texts wanted
+    log_mass: float  # of all accepted texts
+    num_expanded: int = 0
+    found: dict[tuple[int, ...], float] = field(default_factory=dict)
+    _covered: defaultdict[tuple[int, ...], float] = field(
+        default_factory=lambda: defaultdict(float)
+    )  # by prefix, the share of the grammar's mass that its known texts have
+    _best: list[float] = field(default_factory=list)  # heap of the num_best best
+    _open: list[tuple[float, int, _Prefix]] = field(default_factory=list)
+    _count: Iterator[int] = field(default_factory=itertools.count)
+
+    def add(self, ids: tuple[int, ...], log_prob: float) -> None:
+        """Note a text and its exact score."""
+        if ids in self.found or log_prob < LOG_IMPOSSIBLE:
+            return
+        self.found[ids] = log_prob
+        share = math.exp(min(log_prob - self.log_mass, 0.0))
+        for length in range(len(ids) + 1):
+            self._covered[ids[:length]] += share
+        heapq.heappush(self._best, log_prob)
+        if len(self._best) > self.num_best:
+            heapq.heappop(self._best)
+
+    @property
+    def to_beat(self) -> float:
+        """Log-probability that a further text must exceed."""
+        if len(self._best) < self.num_best:
+            return LOG_IMPOSSIBLE
+        return self._best[0]
+
+    def bound(self, ids: tuple[int, ...], log_mass: float) -> float:
+        """Give the most that a text not yet found can have, given its prefix."""
+        covered = self._covered.get(ids, 0.0)
+        if not covered:
+            return log_mass
+        share = covered * math.exp(min(self.log_mass - log_mass, 700.0))
+        return log_mass + math.log(max(1.0 - share, _ROUNDING))
+
+    def push(self, prefix: _Prefix) -> None:
+        """Keep a prefix for later, if it can lead to anything."""
+        bound = self.bound(prefix.ids, prefix.log_mass)
+        if bound > self.to_beat:
+            heapq.heappush(self._open, (-bound, next(self._count), prefix))
+
+    def pop(self) -> list[_Prefix]:
+        """Take the best prefixes that must be expanded; none when the search is over."""
+        chosen: list[_Prefix] = []
+        while self._open and len(chosen) < PREFIXES_AT_ONCE:
+            _, _, prefix = heapq.heappop(self._open)
+            # Texts found since then have lowered its bound, or raised the one to beat.
+            if self.bound(prefix.ids, prefix.log_mass) > self.to_beat:
+                chosen.append(prefix)
+        self.num_expanded += len(chosen)
+        return chosen
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left that could beat what was found; settles it by dropping more."""
+        while self._open:
+            _, _, prefix = self._open[0]
+            if self.bound(prefix.ids, prefix.log_mass) > self.to_beat:
+                return False
+            heapq.heappop(self._open)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found in one sample."""
+
+    hypotheses: list[Hypothesis]
+    """The texts, the most probable first; none where no accepted text fits."""
+
+    is_proven: bool
+    """Whether there is no better one."""
+
+
+def exact_search(
+    emissions: FloatArray,
+    lattice: Lattice,
+    known: Sequence[Sequence[Hypothesis]],
+    *,
+    num_best: int = 1,
+    max_prefixes: int | None = None,
+) -> list[Found]:
+    """Find the most probable accepted texts.
+
+    Args:
+        emissions: (T, N, C) natural logarithms, no infinities.
+        lattice: The grammar's.
+        known: For each sample, different accepted texts with their exact scores, the more
+            probable the better: they spare work and change nothing else.
+        num_best: Texts wanted a sample.
+        max_prefixes: A sample's search is given up after this many prefixes; None goes on.
+
+    Returns:
+        For each sample the texts, at most `num_best`.
+    """
+    num_frames, num_samples, _ = emissions.shape
+    found: list[Found] = []
+    for part in lattice.parts(num_frames, num_samples, history=True):
+        found += _search_part(
+            np.ascontiguousarray(emissions[:, part].transpose(0, 2, 1)),
+            lattice,
+            known[part],
+            num_best,
+            max_prefixes,
+        )
+    return found
+
+
+def _search_part(
+    frames: FloatArray,
+    lattice: Lattice,
+    known: Sequence[Sequence[Hypothesis]],
+    num_best: int,
+    max_prefixes: int | None,
+) -> list[Found]:
+    """Search samples whose backward variables fit into memory; frames are (T, C, N)."""
+    ahead = lattice.backward(frames, LOG)  # (T + 1, V, N)
+    searches = [
+        _Search(sample, num_best, log_mass) for sample, log_mass in enumerate(ahead[0, 0].tolist())
+    ]
+    for search, hypotheses in zip(searches, known, strict=True):
+        for hypothesis in hypotheses:
+            search.add(hypothesis.ids, hypothesis.log_prob)
+        if search.log_mass > LOG_IMPOSSIBLE:
+            search.push(_Prefix((), 0, search.log_mass, np.full(len(frames), LOG_ZERO)))
+    active = searches
+    while batch := [(search, prefix) for search in active for prefix in search.pop()]:
+        _expand(batch, frames, ahead, lattice)
+        active = [
+            search
+            for search in active
+            if max_prefixes is None or search.num_expanded < max_prefixes
+        ]
+    return [_result(search) for search in searches]
+
+
+def _result(search: _Search) -> Found:
+    ranked = sorted(search.found.items(), key=lambda item: (-item[1], item[0]))
+    hypotheses = [Hypothesis(ids, min(score, 0.0)) for ids, score in ranked[: search.num_best]]
+    return Found(hypotheses, search.is_over)
+
+
+def _expand(
+    batch: list[tuple[_Search, _Prefix]], frames: FloatArray, ahead: FloatArray, lattice: Lattice
+) -> None:
+    """Score the texts that n prefixes are, and keep the children that may lead to better ones."""
+    sample = np.array([search.sample for search, _ in batch])
+    last = np.array([prefix.ids[-1] if prefix.ids else BLANK for _, prefix in batch])
+    state = np.array([prefix.state for _, prefix in batch])
+    blank, char = _forward(batch, frames, sample, last)  # (T + 1, n) each
+    either = log_add(blank, char)
+    ends = np.flatnonzero(lattice.automaton.accepting[state])
+    for index in ends.tolist():
+        search, prefix = batch[index]
+        search.add(prefix.ids, float(either[-1, index]))
+
+    parent, child = (lattice.node_of_arc[state] != DEAD).nonzero()  # (m,) each
+    node = lattice.node_of_arc[state[parent], child]
+    # A character after itself needs a blank between.
+    entry = np.where(child == last[parent], blank[:-1, parent], either[:-1, parent])  # (T, m)
+    masses = log_sum(entry + frames[:, child, sample[parent]] + ahead[1:, node, sample[parent]])
+    to_beat = np.array([search.to_beat for search, _ in batch])
+    kept = np.flatnonzero(masses > to_beat[parent])
+    for index in kept.tolist():
+        search, prefix = batch[parent[index]]
+        label = int(child[index])
+        following = int(lattice.automaton.transitions[prefix.state, label])
+        search.push(
+            _Prefix((*prefix.ids, label), following, float(masses[index]), entry[:, index].copy())
+        )
+
+
+def _forward(
+    batch: list[tuple[_Search, _Prefix]],
+    frames: FloatArray,
+    sample: IntArray,
+    last: IntArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Give the forward variables of n prefixes, (T + 1, n) each.
+
+    ``[t]`` sums the alignments of a whole prefix with the first t frames: those that end in a
+    blank, and those that end in its last character.
+    """
+    num_frames = len(frames)
+    entry = np.stack([prefix.entry for _, prefix in batch], axis=1)  # (T, n)
+    on_blank, on_char = frames[:, BLANK, sample], frames[:, last, sample]
+    blank = np.full((num_frames + 1, len(batch)), LOG_ZERO)
+    char = np.full_like(blank, LOG_ZERO)
+    blank[0, [not prefix.ids for _, prefix in batch]] = 0.0
+    for frame in range(num_frames):
+        char[frame + 1] = log_add(char[frame], entry[frame]) + on_char[frame]
+        blank[frame + 1] = log_add(blank[frame], char[frame]) + on_blank[frame]
+    return blank, char

@@ -1,0 +1,71 @@
+"""Best path decoding: the text of the most probable alignment that the grammar accepts.
+
+Graves, Fernandez, Gomez, Schmidhuber, "Connectionist Temporal Classification: Labelling
+Unsegmented Sequence Data with Recurrent Neural Networks", ICML 2006, section 3.2; under a grammar,
+the Viterbi algorithm on its `Lattice`. T frames, N samples, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exprocr.core.charset import BLANK
+from exprocr.core.decode.alignment import check_log_probs
+from exprocr.core.decode.hypothesis import collapse
+from exprocr.core.decode.lattice import Lattice
+from exprocr.core.decode.semiring import FloatArray, IntArray
+from exprocr.core.grammar.automaton import DEAD, Automaton
+
+
+def best_accepted_path(
+    emissions: FloatArray, lattice: Lattice
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Find the most probable path whose text is accepted.
+
+    Args:
+        emissions: (T, N, C) natural logarithms, no infinities.
+        lattice: The grammar's.
+
+    Returns:
+        The paths' classes (T, N), and their texts: labels (L, N) and lengths (N,). Where no
+        accepted text fits into T frames, the path is all blank and the length is -1.
+    """
+    path: IntArray = emissions.argmax(axis=2)
+    labels, lengths = collapse(path)
+    # The best of all paths is the best accepted one wherever its text is accepted.
+    refused = np.flatnonzero(~accepted(lattice.automaton, labels))
+    if not refused.size:
+        return path, labels, lengths
+    frames = np.ascontiguousarray(emissions[:, refused].transpose(0, 2, 1))
+    path[:, refused], scores = lattice.best_paths(frames)
+    labels, lengths = collapse(path)
+    lengths[refused[scores == -np.inf]] = -1
+    return path, labels, lengths
+
+
+def best_path_texts(log_probs: NDArray[np.floating[Any]]) -> list[list[int]]:
+    """Give the texts of the best paths whatever the grammar, as class ids, without scores.
+
+    Args:
+        log_probs: (T, N, C) natural logarithms, float.
+
+    Returns:
+        N lists of class ids.
+    """
+    labels, lengths = collapse(check_log_probs(log_probs).argmax(axis=2))
+    return [ids[:length] for ids, length in zip(labels.T.tolist(), lengths.tolist(), strict=True)]
+
+
+def accepted(automaton: Automaton, labels: IntArray) -> NDArray[np.bool_]:
+    """Say which texts (L, K) an automaton accepts: bool (K,)."""
+    # A state of its own, which every class leads back to, stands for a refused text.
+    table = np.vstack([automaton.transitions, np.full(automaton.num_classes, DEAD)])
+    table[:, BLANK] = np.arange(len(table))  # padding changes nothing
+    state = np.zeros(labels.shape[1], dtype=np.int64)
+    for characters in labels:
+        state = table[state, characters]
+    result: NDArray[np.bool_] = np.append(automaton.accepting, False)[state]
+    return result

@@ -1,0 +1,76 @@
+"""The decoding methods: greedy, beam, exact, and auto, which bounds the work of exact.
+
+T frames, N samples, C classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exprocr.core.decode.alignment import forward
+from exprocr.core.decode.beam import beam_search
+from exprocr.core.decode.exact import Found, exact_search
+from exprocr.core.decode.greedy import best_accepted_path
+from exprocr.core.decode.hypothesis import Hypothesis, to_hypotheses
+from exprocr.core.decode.lattice import Lattice
+from exprocr.core.decode.semiring import FloatArray
+
+METHODS = ("auto", "greedy", "beam", "exact")
+
+AUTO_MAX_PREFIXES = 500
+"""Prefixes after which ``auto`` gives a sample's exact search up for what it has."""
+
+_HALF = 0.5 + 1e-4
+"""More than half of what all texts have together: float32 frames sum to slightly more than one."""
+
+
+def find_texts(
+    emissions: FloatArray, lattice: Lattice, method: str, *, beam_width: int, num_best: int = 1
+) -> list[Found]:
+    """Find the most probable accepted texts.
+
+    Args:
+        emissions: (T, N, C) natural logarithms, no infinities.
+        lattice: The grammar's.
+        method: One of `METHODS`; ``greedy`` finds one text.
+        beam_width: Prefixes kept by the beam search.
+        num_best: Texts wanted, at least 1.
+
+    Returns:
+        For each sample its texts, the most probable first.
+    """
+    if method == "beam":
+        beams = beam_search(emissions, lattice, max(beam_width, num_best))
+        return [Found(hypotheses[:num_best], False) for hypotheses in beams]
+    _, labels, lengths = best_accepted_path(emissions, lattice)
+    fits = lengths >= 0
+    scores = forward(emissions, labels, np.maximum(lengths, 0), np.arange(emissions.shape[1]))
+    # A text that has more than all others together needs no search.
+    is_proven = (scores > np.log(_HALF)) | ~fits
+    known = to_hypotheses(labels, lengths, scores)
+    found = [
+        Found([hypothesis] if fit else [], proven)
+        for hypothesis, fit, proven in zip(known, fits.tolist(), is_proven.tolist(), strict=True)
+    ]
+    if method == "greedy":
+        return found
+    open_ = np.flatnonzero(fits if num_best > 1 else ~is_proven)
+    if open_.size:
+        max_prefixes = AUTO_MAX_PREFIXES if method == "auto" else None
+        searched = _search_open(emissions[:, open_], lattice, beam_width, num_best, max_prefixes)
+        for index, result in zip(open_.tolist(), searched, strict=True):
+            # Where all texts that fit have probability zero, the best path's is as good as any.
+            found[index] = Found(result.hypotheses or found[index].hypotheses, result.is_proven)
+    return found
+
+
+def _search_open(
+    emissions: FloatArray,
+    lattice: Lattice,
+    beam_width: int,
+    num_best: int,
+    max_prefixes: int | None,
+) -> list[Found]:
+    """Search exactly, from what a beam found, so that little has to be looked at."""
+    known: list[list[Hypothesis]] = beam_search(emissions, lattice, max(beam_width, num_best))
+    return exact_search(emissions, lattice, known, num_best=num_best, max_prefixes=max_prefixes)

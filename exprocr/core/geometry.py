@@ -1,0 +1,66 @@
+"""Where the network's frames lie in its input, from the shape of its convolutions alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from exprocr.core.config import ConvModuleConfig, ModelConfig
+
+CONV_LAYERS = ("conv1", "conv2", "conv3")
+
+ROWS, COLUMNS = 0, 1
+
+
+class CellAxis(NamedTuple):
+    """The centres of the receptive fields of a layer's cells along an axis."""
+
+    first: float
+    """Centre of cell 0, px from the edge of the network's input."""
+
+    step: float
+    """Distance of neighbours, px."""
+
+    def centre(self, cell: int) -> float:
+        """Return the centre of a cell, px from the edge of the network's input."""
+        return self.first + cell * self.step
+
+
+def cell_axis(config: ModelConfig, layer: str = "conv3", axis: int = COLUMNS) -> CellAxis:
+    """Return where a layer's cells lie; layers after conv3 have its columns, the frames.
+
+    The centre of a cell's receptive field moves by half the window less the padding, the distance
+    between cells grows by the stride (Dumoulin & Visin 2016, sections 2 and 3).
+
+    Args:
+        config: The network's shape.
+        layer: The layer.
+        axis: `ROWS` or `COLUMNS`.
+    """
+    first, step = 0.5, 1.0  # the centre of the first pixel
+    for name in CONV_LAYERS:
+        module: ConvModuleConfig = getattr(config, name)
+        for kernel, stride in zip(module.kernel_sizes, module.strides, strict=True):
+            first += (kernel // 2) * step * (not config.padding)
+            step *= stride
+        first += (module.pool[axis] - 1) / 2 * step
+        step *= module.pool[axis]
+        if name == layer:
+            break
+    return CellAxis(first, step)
+
+
+def output_length(length: int, module: ConvModuleConfig, padding: bool, axis: int) -> int:
+    """Return the rows (axis 0) or columns (axis 1) a module leaves of ``length``."""
+    for kernel, stride in zip(module.kernel_sizes, module.strides, strict=True):
+        padded = length + (2 * (kernel // 2) if padding else 0)
+        length = (padded - kernel) // stride + 1
+        if length < 1:
+            return 0
+    return -(-length // module.pool[axis])
+
+
+def num_frames(config: ModelConfig, width: int) -> int:
+    """Return T, the frames of a picture ``width`` px wide; 0 if it is too narrow."""
+    for module in (config.conv1, config.conv2, config.conv3):
+        width = output_length(width, module, config.padding, axis=1)
+    return width

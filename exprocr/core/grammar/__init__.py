@@ -1,0 +1,1 @@
+"""Grammars: which texts a reading may be, as deterministic finite automata."""

@@ -1,0 +1,140 @@
+"""The best network of a run, and the model file that holds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile
+from exprocr.core.calibration import Calibration, calibrate
+from exprocr.core.charset import Charset
+from exprocr.core.config import TrainingConfig
+from exprocr.core.decode.decoder import Decoder
+from exprocr.core.engine import export_weights, load_weights
+from exprocr.core.evaluate import LabelledImages
+from exprocr.core.grammar.grammars import load_grammar
+from exprocr.core.model import Network
+from exprocr.core.preprocess import PreprocessConfig
+from exprocr.core.recognizer import Recognizer
+from exprocr.training.checkpoint import NO_SCORE, Score, TrainingState, recorded_score
+
+
+class BestNetwork:
+    """Keeps the best network's weights, and writes them to the run's model file.
+
+    Args:
+        run_dir: The run.
+        charset: The network's characters.
+        input_size: Its preprocessing.
+        grammar: Name of the grammar that the model file asks for.
+        config: How it is trained.
+        num_val_images: Images it is validated on.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        charset: Charset,
+        input_size: PreprocessConfig,
+        grammar: str,
+        config: TrainingConfig,
+        num_val_images: int,
+    ) -> None:
+        self.path = run_dir / MODEL_FILE_NAME
+        self.charset = charset
+        self.input_size = input_size
+        self.grammar = grammar
+        self.config = config
+        self.num_val_images = num_val_images
+        self.weights: dict[str, NDArray[Any]] = {}
+        self.saved_score = NO_SCORE
+
+    def restore(
+        self, weights: dict[str, NDArray[Any]], network: Network, state: TrainingState
+    ) -> None:
+        """Go on from a checkpoint."""
+        self.weights = weights
+        # A time limit may have left a better network than any the checkpoint knows of.
+        self.saved_score = recorded_score(self.path)
+        if weights:
+            self.save(network, state)
+
+    def keep(self, network: Network, state: TrainingState) -> None:
+        """Keep a network, and save it."""
+        self.weights = export_weights(network)
+        self.save(network, state)
+
+    def save(
+        self, network: Network, state: TrainingState, calibration: Calibration | None = None
+    ) -> None:
+        """Write the model file, unless it holds a better network.
+
+        Args:
+            network: A network of the same shape.
+            state: The run's counters.
+            calibration: The best network's; None writes an uncalibrated file.
+
+        Raises:
+            OutputError: The place cannot be written.
+        """
+        score = _score(state)
+        if score < self.saved_score:
+            return
+        evaluated = score > NO_SCORE
+        summary: dict[str, Any] = {
+            "step": state.best_step if evaluated else state.step,
+            "batch_size": self.config.batch_size,
+            "seed": self.config.seed,
+            "val_images": self.num_val_images,
+            "val_exact_match": state.best_exact_match if evaluated else None,
+            "val_loss": state.best_val_loss if evaluated else None,
+        }
+        if calibration:
+            summary["val_ece"] = calibration.reliability.ece()
+        ModelFile(
+            model=network.config,
+            preprocess=self.input_size,
+            charset=self.charset,
+            grammar=self.grammar,
+            temperature=calibration.temperature if calibration else 1.0,
+            weights=self.weights,
+            training=summary,
+        ).save(self.path)
+        self.saved_score = score
+
+    def calibrate(
+        self, recognizer: Recognizer, network: Network, state: TrainingState, images: LabelledImages
+    ) -> Calibration | None:
+        """Calibrate the best network on the validation images, and save the temperature.
+
+        Args:
+            recognizer: Runs ``network``.
+            network: The network in training, which lends itself for a while.
+            state: The run's counters.
+            images: The validation images.
+
+        Returns:
+            The calibration; None where there is no evaluated network of this run to calibrate.
+        """
+        if not NO_SCORE < _score(state) >= self.saved_score:
+            return None
+        decoder = Decoder(load_grammar(self.grammar, self.charset))
+        in_training = export_weights(network)
+        load_weights(network, self.weights, str(self.path))
+        try:
+            batches = list(recognizer.log_probs(images.inks))
+        finally:
+            load_weights(network, in_training, str(self.path))
+        texts = [images.texts[i] for indices, _ in batches for i in indices]
+        calibration = calibrate([log_probs for _, log_probs in batches], texts, decoder)
+        self.save(network, state, calibration)
+        return calibration
+
+
+def _score(state: TrainingState) -> Score:
+    if state.best_exact_match < 0:
+        return NO_SCORE
+    return state.best_exact_match, -state.best_val_loss

@@ -1,0 +1,97 @@
+"""Take the better of a run's two networks, calibrate it, and write it as a model file.
+
+    python -m tests.benchmarks.choose_network RUN MODEL [-n 10000]
+
+A run keeps the network that was best on its validation images; where several are alike, on 2,000
+images, chance decides. The network of the last step, which the checkpoint holds, has had the
+lowest learning rates. Both read the same fresh images, rendered as the run's own were, and the
+temperature is fitted on these.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from exprocr.core.artifact import ModelFile
+from exprocr.core.calibration import Calibration, calibrate
+from exprocr.core.decode.decoder import Decoder
+from exprocr.core.engine import TorchEngine, build_network
+from exprocr.core.geometry import cell_axis
+from exprocr.core.grammar.grammars import load_grammar, tightest
+from exprocr.core.recognizer import Recognizer
+from exprocr.synth.fonts import find_fonts
+from exprocr.synth.renderer import CHARACTERS, FILES_STREAM
+from exprocr.training.batches import RenderedBatches
+from exprocr.training.run import read_checkpoint
+from exprocr.training.setup import RENDERED_TEXTS
+
+BATCH_SIZE = 64
+
+
+def fit(model: ModelFile, images: RenderedBatches, num_batches: int) -> Calibration:
+    """Read rendered images with a model, and calibrate it on them."""
+    device = torch.device("cpu")
+    decoder = Decoder(load_grammar(model.grammar, model.charset))
+    engine = TorchEngine(build_network(model, device), device)
+    recognizer = Recognizer(engine, model.preprocess, decoder, cell_axis(model.model))
+    log_probs, texts = [], []
+    for index in range(num_batches):
+        batch = images[index]
+        log_probs += [part for _, part in recognizer.log_probs(list(batch.pictures))]
+        texts += batch.texts
+    return calibrate(log_probs, texts, decoder)
+
+
+def main() -> None:
+    """Write the better network."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("-n", type=int, default=10_000, help="rendered images")
+    args = parser.parse_args()
+    kept = ModelFile.load(args.run)
+    kept = replace(kept, grammar=tightest(RENDERED_TEXTS, kept.charset))
+    spec, checkpoint = read_checkpoint(args.run)
+    state = checkpoint.state
+    last = replace(kept, weights=checkpoint.part("network"), training={"step": state.step})
+    synth = spec.settings.synth
+    fonts = find_fonts(
+        [Path(folder) for folder in synth.fonts], CHARACTERS, system=synth.system_fonts
+    ).usable
+    images = RenderedBatches(
+        fonts,
+        synth,
+        kept.preprocess,
+        seed=spec.settings.training.seed,
+        stream=FILES_STREAM,
+        size=BATCH_SIZE,
+    )
+    best: tuple[int, ModelFile] | None = None
+    for name, model in (("kept", kept), ("last", last)):
+        calibration = fit(model, images, -(-args.n // BATCH_SIZE))
+        reliability = calibration.reliability
+        right = sum(reliability.correct)
+        print(
+            f"{name}, step {model.training['step']:,}: {right:,} of {len(reliability.correct):,} "
+            f"right, temperature {calibration.temperature:.4f}, ECE {reliability.ece():.4f}"
+        )
+        if best is None or right > best[0]:
+            summary = {
+                "step": model.training["step"],
+                "batch_size": spec.settings.training.batch_size,
+                "seed": spec.settings.training.seed,
+                "val_images": len(reliability.correct),
+                "val_exact_match": right / len(reliability.correct),
+                "val_ece": reliability.ece(),
+            }
+            best = right, replace(model, temperature=calibration.temperature, training=summary)
+    assert best is not None
+    best[1].save(args.model)
+
+
+if __name__ == "__main__":
+    main()
