@@ -232,3 +232,22 @@ def test_nothing_fits_or_all_is_impossible() -> None:
     impossible[:, :, [0, 2]] = math.log(0.5)
     assert search(impossible, automaton) == [Found([], True)]
     assert search(np.zeros((5, 0, 3)), automaton) == []
+
+
+def test_the_children_of_a_prefix_share_what_they_start_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entries: dict[int, int] = {}
+    keep = exact._Search.push
+
+    def push(self: exact._Search, prefix: exact._Prefix) -> None:
+        entries[id(prefix.entry)] = entries.get(id(prefix.entry), 0) + 1
+        pushed.append(prefix)  # so that no two arrays have one identity
+        keep(self, prefix)
+
+    pushed: list[exact._Prefix] = []
+    monkeypatch.setattr(exact._Search, "push", push)
+    emissions = check_log_probs(random_log_probs(0, 10, 1, 12, spread=0.3))
+    exact.exact_search(emissions, Lattice(automaton_of("none", "abcdefghijk")), [[]], num_best=5)
+    # Eleven children at most: those that repeat the last character, and the others.
+    assert len(pushed) > 4 * len(entries)

@@ -27,6 +27,11 @@ def format_confidence(confidence: float) -> str:
     return f"{math.floor(min(max(confidence, 0.0), 1.0) * 10_000) / 10_000:.4f}"
 
 
+def format_probability(probability: float) -> str:
+    """Write a probability with three digits, however small: ``0.0146``, ``4.09e-05``."""
+    return f"{probability:.3g}"
+
+
 def format_duration(seconds: float) -> str:
     """Write a time for people: ``0.42 s``, ``37 s``, ``4 min 05 s``, ``2 h 07 min``."""
     if seconds < 9.95:

@@ -18,9 +18,9 @@ their own for them. In the contest's lines each follows after a tab, as ``EXPR V
 with exactly two spaces; with a bar, too, they begin after the second tab, rejected or not.
 
 A value is an integer or ``p/q``, empty where the text is no expression or divides by zero.
-Confidences and probabilities have four decimals and are rounded down, so that 1.0000 is nothing
-less than certainty; JSON has all decimals. Control characters in paths are escaped, except in CSV
-and JSON, which quote.
+Confidences have four decimals and are rounded down, so that 1.0000 is nothing less than certainty;
+the probabilities of further texts have three digits, however small; JSON has all. Control
+characters in paths are escaped, except in CSV and JSON, which quote.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from exprocr.cli.options import one_line
-from exprocr.cli.output import cell, format_confidence, new_table, print_table
+from exprocr.cli.output import cell, format_confidence, format_probability, new_table, print_table
 from exprocr.core.expression import format_value
 from exprocr.errors import DataError
 
@@ -90,7 +90,7 @@ class Extras:
     def others(self, prediction: Prediction) -> list[tuple[str, str, str]]:
         """Return text, value and probability of the second text and the following ones."""
         return [
-            (other.text, format_value(other.value), format_confidence(other.probability))
+            (other.text, format_value(other.value), format_probability(other.probability))
             for other in prediction.alternatives[1 : self.num_best]
         ]
 

@@ -8,7 +8,6 @@ needs beside the weights.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
@@ -135,8 +134,8 @@ def _decoding(metadata: Mapping[str, Any]) -> tuple[str, float]:
     grammar, temperature = metadata.get("grammar", "none"), metadata.get("temperature", 1.0)
     if grammar not in SHIPPED:
         raise ConfigError(unknown_name("grammar", str(grammar), SHIPPED, what="grammar"))
-    if type(temperature) not in (int, float) or not 0 < temperature <= sys.float_info.max:
-        raise ConfigError(f"temperature: expected a number above 0, found {temperature!r}")
+    if type(temperature) not in (int, float) or not 0.01 <= temperature <= 100:
+        raise ConfigError(f"temperature: expected 0.01 to 100, found {temperature!r}")
     return grammar, float(temperature)
 
 

@@ -20,6 +20,9 @@ from exprocr.core.preprocess import PreprocessConfig
 from exprocr.core.recognizer import Recognizer
 from exprocr.training.checkpoint import NO_SCORE, Score, TrainingState, recorded_score
 
+MAX_CALIBRATION_IMAGES = 10_000
+"""Validation images that the temperature is fitted to: it is one number."""
+
 
 class BestNetwork:
     """Keeps the best network's weights, and writes them to the run's model file.
@@ -59,7 +62,7 @@ class BestNetwork:
         self.weights = weights
         # A time limit may have left a better network than any the checkpoint knows of.
         self.saved_score = recorded_score(self.path)
-        if weights:
+        if weights and _score(state) > self.saved_score:  # else it may be calibrated already
             self.save(network, state)
 
     def keep(self, network: Network, state: TrainingState) -> None:
@@ -121,15 +124,18 @@ class BestNetwork:
         """
         if not NO_SCORE < _score(state) >= self.saved_score:
             return None
-        decoder = Decoder(load_grammar(self.grammar, self.charset))
+        # Greedy, because a poor network would keep an exact search busy for minutes.
+        decoder = Decoder(load_grammar(self.grammar, self.charset), method="greedy")
         in_training = export_weights(network)
         load_weights(network, self.weights, str(self.path))
         try:
-            batches = list(recognizer.log_probs(images.inks))
+            batches = list(recognizer.log_probs(images.inks[:MAX_CALIBRATION_IMAGES]))
         finally:
             load_weights(network, in_training, str(self.path))
         texts = [images.texts[i] for indices, _ in batches for i in indices]
         calibration = calibrate([log_probs for _, log_probs in batches], texts, decoder)
+        if not calibration.reliability.correct:
+            return None
         self.save(network, state, calibration)
         return calibration
 

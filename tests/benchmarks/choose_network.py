@@ -4,8 +4,8 @@
 
 A run keeps the network that was best on its validation images; where several are alike, on 2,000
 images, chance decides. The network of the last step, which the checkpoint holds, has had the
-lowest learning rates. Both read the same fresh images, rendered as the run's own were, and the
-temperature is fitted on these.
+lowest learning rates. Both read the same fresh images, rendered as those of a run without files
+were, and the temperature is fitted on these.
 """
 
 from __future__ import annotations

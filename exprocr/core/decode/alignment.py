@@ -201,7 +201,7 @@ def align_paths(emissions: FloatArray, labels: IntArray, lengths: IntArray) -> I
     # A step of two skips a blank: only onto a character that differs from the one before it.
     # (Two blanks never differ.)
     may_skip = states[2:] != states[:-2]
-    moves = np.zeros((num_frames, *states.shape), dtype=np.int64)  # (T, S, N)
+    moves = np.zeros((num_frames, *states.shape), dtype=np.int8)  # (T, S, N)
     score = np.full(states.shape, -np.inf)
     score[0] = 0.0  # before the first frame
     for frame, move in zip(emissions, moves, strict=True):

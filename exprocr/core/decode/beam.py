@@ -75,12 +75,9 @@ def beam_search(emissions: FloatArray, lattice: Lattice, beam_width: int) -> lis
     again = (both[:, :, :1] == both[:, :, 1:]).all(axis=0)
     kept = np.concatenate([fits[:, None], alive & ~again & fits[:, None]], axis=1)  # (N, B + 1)
     sample = kept.nonzero()[0]
-    texts, text_lengths = (
-        both[:, kept],
-        np.concatenate([path_lengths[:, None], lengths.reshape(num_samples, beam_width)], axis=1)[
-            kept
-        ],
-    )
+    texts = both[:, kept]
+    prefix_lengths = lengths.reshape(num_samples, beam_width)
+    text_lengths = np.concatenate([path_lengths[:, None], prefix_lengths], axis=1)[kept]
     scores = forward(emissions, texts, text_lengths, sample)
     found: list[list[Hypothesis]] = [[] for _ in range(num_samples)]
     for index, hypothesis in zip(

@@ -37,6 +37,9 @@ from exprocr.core.grammar.automaton import DEAD
 PREFIXES_AT_ONCE = 64
 """Most prefixes of a sample that are expanded in one go."""
 
+MAX_KEPT = 500
+"""Expanded prefixes whose variables a sample is reckoned to keep in memory."""
+
 _ROUNDING = 1e-12
 """Share of a mass that subtracting cannot tell from nothing."""
 
@@ -157,7 +160,8 @@ def exact_search(
     """
     num_frames, num_samples, _ = emissions.shape
     found: list[Found] = []
-    for part in lattice.parts(num_frames, num_samples, history=True):
+    kept = 2 * num_frames * min(max_prefixes or MAX_KEPT, MAX_KEPT)  # by the open prefixes
+    for part in lattice.parts(num_frames, num_samples, history=True, extra_cells=kept):
         found += _search_part(
             np.ascontiguousarray(emissions[:, part].transpose(0, 2, 1)),
             lattice,
@@ -223,13 +227,15 @@ def _expand(
     masses = log_sum(entry + frames[:, child, sample[parent]] + ahead[1:, node, sample[parent]])
     to_beat = np.array([search.to_beat for search, _ in batch])
     kept = np.flatnonzero(masses > to_beat[parent])
+    entries: dict[tuple[int, bool], FloatArray] = {}  # shared by the children of a prefix
     for index in kept.tolist():
         search, prefix = batch[parent[index]]
         label = int(child[index])
+        key = int(parent[index]), label == last[parent[index]]
+        if key not in entries:
+            entries[key] = entry[:, index].copy()
         following = int(lattice.automaton.transitions[prefix.state, label])
-        search.push(
-            _Prefix((*prefix.ids, label), following, float(masses[index]), entry[:, index].copy())
-        )
+        search.push(_Prefix((*prefix.ids, label), following, float(masses[index]), entries[key]))
 
 
 def _forward(

@@ -137,9 +137,18 @@ class Lattice:
         table[:, BLANK] = needed[: self.num_states]
         return table
 
-    def parts(self, num_frames: int, num_samples: int, *, history: bool) -> Iterator[slice]:
-        """Yield slices of the samples that are small enough to be worked on at once."""
-        cells = len(self._inside.members) + len(self._entering.members)
+    def parts(
+        self, num_frames: int, num_samples: int, *, history: bool, extra_cells: int = 0
+    ) -> Iterator[slice]:
+        """Yield slices of the samples that are small enough to be worked on at once.
+
+        Args:
+            num_frames: T.
+            num_samples: N.
+            history: Whether the nodes of all frames are kept.
+            extra_cells: Numbers kept for each sample beside the lattice's.
+        """
+        cells = len(self._inside.members) + len(self._entering.members) + extra_cells
         if history:
             cells += num_frames * self.num_nodes
         size = max(1, MAX_CELLS // cells)

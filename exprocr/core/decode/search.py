@@ -20,8 +20,9 @@ METHODS = ("auto", "greedy", "beam", "exact")
 AUTO_MAX_PREFIXES = 500
 """Prefixes after which ``auto`` gives a sample's exact search up for what it has."""
 
-_HALF = 0.5 + 1e-4
-"""More than half of what all texts have together: float32 frames sum to slightly more than one."""
+_LOG_HALF = np.log(0.5 + 1e-4)
+"""A text above this has more than all others together; float32 frames sum to slightly more than
+one."""
 
 
 def find_texts(
@@ -41,12 +42,11 @@ def find_texts(
     """
     if method == "beam":
         beams = beam_search(emissions, lattice, max(beam_width, num_best))
-        return [Found(hypotheses[:num_best], False) for hypotheses in beams]
+        return [Found(found[:num_best], _is_proven(found, num_best)) for found in beams]
     _, labels, lengths = best_accepted_path(emissions, lattice)
     fits = lengths >= 0
     scores = forward(emissions, labels, np.maximum(lengths, 0), np.arange(emissions.shape[1]))
-    # A text that has more than all others together needs no search.
-    is_proven = (scores > np.log(_HALF)) | ~fits
+    is_proven = (scores > _LOG_HALF) | ~fits  # and needs no search
     known = to_hypotheses(labels, lengths, scores)
     found = [
         Found([hypothesis] if fit else [], proven)
@@ -62,6 +62,11 @@ def find_texts(
             # Where all texts that fit have probability zero, the best path's is as good as any.
             found[index] = Found(result.hypotheses or found[index].hypotheses, result.is_proven)
     return found
+
+
+def _is_proven(hypotheses: list[Hypothesis], num_best: int) -> bool:
+    """Say whether what a beam found needs no search to be known as the best."""
+    return not hypotheses or (num_best == 1 and hypotheses[0].log_prob > _LOG_HALF)
 
 
 def _search_open(

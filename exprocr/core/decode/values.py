@@ -22,7 +22,7 @@ from exprocr.core.decode.semiring import MIN_LINEAR, FloatArray, IntArray
 from exprocr.core.expression import value_of
 from exprocr.core.grammar.grammars import Grammar
 
-MAX_TEXTS = 100_000
+MAX_TEXTS = 300_000
 """Most texts of a grammar that are all looked at."""
 
 NUM_TEXTS = 20
