@@ -280,7 +280,7 @@ def test_beam_search_is_used_and_finds_what_the_best_path_misses() -> None:
         ({"n_best": 0}, "n_best: expected 1 to 1000, found 0"),
         ({"decoder": "greedy", "n_best": 2}, "expected auto, beam or exact for several texts"),
         ({"decoder": "greedy", "by_value": True}, "expected auto, beam or exact for several texts"),
-        ({"grammar": "levle1"}, "grammar: unknown grammar; did you mean 'level1'"),
+        ({"grammar": "levle1"}, "unknown grammar; did you mean 'level1'"),
         ({"grammar": "regex:[0-9]+["}, r"grammar regex:\[0-9\]\+\[: expected a regular expression"),
         ({"grammar": "regex:a+"}, "expected characters of .*0123456789', found 'a'"),
         ({"grammar": "lexicon:/nowhere"}, "grammar: /nowhere: expected a file of one"),
@@ -391,3 +391,14 @@ print([name for name in ("torch", "click", "rich", "tqdm", "matplotlib") if name
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.splitlines() == ["8", "[]"]
+
+
+def test_a_network_that_gives_nan_is_a_bad_model() -> None:
+    class Diverged:
+        def log_probs(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return np.full((5, len(pictures), CHARSET.num_classes), np.nan, dtype=np.float32)
+
+    recognizer = scripted_recognizer()
+    recognizer.engine = Diverged()
+    with pytest.raises(ModelFileError, match="found one that gives NaN"):
+        recognizer.predict([np.zeros((60, 180), np.uint8)])

@@ -29,7 +29,7 @@ from exprocr.core.preprocess import (
     load,
     scaled_width,
 )
-from exprocr.errors import ImageError
+from exprocr.errors import ImageError, ModelFileError
 
 if TYPE_CHECKING:
     from exprocr.core.engine import Engine
@@ -201,11 +201,20 @@ class Recognizer:
 
         Yields:
             The indices of a batch and its log-probabilities, float32 (T, N, K).
+
+        Raises:
+            ModelFileError: The network gives NaN.
         """
         for indices in _by_width(inks):
             for start in range(0, len(indices), BATCH_SIZE):
                 batch = indices[start : start + BATCH_SIZE]
-                yield batch, self.engine.log_probs(np.stack([inks[i] for i in batch]))
+                log_probs = self.engine.log_probs(np.stack([inks[i] for i in batch]))
+                if np.isnan(log_probs).any():
+                    raise ModelFileError(
+                        "model: expected a network that gives probabilities, found one that gives "
+                        "NaN; its weights are damaged, or its training diverged"
+                    )
+                yield batch, log_probs
 
 
 def _by_width(inks: Sequence[NDArray[np.uint8]]) -> list[list[int]]:

@@ -113,7 +113,7 @@ def load_grammar(name: str, charset: Charset) -> Grammar:
         arcs, start, accepting = _shipped(name, charset)
     else:
         known = (*SHIPPED, f"{REGEX}PATTERN", f"{LEXICON}FILE")
-        raise ConfigError(unknown_name("grammar", name, known, what="grammar"))
+        raise ConfigError(unknown_name(f"grammar {name}", name, known, what="grammar"))
     automaton = Automaton.build(arcs, start, accepting, charset)
     if automaton is None:
         raise ConfigError(
