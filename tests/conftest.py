@@ -36,3 +36,13 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model=model, preprocess=preprocess, charset=charset, weights=export_weights(network)
     ).save(path)
     return path
+
+
+@pytest.fixture
+def one_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train with the built-in font: looking at all of the system's takes long."""
+    from exprocr.synth.fonts import FontReport
+    from exprocr.training import setup
+    from tests.tiny_runs import BUILT_IN
+
+    monkeypatch.setattr(setup, "find_fonts", lambda *args, **kwargs: FontReport([BUILT_IN]))

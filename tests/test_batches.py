@@ -9,19 +9,13 @@ import numpy as np
 import pytest
 
 from exprocr.core.config import TrainingConfig
-from exprocr.synth.fonts import FontReport
 from exprocr.synth.renderer import random_expression
-from exprocr.training import setup
 from exprocr.training.batches import Batches
 from exprocr.training.run import RunSpec, read_data
 from exprocr.training.setup import MAX_RENDERED_LENGTH
-from tests.tiny_runs import BUILT_IN, prepare, tiny_settings, write_files
+from tests.tiny_runs import prepare, tiny_settings, write_files
 
-
-@pytest.fixture(autouse=True)
-def one_font(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Render with the built-in font: looking at all of the system's takes long."""
-    monkeypatch.setattr(setup, "find_fonts", lambda *args, **kwargs: FontReport([BUILT_IN]))
+pytestmark = pytest.mark.usefixtures("one_font")
 
 
 @pytest.fixture(scope="module")

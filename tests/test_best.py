@@ -18,14 +18,12 @@ from exprocr.core.evaluate import evaluate
 from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.recognizer import Recognizer
 from exprocr.core.reliability import Reliability
-from exprocr.synth.fonts import FontReport
-from exprocr.training import best, loop, setup
+from exprocr.training import best, loop
 from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY
 from exprocr.training.limits import Limits
 from exprocr.training.loop import Trainer
 from exprocr.training.run import RunSpec
 from tests.tiny_runs import (
-    BUILT_IN,
     NEVER,
     Recorder,
     go_on,
@@ -38,9 +36,7 @@ from tests.tiny_runs import (
 LEVEL1 = ("1+2*3", "(4-5)-6", "7*(8+9)", "0-0-0")
 
 
-@pytest.fixture(autouse=True)
-def one_font(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "find_fonts", lambda *args, **kwargs: FontReport([BUILT_IN]))
+pytestmark = pytest.mark.usefixtures("one_font")
 
 
 @pytest.fixture(scope="module")

@@ -19,15 +19,13 @@ from exprocr.core.engine import export_weights
 from exprocr.core.recognizer import Recognizer
 from exprocr.core.settings import from_dict, load_settings
 from exprocr.errors import ConfigError, DataError
-from exprocr.synth.fonts import FontReport
-from exprocr.training import loop, setup
+from exprocr.training import loop
 from exprocr.training.limits import Limits
 from exprocr.training.loss import mean_ctc_loss
 from exprocr.training.run import RunSpec
 from exprocr.training.schedule import learning_rate_at, make_optimizer
 from tests.ctc_oracle import brute_force, random_log_probs
 from tests.tiny_runs import (
-    BUILT_IN,
     NEVER,
     SETTINGS,
     SYNTH,
@@ -39,11 +37,7 @@ from tests.tiny_runs import (
     write_files,
 )
 
-
-@pytest.fixture(autouse=True)
-def one_font(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Render with the built-in font: looking at all of the system's takes long."""
-    monkeypatch.setattr(setup, "find_fonts", lambda *args, **kwargs: FontReport([BUILT_IN]))
+pytestmark = pytest.mark.usefixtures("one_font")
 
 
 @pytest.fixture(scope="module")

@@ -64,17 +64,12 @@ def eval_command(
 
     from exprocr.cli.eval_report import print_report, write_errors, write_json
     from exprocr.cli.output import note_unproven
-    from exprocr.core.dataset import check_charset, load_dataset
+    from exprocr.core.dataset import check_charset
     from exprocr.core.recognizer import Recognizer
 
     # The options that are not named above are those of `Recognizer.load`.
     check_decoder(options["decoder"], by_value=options["by_value"])
-    found = load_dataset(Path(data))
-    part = "val" if "val" in found.parts else "all"
-    samples = found.parts[part]
-    session.note(f"{data}: {found.layout}" + (", measuring val" if part == "val" else ""))
-    for warning in found.warnings:
-        session.report(f"warning: {warning}")
+    samples = _load(session, data)
     recognizer = Recognizer.load(**options)
     check_charset(samples, recognizer.charset)
     measurement = _measure(session, recognizer, samples)
@@ -96,6 +91,20 @@ def eval_command(
     if min_exact is not None and exact < min_exact:
         session.report(f"exprocr: exact match {exact:.4%} is below --min-exact {min_exact:.4%}")
         ctx.exit(BELOW_BAR)
+
+
+def _load(session: Session, data: str) -> list[Sample]:
+    """Find the images to measure on, and say which they are."""
+    from pathlib import Path
+
+    from exprocr.core.dataset import load_dataset
+
+    found = load_dataset(Path(data))
+    part = "val" if "val" in found.parts else "all"
+    session.note(f"{data}: {found.layout}" + (", measuring val" if part == "val" else ""))
+    for warning in found.warnings:
+        session.report(f"warning: {warning}")
+    return found.parts[part]
 
 
 def _count_outside(session: Session, grammar: Grammar, samples: list[Sample]) -> int:

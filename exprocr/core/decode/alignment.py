@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.core.charset import BLANK
+from exprocr.core.decode.hypothesis import to_labels
 from exprocr.core.decode.semiring import (
     LINEAR,
     LOG,
@@ -110,8 +111,6 @@ def _check_texts(
     _, num_samples, num_classes = emissions.shape
     if len(texts) != num_samples:
         raise ValueError(f"texts: expected {num_samples}, one a sample, found {len(texts)}")
-    lengths = np.array([len(text) for text in texts], dtype=np.int64)
-    labels = np.full((lengths.max(initial=0), num_samples), BLANK, dtype=np.int64)
     for sample, text in enumerate(texts):
         for label in text:
             if label == BLANK or not 0 <= label < num_classes:
@@ -119,8 +118,7 @@ def _check_texts(
                     f"texts[{sample}]: expected class ids below {num_classes} without the blank "
                     f"{BLANK}, found {label}"
                 )
-        labels[: len(text), sample] = text
-    return labels, lengths
+    return to_labels(texts)
 
 
 def forward(

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.charset import BLANK
 from exprocr.core.decode.alignment import align_paths, check_log_probs, forward
 from exprocr.core.decode.characters import SpottedCharacter, spot_characters
 from exprocr.core.decode.exact import Found
@@ -32,6 +31,7 @@ from exprocr.core.decode.hypothesis import (
     Answer,
     Hypothesis,
     Ids,
+    collapse,
     to_labels,
 )
 from exprocr.core.decode.lattice import Lattice
@@ -248,14 +248,9 @@ def _characters(emissions: FloatArray, texts: list[Ids]) -> list[tuple[SpottedCh
     labels, lengths = to_labels(texts)
     path: NDArray[np.int64] = emissions.argmax(axis=2)
     # The best of all paths is the best of the text wherever it spells the text.
-    begins = path != BLANK
-    begins[1:] &= path[1:] != path[:-1]
-    other = np.array(
-        [
-            tuple(path[begins[:, n], n].tolist()) != ids if begins[:, n].sum() == len(ids) else True
-            for n, ids in enumerate(texts)
-        ]
-    )
+    spelt, spelt_lengths = collapse(path)
+    longest = min(len(labels), len(spelt))
+    other = (spelt_lengths != lengths) | (spelt[:longest] != labels[:longest]).any(axis=0)
     if other.any():
         path[:, other] = align_paths(emissions[:, other], labels[:, other], lengths[other])
     return spot_characters(emissions, labels, lengths, path)

@@ -80,7 +80,7 @@ def to_hypotheses(labels: IntArray, lengths: IntArray, scores: FloatArray) -> li
     ]
 
 
-def to_labels(texts: Sequence[Ids]) -> tuple[IntArray, IntArray]:
+def to_labels(texts: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
     """Give texts as labels (L, K) and lengths (K,)."""
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     labels = np.full((lengths.max(initial=0), len(texts)), BLANK, dtype=np.int64)

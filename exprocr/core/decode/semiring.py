@@ -5,7 +5,7 @@ their logarithms: only its plus and times differ (Goodman, "Semiring Parsing", C
 Linguistics 25(4), 1999; Mohri, "Semiring Frameworks and Algorithms for Shortest-Distance
 Problems", 2002).
 
-- `LINEAR` sums probabilities. It is several times faster than `LOG`, and as exact, as long as the
+- `LINEAR` sums probabilities. It is faster than `LOG`, and as exact, as long as the
   result is above `MIN_LINEAR`: every rounding towards zero on the way is below 1e-307.
 - `LOG` sums probabilities given as logarithms, however small.
 - `BEST` takes the greater of two logarithms.
