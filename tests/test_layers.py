@@ -28,7 +28,7 @@ MAY_IMPORT = {
 """Which rooms a room may import, besides itself."""
 
 ONLY_IN = {
-    "torch": ("core.model", "core.engine", "training.", "viz.features"),
+    "torch": ("core.model", "core.engine", "training.", "viz.capture"),
     "matplotlib": ("viz.",),
     "click": ("cli.",),
     "rich": ("cli.",),
@@ -97,9 +97,10 @@ def own_modules(names: Iterator[str]) -> set[str]:
 def test_there_is_something_to_look_at() -> None:
     assert {"", "__main__", "errors", "core.model", "cli", "cli.train"} <= trees().keys()
     assert {room(module) for module in trees()} <= MAY_IMPORT.keys() | {"weights"}
-    assert own_modules(imports(trees()["cli.visualize"])) > {"cli.options", "viz.features"}
-    assert "cli.options" in own_modules(imports(trees()["cli.visualize"], at_import=True))
-    assert "viz.features" not in own_modules(imports(trees()["cli.visualize"], at_import=True))
+    features = trees()["cli.kinds.features"]
+    assert own_modules(imports(features)) > {"cli.output", "viz.features", "viz.capture"}
+    assert "viz.features" in own_modules(imports(features, at_import=True))
+    assert "viz.capture" not in own_modules(imports(features, at_import=True))
 
 
 def test_imports_run_one_way() -> None:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from exprocr.core.config import PRESETS, ConvModuleConfig, ModelConfig
 from exprocr.core.engine import TorchEngine, to_input
-from exprocr.core.geometry import num_frames
-from exprocr.core.model import LAYERS, BiGRU, Network, num_parameters
+from exprocr.core.geometry import LAYERS, num_frames
+from exprocr.core.model import BiGRU, Network, num_parameters
 
 NUM_CLASSES = 16
 CPU = torch.device("cpu")

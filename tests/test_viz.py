@@ -14,21 +14,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.core.config import PRESETS, ConvModuleConfig, ModelConfig
-from exprocr.core.geometry import CellAxis
+from exprocr.core.geometry import LAYERS, CellAxis
 from exprocr.core.journal import read_records
-from exprocr.core.model import LAYERS, Network
+from exprocr.core.model import Network
 from exprocr.core.preprocess import PreprocessConfig, preprocess
 from exprocr.errors import ConfigError, DataError, OutputError
 from exprocr.viz import drawing
+from exprocr.viz.capture import capture
 from exprocr.viz.curves import draw_curves, moving_average
-from exprocr.viz.features import (
-    Geometry,
-    capture,
-    draw_grid,
-    feature_stats,
-    geometry_of,
-    save_png,
-)
+from exprocr.viz.features import draw_grid, feature_stats
+from exprocr.viz.geometry import Geometry, geometry_of
+from exprocr.viz.picture import save_picture
 
 CPU = torch.device("cpu")
 CONFIG = ModelConfig(
@@ -299,14 +295,14 @@ def test_not_a_number_is_drawn() -> None:
     spread_grid("fc1", maps[0], white(), "x")
 
 
-def test_save_png(tmp_path: Path) -> None:
+def test_save_picture(tmp_path: Path) -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 8, 3), dtype=np.uint8))
-    save_png(image, tmp_path / "new" / "picture.any")
+    save_picture(image, tmp_path / "new" / "picture.any")
     with Image.open(tmp_path / "new" / "picture.any") as read:
         assert read.format == "PNG"
         assert read.tobytes() == image.tobytes()
     with pytest.raises(OutputError, match="found a folder"):
-        save_png(image, tmp_path)
+        save_picture(image, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
@@ -336,7 +332,7 @@ def evaluation(number: int, quality: float) -> dict[str, Any]:
 )
 def test_curves_of_any_number_of_records(records: list[dict[str, Any]], tmp_path: Path) -> None:
     path = tmp_path / "curves.png"
-    draw_curves(records, path)
+    save_picture(draw_curves(records), path)
     with Image.open(path) as image:
         image.load()
         assert image.format == "PNG"
@@ -348,15 +344,17 @@ def test_curves_show_what_is_in_the_records(tmp_path: Path) -> None:
     """Another validation figure changes the panels that show it, and no other."""
     panels = []
     for quality in (0.2, 0.8):
-        draw_curves([evaluation(10, 0.5), evaluation(20, quality)], tmp_path / "curves.png")
+        save_picture(
+            draw_curves([evaluation(10, 0.5), evaluation(20, quality)]), tmp_path / "curves.png"
+        )
         with Image.open(tmp_path / "curves.png") as image:
             panels.append(np.array(image.convert("L")))
     changed = np.argwhere(panels[0] != panels[1])[:, 1] * 3 // panels[0].shape[1]
     assert set(changed.tolist()) == {0, 1, 2}
-    draw_curves([step(1, 3.0)], tmp_path / "curves.png")
+    save_picture(draw_curves([step(1, 3.0)]), tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as image:
         one = np.array(image.convert("L"))
-    draw_curves([step(1, 300.0)], tmp_path / "curves.png")
+    save_picture(draw_curves([step(1, 300.0)]), tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as image:
         other = np.array(image.convert("L"))
     changed = np.argwhere(one[100:420] != other[100:420])[:, 1]

@@ -94,9 +94,10 @@ def finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, out
     from exprocr.core.journal import read_records
     from exprocr.training.run import VAL_NAME
     from exprocr.viz.curves import draw_curves
+    from exprocr.viz.picture import save_picture
 
     records = read_records(trainer.journal.path)
-    draw_curves(records, run_dir / "curves.png")
+    save_picture(draw_curves(records), run_dir / "curves.png")
     evaluations = [record for record in records if record["kind"] == "evaluation"]
     best = max(evaluations, key=lambda r: (r["val_exact_match"], -r["val_loss"]), default=None)
     state = trainer.state

@@ -1,49 +1,79 @@
-"""``exprocr visualize``: what a layer of the network makes of an image."""
+"""``exprocr visualize``: pictures of what a model does, and of how it was trained."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from exprocr.cli.options import (
-    Session,
-    compute_options,
-    model_option,
-    pass_session,
-)
+from exprocr.cli.kinds import KINDS, Kind, Request
+from exprocr.cli.options import Session, compute_options, model_option, pass_session
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from PIL import Image
+ALWAYS = ("kind", "output", "device", "threads")
+"""Parameters that every kind understands; a kind that computes nothing ignores the last two."""
 
-    from exprocr.core.prediction import Prediction
-    from exprocr.core.preprocess import PreprocessConfig
-    from exprocr.viz.features import FeatureStats
 
-ALL = "all"
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """Numbers from 0 with commas between them, such as ``1,7,13``."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> tuple[int, ...]:
+        """Return the numbers of ``value``."""
+        if isinstance(value, tuple):
+            return value
+        parts = value.split(",")
+        if not all(part.strip().isdecimal() and len(part) < 10 for part in parts):
+            self.fail(f"{value!r}: expected numbers with commas between them, such as 1,7,13")
+        return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+def _kinds_help() -> str:
+    """Return the kinds and what they show, a line each."""
+    width = max(map(len, KINDS)) + 2
+    lines = (f"  {name:{width}}{kind.summary}" for name, kind in KINDS.items())
+    return "\b\nKinds:\n" + "\n".join(lines)
 
 
 @click.command(
-    epilog="\b\nExamples:\n  exprocr visualize img.png --layer conv2\n"
+    epilog=_kinds_help() + "\n\n\b\nExamples:\n  exprocr visualize img.png --layer conv2\n"
     "  exprocr visualize img.png --layer all --output features/\n"
-    "  exprocr visualize  # an image rendered on the spot",
+    "  exprocr visualize img.png --kind alignment\n"
+    "  exprocr visualize --kind curves --run runs/a --run runs/b --output curves.svg",
 )
 @click.argument("image", required=False, type=click.Path())
 @click.option(
-    "--layer",
-    default="conv3",
+    "--kind",
+    type=click.Choice(tuple(KINDS)),
+    default="features",
     show_default=True,
+    help="What to draw; see below.",
+)
+@click.option(
+    "--layer",
+    multiple=True,
     metavar="NAME",
-    help="conv1, conv2, conv3, fc1, gru1, gru2, fc2, or all.",
+    help="conv1, conv2, conv3, fc1, gru1, gru2, fc2, or all; repeatable.  [default: conv3; of "
+    "weights, distributions and history: all]",
+)
+@model_option
+@click.option(
+    "--run",
+    "runs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="RUN",
+    help="Run directory: its record, or its model; repeatable for curves.",
 )
 @click.option(
     "--output",
     type=click.Path(),
     metavar="FILE|DIR",
-    help="PNG file; a folder for --layer all.  [default: features-<layer>.png, features/]",
+    help="PNG file, of plots also SVG; a folder where there are several pictures.  [default: "
+    "<kind>-<layer>.png, <kind>.png, or the folder <kind>]",
 )
 @click.option(
     "--seed",
@@ -51,114 +81,85 @@ ALL = "all"
     default=0,
     show_default=True,
     metavar="N",
-    help="Seed of the sample that is rendered where no IMAGE is given.",
+    help="Seed of what is rendered where no IMAGE is given.",
 )
-@model_option
+@click.option(
+    "--scale",
+    type=click.Choice(("own", "shared")),
+    help="Features: colours by each channel's own range, or by one for all.  [default: own for "
+    "maps, shared for units]",
+)
+@click.option(
+    "--top", type=click.IntRange(min=1), metavar="K", help="Features: the K strongest, in order."
+)
+@click.option("--channels", type=Numbers(), metavar="N,N,..", help="Features: these channels.")
+@click.option(
+    "--character",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Saliency: of the reading's Nth character alone.",
+)
+@click.option(
+    "--over",
+    type=click.Choice(("step", "time")),
+    default="step",
+    show_default=True,
+    help="Curves: what they run over.",
+)
+@click.option("--errors", is_flag=True, help="Samples: what is read wrong alone, the worst first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1, max=400),
+    metavar="N",
+    default=24,
+    show_default=True,
+    help="Samples: images on the sheet, at most.",
+)
 @compute_options
 @pass_session
+@click.pass_context
 def visualize(
+    ctx: click.Context,
     session: Session,
-    image: str | None,
-    layer: str,
-    output: str | None,
-    seed: int,
-    model: str | None,
-    device: str,
-    threads: int | None,
+    /,
+    kind: str,
+    layer: tuple[str, ...],
+    **options: Any,
 ) -> None:
-    """Draw every channel of a layer's feature map for IMAGE, beside what the model reads in it.
+    """Draw what a model makes of IMAGE, what its weights are, or how it was trained.
 
-    Without IMAGE, a sample is rendered on the spot. IMAGE may be - for standard input.
+    Without IMAGE, a sample is rendered on the spot. IMAGE may be - for standard input. Of
+    samples, IMAGE is a labelled data set, as `exprocr eval` reads it.
     """
-    from exprocr.core.engine import TorchEngine
-    from exprocr.core.model import LAYERS
-    from exprocr.core.recognizer import Recognizer
-    from exprocr.viz.features import (
-        capture,
-        check_layer,
-        draw_grid,
-        feature_stats,
-        geometry_of,
-        save_png,
+    request = Request(
+        session=session,
+        kind=kind,
+        layers=tuple(name for names in layer for name in names.split(",")),
+        **options,
     )
-
-    layers = LAYERS if layer == ALL else (layer,)
-    for name in layers:
-        check_layer(name)
-    recognizer = Recognizer.load(model, device=device, threads=threads)
-    engine = recognizer.engine
-    assert isinstance(engine, TorchEngine)  # feature maps need the network itself
-    picture, ink = _picture(image, seed, recognizer.preprocess)
-    (prediction,) = recognizer.read([ink])
-    reading = _reading(prediction)
-    maps = capture(engine.network, ink, layers, engine.device)
-    stats = []
-    for name in layers:
-        path = _path(output, layer, name)
-        classes = ["blank", *recognizer.charset.characters] if name == "fc2" else None
-        geometry = geometry_of(name, picture.size, engine.network.config, recognizer.preprocess)
-        grid = draw_grid(
-            name, maps[name], picture, reading, geometry=geometry, ink=ink, row_labels=classes
-        )
-        save_png(grid, path)
-        stats.append((feature_stats(name, maps[name]), path))
-    session.note(f"{image or 'a rendered sample'}: {reading}")
-    _print(stats)
+    _check(ctx, KINDS[kind], request)
+    import_module(f"exprocr.cli.kinds.{kind}").show(request)
 
 
-def _picture(
-    image: str | None, seed: int, config: PreprocessConfig
-) -> tuple[Image.Image, NDArray[np.uint8]]:
-    """Return the decoded picture, or a rendered sample; and the network's input."""
-    from exprocr.cli.inputs import STDIN, read_stdin
-    from exprocr.core.preprocess import describe, load_image, preprocess
-    from exprocr.errors import ImageError
-    from exprocr.synth.fonts import find_fonts
-    from exprocr.synth.renderer import CHARACTERS, SAMPLE_STREAM, Renderer
+def _check(ctx: click.Context, kind: Kind, request: Request) -> None:
+    """Check that what was given goes together, before anything is loaded.
 
-    if image is None:
-        picture = Renderer(find_fonts([], CHARACTERS).usable).sample(seed, SAMPLE_STREAM, 0)[1]
-        return picture, preprocess(picture, config)
-    source = read_stdin() if image == STDIN else image
-    picture = load_image(source)
-    try:
-        return picture, preprocess(picture, config)
-    except ImageError as error:
-        raise ImageError(f"{describe(source)}: {error}") from None
-
-
-def _reading(prediction: Prediction) -> str:
-    """Write what was read on one line: the text, its value, the confidence."""
-    from exprocr.cli.output import format_confidence
-    from exprocr.core.expression import format_value
-
-    reading = prediction.text or "(nothing)"
-    if prediction.value is not None:
-        reading += f" = {format_value(prediction.value)}"
-    return f"{reading}   {format_confidence(prediction.confidence)}"
-
-
-def _path(output: str | None, layer: str, name: str) -> Path:
-    """Return where the picture of layer ``name`` goes, when ``layer`` was asked for."""
-    if layer == ALL:
-        return Path(output or "features") / f"features-{name}.png"
-    return Path(output or f"features-{name}.png")
-
-
-def _print(stats: list[tuple[FeatureStats, Path]]) -> None:
-    from exprocr.cli.output import cell, new_table, print_table
-
-    columns: Any = ("layer", "channels", "map", "dead", "mean", "max", "picture")
-    table = new_table(*columns, right=columns[1:6])
-    for stat, path in stats:
-        shape = " x ".join(map(str, stat.shape[1:]))
-        table.add_row(
-            cell(stat.layer),
-            cell(stat.num_channels),
-            cell(shape),
-            cell(len(stat.dead)),
-            cell(f"{stat.mean.mean():.3g}"),
-            cell(f"{stat.maximum.max():.3g}"),
-            cell(path),
-        )
-    print_table(table)
+    Raises:
+        click.UsageError: It does not.
+    """
+    understood = {*ALWAYS, *kind.options, "runs", *(["model"] if kind.source == "model" else [])}
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        given = ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
+        if given and name not in understood:
+            shown = "IMAGE" if name == "image" else parameter.opts[-1]
+            raise click.UsageError(f"--kind {request.kind} takes no {shown}.")
+    if kind.source != "model" and not request.runs:
+        raise click.UsageError(f"--kind {request.kind} needs a run directory: --run RUN.")
+    if kind.source != "runs" and len(request.runs) > 1:
+        raise click.UsageError(f"--kind {request.kind} takes one --run.")
+    if request.runs and request.model is not None:
+        raise click.UsageError("--run and --model both name a model; give one of them.")
+    if request.output and request.output.lower().endswith(".svg") and not kind.is_plot:
+        plots = ", ".join(name for name, other in KINDS.items() if other.is_plot)
+        raise click.UsageError(f"--kind {request.kind} is drawn as PNG; SVG is for {plots}.")

@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 from exprocr.core.config import ConvModuleConfig, ModelConfig
 
-CONV_LAYERS = ("conv1", "conv2", "conv3")
+LAYERS = ("conv1", "conv2", "conv3", "fc1", "gru1", "gru2", "fc2")
+"""The network's stages by name, in order."""
+
+CONV_LAYERS = LAYERS[:3]
 
 ROWS, COLUMNS = 0, 1
 

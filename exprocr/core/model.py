@@ -16,9 +16,6 @@ from torch import Tensor, nn
 from exprocr.core.config import ConvModuleConfig, ModelConfig
 from exprocr.core.geometry import output_length
 
-LAYERS = ("conv1", "conv2", "conv3", "fc1", "gru1", "gru2", "fc2")
-"""The stages by name, in order."""
-
 
 class ConvModule(nn.Sequential):
     """Convolutions, each with optional batch norm and ReLU, then a max-pool.

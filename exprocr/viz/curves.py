@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.files import atomic_write
+from exprocr.viz.plotting import DARK, MIDDLE, PALE, finish_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-DARK, MIDDLE, PALE = "#1f3b73", "#d95f02", "#b8c4da"
-"""Colours that stay apart in grey."""
+    from matplotlib.figure import Figure
 
 
-def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the curves of a run as PNG.
+def draw_curves(records: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the curves of a run.
 
     Args:
         records: The run's metrics: of kind ``step`` (``step``, ``loss``) and of kind
             ``evaluation`` (``step`` and figures whose names begin with ``train_`` and ``val_``).
             Any may be missing, and so may figures.
-        path: The file to write.
-
-    Raises:
-        OutputError: The place cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(15, 4.8), dpi=100)
-    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure(1500, 480)
     loss, exact, distance = figure.subplots(1, 3)
     steps = [record for record in records if record.get("kind") == "step"]
     evaluations = [record for record in records if record.get("kind") == "evaluation"]
@@ -51,9 +40,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.set_xlabel("step")
         axes.set_xlim(0, max(last, 1) * 1.03)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.grid(visible=True, which="major", color="#e3e3e3", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        finish_axes(axes)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False)
         else:
@@ -62,8 +49,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     lowest = min((line.get_ydata().min() for line in exact.lines), default=0.0)
     bottom = 0.0 if lowest < 0.5 else lowest - 0.2 * (1 - lowest)
     exact.set_ylim(bottom - 0.02 * (1 - bottom), 1 + 0.02 * (1 - bottom))
-    with atomic_write(path) as temporary:
-        canvas.print_figure(temporary, format="png")
+    return figure
 
 
 def _draw_loss(

@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
 from exprocr.viz.drawing import DARK, GREY, TEXT_PX, Box
-from exprocr.viz.features import FeatureStats, Geometry
+from exprocr.viz.features import FeatureStats
+from exprocr.viz.geometry import Geometry
 
 MARGIN_PX = 24
 GAP_PX = 14

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
 from exprocr.viz.drawing import DARK, GREY, LIGHT, TEXT_PX, Box
-from exprocr.viz.features import FeatureStats, Geometry
+from exprocr.viz.features import FeatureStats
+from exprocr.viz.geometry import Geometry
 from exprocr.viz.grid import (
     LABEL_PX,
     MARGIN_PX,

@@ -1,0 +1,135 @@
+"""The kinds of pictures that ``exprocr visualize`` draws.
+
+A kind is a module here with a function ``show(request)``, which draws, writes, and prints the
+figures behind the picture. What it may be asked for stands in `KINDS`, which ``--help`` shows, so
+this module imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from exprocr.cli.options import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a kind of picture is drawn from, and which options it understands."""
+
+    summary: str
+    """What it shows, for ``--help``."""
+
+    source: Literal["model", "run", "runs"] = "model"
+    """A model (or the model of a run), the record of one run, or those of several."""
+
+    options: tuple[str, ...] = ()
+    """Parameters it understands beside ``output`` and what it is drawn from."""
+
+    is_plot: bool = False
+    """Whether it can be written as SVG."""
+
+
+KINDS = {
+    "features": Kind(
+        summary="all channels of a layer",
+        options=("image", "layer", "seed", "scale", "top", "channels"),
+    ),
+    "alignment": Kind(
+        summary="each frame's class probabilities, and the characters found there",
+        options=("image", "seed"),
+    ),
+    "saliency": Kind(
+        summary="which pixels a reading rests on: Grad-CAM and integrated gradients",
+        options=("image", "layer", "seed", "character"),
+    ),
+    "filters": Kind(summary="the kernels of the first convolution"),
+    "weights": Kind(
+        summary="a histogram of every parameter tensor", options=("layer",), is_plot=True
+    ),
+    "distributions": Kind(
+        summary="percentiles of every tensor over a run",
+        source="run",
+        options=("layer",),
+        is_plot=True,
+    ),
+    "history": Kind(
+        summary="histograms of every tensor over a run",
+        source="run",
+        options=("layer",),
+        is_plot=True,
+    ),
+    "curves": Kind(
+        summary="loss, exact match, edit distance, learning rate and speed of one or more runs",
+        source="runs",
+        options=("over",),
+        is_plot=True,
+    ),
+    "samples": Kind(
+        summary="images with truth, reading and confidence",
+        options=("image", "seed", "errors", "limit"),
+    ),
+    "architecture": Kind(summary="each stage's shape, parameters, multiply-adds and time"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a kind is asked to draw."""
+
+    session: Session
+    kind: str
+    image: str | None = None
+    """The picture, ``-`` for standard input; of samples, the data set."""
+
+    layers: tuple[str, ...] = ()
+    """Names of layers, as given."""
+
+    model: str | None = None
+    """Model file or run directory to read with; None is the model in the package."""
+
+    runs: tuple[Path, ...] = ()
+    """Runs whose records are drawn, or the run that is the model."""
+
+    output: str | None = None
+    """File, or folder where there are several pictures."""
+
+    seed: int = 0
+    """Seed of what is rendered where no picture is given."""
+
+    scale: str | None = None
+    """``own`` or ``shared``."""
+
+    top: int | None = None
+    """How many of the strongest channels to draw."""
+
+    channels: tuple[int, ...] | None = None
+    """Channels to draw."""
+
+    character: int | None = None
+    """Number of the character to explain, from 1; None explains the whole reading."""
+
+    over: str = "step"
+    """``step`` or ``time``."""
+
+    errors: bool = False
+    """Draw the wrong readings alone, the worst first."""
+
+    limit: int = 24
+    """Images of a sheet, at most."""
+
+    device: str = "auto"
+    threads: int | None = None
+
+    def path(self, name: str | None = None, *, of_several: bool = False) -> Path:
+        """Return where a picture goes.
+
+        Args:
+            name: What tells it from others of its kind, such as its layer.
+            of_several: It is one of several, which go to a folder.
+        """
+        file_name = f"{self.kind}-{name}.png" if name else f"{self.kind}.png"
+        if of_several:
+            return Path(self.output or self.kind) / file_name
+        return Path(self.output or file_name)

@@ -1,0 +1,52 @@
+"""What the plots are drawn with: figures, axes, and colours that stay apart in grey."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 100
+MAX_FIGURE_PX = 4000
+
+DARK, MIDDLE, PALE = "#1f3b73", "#d95f02", "#b8c4da"
+"""A dark, a middling and a pale colour."""
+
+GRID = "#e3e3e3"
+
+
+class LineStyle(NamedTuple):
+    """How one of several lines is told from the others, in grey as well."""
+
+    colour: str
+    dashes: str
+    marker: str
+
+
+LINE_STYLES = (
+    LineStyle(DARK, "-", "o"),
+    LineStyle(MIDDLE, "--", "s"),
+    LineStyle("#4d9221", "-.", "^"),
+    LineStyle("#7b3294", ":", "D"),
+    LineStyle("#111111", (0, (6, 2, 1, 2, 1, 2)), "v"),  # type: ignore[arg-type]
+    LineStyle("#c51b7d", (0, (1, 1)), "x"),  # type: ignore[arg-type]
+)
+"""Styles of lines, in the order they are given out; they begin again after the last."""
+
+
+def new_figure(width_px: int, height_px: int) -> Figure:
+    """Return an empty figure with a layout that keeps labels apart; no window, no global state."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+    return figure
+
+
+def finish_axes(axes: Axes) -> None:
+    """Give axes a faint grid behind what is drawn, and no lines above and at the right."""
+    axes.grid(visible=True, which="major", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
