@@ -14,11 +14,11 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile, load_tensors
+from exprocr.core.journal import METRICS_NAME
 from exprocr.errors import DataError, ModelFileError
 from exprocr.training import loop
 from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, load_checkpoint, save_checkpoint
 from exprocr.training.limits import Limits
-from exprocr.training.loop import METRICS_NAME
 from exprocr.training.loss import mean_ctc_loss
 from exprocr.training.run import RunSpec, read_checkpoint
 from tests.pictures import matplotlib_fonts

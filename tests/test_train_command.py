@@ -94,6 +94,7 @@ def test_the_whole_flow(files: Path, config: Path, tmp_path: Path) -> None:
         "checkpoint",
         "metrics.jsonl",
         "config.toml",
+        "tensors.bin",
         "curves.png",
         "split.json",
         "val.csv",

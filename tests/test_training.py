@@ -204,6 +204,7 @@ def test_a_run_directory(files: Path, tmp_path: Path) -> None:
         "config.toml",
         "split.json",
         "val.csv",
+        "tensors.bin",
     }
     assert load_settings("default", run / "config.toml") == settings
     record = json.loads((run / "split.json").read_text())
@@ -212,7 +213,7 @@ def test_a_run_directory(files: Path, tmp_path: Path) -> None:
     assert sorted(record["train"] + record["val"]) == sorted(f"{i}.png" for i in range(24))
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     keys = {kind: [set(r) for r in records if r["kind"] == kind] for kind in ("step", "evaluation")}
-    assert keys["step"] == [{"kind", "step", "epoch", "loss", "learning_rate"}] * 15
+    assert keys["step"] == [{"kind", "step", "epoch", "loss", "learning_rate", "elapsed_s"}] * 15
     figures = {"loss", "exact_match", "normalized_edit_distance", "cer"}
     train = {f"train_{name}" for name in figures - {"cer"}}
     evaluation = {"kind", "step", "epoch", "images_per_s", "elapsed_s", *train}

@@ -16,12 +16,14 @@ from exprocr.core.artifact import MODEL_FILE_NAME, load_tensors
 from exprocr.core.calibration import Calibration
 from exprocr.core.config import Preset, SynthConfig
 from exprocr.core.expression import evaluate, format_value
+from exprocr.core.journal import METRICS_NAME
 from exprocr.core.settings import from_dict
+from exprocr.core.tensor_record import TENSORS_NAME
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
 from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, Checkpoint, TrainingState
 from exprocr.training.limits import Limits, Outcome
-from exprocr.training.loop import METRICS_NAME, Trainer
+from exprocr.training.loop import Trainer
 from exprocr.training.run import RunSpec, read_checkpoint, read_data
 from exprocr.training.setup import make_trainer
 
@@ -92,8 +94,8 @@ class Recorder:
         self.evaluations: list[dict[str, Any]] = []
         self.calibrations: list[Calibration] = []
 
-    def on_step(self, state: TrainingState, loss: float) -> None:
-        self.losses.append(loss)
+    def on_step(self, state: TrainingState, record: dict[str, Any]) -> None:
+        self.losses.append(record["loss"])
         if len(self.losses) == self.kill_after:
             raise RuntimeError("killed")
 
@@ -140,7 +142,8 @@ def metrics(run_dir: Path) -> list[dict[str, Any]]:
 def check_same(one: Path, other: Path) -> None:
     """Check that two runs came to the same, bit for bit, apart from times."""
     assert metrics(one) == metrics(other)
-    assert (one / MODEL_FILE_NAME).read_bytes() == (other / MODEL_FILE_NAME).read_bytes()
+    for name in (MODEL_FILE_NAME, TENSORS_NAME):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
     checkpoints = [load_tensors(run / CHECKPOINT_NAME, ENTRY) for run in (one, other)]
     (tensors, entry), (other_tensors, other_entry) = checkpoints
     assert tensors.keys() == other_tensors.keys()

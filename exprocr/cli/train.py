@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,12 +14,11 @@ from exprocr.cli.options import FiniteRange, Session, compute_options, pass_sess
 
 if TYPE_CHECKING:
     from exprocr.training.checkpoint import Checkpoint
-    from exprocr.training.loop import Trainer
     from exprocr.training.run import RunSpec
 
 PRESETS = ("default", "reference")
-RESUMABLE = ("resume", "epochs", "max_time", "target_accuracy", "patience")
-"""What may be given with ``--resume``: the stopping limits."""
+RESUMABLE = ("resume", "epochs", "max_time", "target_accuracy", "patience", "tensorboard")
+"""What may be given with ``--resume``: the stopping limits, and what is recorded."""
 
 MACHINE = ("device", "threads", "workers")
 """And where to compute."""
@@ -113,6 +108,11 @@ class Duration(click.ParamType[float]):
     metavar="N",
     help="Processes that render ahead.  [default: one fewer than processors, at most 4]",
 )
+@click.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Write event files for TensorBoard too, to RUN/tensorboard.",
+)
 @compute_options
 @pass_session
 @click.pass_context
@@ -124,12 +124,14 @@ def train(ctx: click.Context, session: Session, /, **options: Any) -> None:
     """
     from exprocr.cli.output import progress
     from exprocr.cli.train_report import describe, finish
+    from exprocr.cli.train_session import run_training, writes_events
     from exprocr.errors import ExprocrError
     from exprocr.training.checkpoint import CHECKPOINT_NAME
     from exprocr.training.run import read_data
     from exprocr.training.setup import make_trainer
 
     spec, checkpoint, run_dir = _plan(ctx, options)
+    with_events = writes_events(session, run_dir, asked=options["tensorboard"])
     spec, data = read_data(spec)
     for remark in data.remarks:
         session.note(remark)
@@ -140,7 +142,7 @@ def train(ctx: click.Context, session: Session, /, **options: Any) -> None:
     session.note(describe(trainer, data, run_dir))
     interrupts: list[int] = []
     try:
-        outcome = _train(session, trainer, spec, interrupts)
+        outcome = run_training(session, trainer, spec, interrupts, with_events=with_events)
         finish(session, trainer, data, run_dir, outcome)
     except ExprocrError:
         if (run_dir / CHECKPOINT_NAME).exists():
@@ -258,37 +260,3 @@ def _run_dir(output: str | None) -> Path:
             "name another with --output, or go on with --resume"
         )
     return run_dir
-
-
-def _train(session: Session, trainer: Trainer, spec: RunSpec, interrupts: list[int]) -> str:
-    """Train under a progress bar; a signal, added to ``interrupts``, stops it after the step."""
-    from exprocr.cli.output import progress
-    from exprocr.cli.train_report import ProgressBar
-
-    steps = (spec.limits.epochs or trainer.config.epochs) * trainer.batches.steps_per_epoch
-    with (
-        _collect(interrupts),
-        progress(session, steps, description="training", unit="step") as bar,
-    ):
-        # Short enough for 80 columns: what is done, the figures, the time left.
-        bar.bar_format = "{desc} |{bar:8}| {percentage:.0f}% {remaining} left"
-        bar.update(trainer.state.step)
-        bar.unpause()
-        observer = ProgressBar(bar, session, trainer)
-        return trainer.train(spec.limits, observer, lambda: bool(interrupts))
-
-
-@contextmanager
-def _collect(received: list[int]) -> Iterator[None]:
-    """Collect Ctrl-C and SIGTERM instead of ending; a second Ctrl-C ends at once."""
-
-    def remember(number: int, frame: object) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    previous = {number: signal.signal(number, remember) for number in (SIGINT, SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -50,8 +50,9 @@ class ProgressBar:
         self.mean_loss: float | None = None
         self.val = ""
 
-    def on_step(self, state: TrainingState, loss: float) -> None:
+    def on_step(self, state: TrainingState, record: dict[str, Any]) -> None:
         """Advance by one step."""
+        loss = record["loss"]
         self.mean_loss = loss if self.mean_loss is None else 0.95 * self.mean_loss + 0.05 * loss
         epoch = (state.step - 1) // self.trainer.batches.steps_per_epoch + 1
         exact = state.epoch_exact / state.epoch_images
@@ -97,7 +98,7 @@ def finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, out
     from exprocr.viz.picture import save_picture
 
     records = read_records(trainer.journal.path)
-    save_picture(draw_curves(records), run_dir / "curves.png")
+    save_picture(draw_curves({run_dir.resolve().name: records}), run_dir / "curves.png")
     evaluations = [record for record in records if record["kind"] == "evaluation"]
     best = max(evaluations, key=lambda r: (r["val_exact_match"], -r["val_loss"]), default=None)
     state = trainer.state

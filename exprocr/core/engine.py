@@ -180,3 +180,8 @@ def _check_shapes(network: Network, weights: Any, where: str) -> None:
 def export_weights(network: Network) -> dict[str, NDArray[Any]]:
     """Return copies of a network's parameters and buffers by name."""
     return {name: t.detach().cpu().numpy().copy() for name, t in network.state_dict().items()}
+
+
+def parameter_values(network: Network) -> dict[str, NDArray[Any]]:
+    """Return what is trained of a network by name: no buffers, and no copies on the CPU."""
+    return {name: p.detach().cpu().numpy() for name, p in network.named_parameters()}

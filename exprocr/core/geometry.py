@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from exprocr.core.config import ConvModuleConfig, ModelConfig
+from exprocr.core.settings import unknown_name
+from exprocr.errors import ConfigError
 
 LAYERS = ("conv1", "conv2", "conv3", "fc1", "gru1", "gru2", "fc2")
 """The network's stages by name, in order."""
@@ -12,6 +15,16 @@ LAYERS = ("conv1", "conv2", "conv3", "fc1", "gru1", "gru2", "fc2")
 CONV_LAYERS = LAYERS[:3]
 
 ROWS, COLUMNS = 0, 1
+
+
+def check_layer(layer: str, layers: Sequence[str] = LAYERS) -> None:
+    """Check a layer's name.
+
+    Raises:
+        ConfigError: It is none of ``layers``; the message names them.
+    """
+    if layer not in layers:
+        raise ConfigError(unknown_name(layer, layer, layers, what="layer"))
 
 
 class CellAxis(NamedTuple):

@@ -9,6 +9,9 @@ from typing import Any
 from exprocr.core.files import atomic_write, output_error
 from exprocr.errors import DataError
 
+METRICS_NAME = "metrics.jsonl"
+"""A run's record, in its directory."""
+
 
 class Journal:
     """Collects records and appends them to a file when asked to.

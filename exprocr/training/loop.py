@@ -22,15 +22,16 @@ from exprocr.core.charset import Charset
 from exprocr.core.config import TrainingConfig
 from exprocr.core.decode.decoder import Decoder
 from exprocr.core.decode.greedy import best_path_texts
-from exprocr.core.engine import TorchEngine, to_input
+from exprocr.core.engine import TorchEngine, parameter_values, to_input
 from exprocr.core.evaluate import LabelledImages, evaluate
 from exprocr.core.geometry import cell_axis
 from exprocr.core.grammar.grammars import load_grammar
-from exprocr.core.journal import Journal
+from exprocr.core.journal import METRICS_NAME, Journal
 from exprocr.core.metrics import edit_operations
 from exprocr.core.model import Network
 from exprocr.core.preprocess import PreprocessConfig
 from exprocr.core.recognizer import Recognizer
+from exprocr.core.tensor_record import TENSORS_NAME, TensorRecorder
 from exprocr.errors import DataError
 from exprocr.training.batches import Batch, Batches
 from exprocr.training.best import BestNetwork
@@ -45,8 +46,6 @@ from exprocr.training.limits import Limits, Outcome
 from exprocr.training.loss import mean_ctc_loss
 from exprocr.training.observer import Observer
 from exprocr.training.schedule import learning_rate_at, make_optimizer
-
-METRICS_NAME = "metrics.jsonl"
 
 
 class Trainer:
@@ -101,6 +100,7 @@ class Trainer:
             cell_axis(network.config),
         )
         self.journal = Journal(run_dir / METRICS_NAME)
+        self.tensors = TensorRecorder(run_dir / TENSORS_NAME)
         self.state = TrainingState()
         self.best = BestNetwork(
             run_dir,
@@ -115,7 +115,9 @@ class Trainer:
             self.state = resume.state
             self.best.restore(resume.part("best"), network, self.state)
         # An evaluation in the middle of an epoch told of a network that is now gone.
-        self.journal.rewind(self.state.step, evaluated=self.state.epoch_images == 0)
+        evaluated = resume is not None and self.state.epoch_images == 0
+        for record in (self.journal, self.tensors):
+            record.rewind(self.state.step, evaluated=evaluated)
 
     @property
     def num_epochs_done(self) -> int:
@@ -156,10 +158,12 @@ class Trainer:
         last_step = (limits.epochs or self.config.epochs) * self.batches.steps_per_epoch
         started = lap = time.monotonic()
         for batch in self.batches.between(self.state.step, last_step):
-            loss = self._step(batch)
+            record = self._step(batch)
             now = time.monotonic()
             self.state.elapsed_s, lap = self.state.elapsed_s + now - lap, now
-            observer.on_step(self.state, loss)
+            record["elapsed_s"] = self.state.elapsed_s
+            self.journal.add(record)
+            observer.on_step(self.state, record)
             if self.state.step % self.batches.steps_per_epoch == 0:
                 observer.on_evaluation(self._evaluate())
                 self._checkpoint()
@@ -179,7 +183,7 @@ class Trainer:
         self._checkpoint()
         if outcome == "time_limit" and self.state.epoch_images:
             observer.on_evaluation(self._evaluate())
-            self.journal.flush()
+            self._flush()
         elif not self.best.weights:
             self.best.keep(self.network, self.state)
         return outcome
@@ -193,8 +197,8 @@ class Trainer:
         done = self.num_epochs_done >= (limits.epochs or self.config.epochs)
         return "finished" if done else None
 
-    def _step(self, batch: Batch) -> float:
-        """Take one optimizer step; return the mean CTC loss of the batch, nats."""
+    def _step(self, batch: Batch) -> dict[str, Any]:
+        """Take one optimizer step; return its record, with the mean CTC loss in nats."""
         state, config = self.state, self.config
         num_steps = config.epochs * self.batches.steps_per_epoch
         learning_rate = learning_rate_at(state.step, num_steps, config)
@@ -218,16 +222,13 @@ class Trainer:
 
         state.step += 1
         self._count(batch.texts, log_probs, loss_value)
-        self.journal.add(
-            {
-                "kind": "step",
-                "step": state.step,
-                "epoch": self._epoch_of_last_step(),
-                "loss": loss_value,
-                "learning_rate": learning_rate,
-            }
-        )
-        return loss_value
+        return {
+            "kind": "step",
+            "step": state.step,
+            "epoch": self._epoch_of_last_step(),
+            "loss": loss_value,
+            "learning_rate": learning_rate,
+        }
 
     def _count(self, texts: list[str], log_probs: Tensor, loss: float) -> None:
         """Add a batch to the epoch's figures, as the network read it while it was trained on it."""
@@ -264,6 +265,7 @@ class Trainer:
             "elapsed_s": state.elapsed_s,
         }
         self.journal.add(record)
+        self.tensors.add(state.step, parameter_values(self.network))
         better = (counts.exact_match, -val_loss) > (state.best_exact_match, -state.best_val_loss)
         if better:
             state.best_exact_match = counts.exact_match
@@ -279,9 +281,14 @@ class Trainer:
         """Return the mean over the epoch's images; None before the first."""
         return total / self.state.epoch_images if self.state.epoch_images else None
 
+    def _flush(self) -> None:
+        """Write what was recorded."""
+        self.journal.flush()
+        self.tensors.flush()
+
     def _checkpoint(self) -> None:
         # First: records beyond the checkpoint are dropped on resuming, missing ones stay missing.
-        self.journal.flush()
+        self._flush()
         save_checkpoint(
             self.run_dir / CHECKPOINT_NAME,
             state=self.state,

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exprocr.core.config import ModelConfig
-from exprocr.core.geometry import COLUMNS, LAYERS, ROWS, CellAxis, cell_axis
+from exprocr.core.geometry import COLUMNS, ROWS, CellAxis, cell_axis, check_layer
 from exprocr.core.preprocess import PreprocessConfig, padded_width, scaled_width
-from exprocr.core.settings import unknown_name
-from exprocr.errors import ConfigError
-
-
-def check_layer(layer: str, layers: Sequence[str] = LAYERS) -> None:
-    """Check a layer's name.
-
-    Raises:
-        ConfigError: It is none of ``layers``; the message names them.
-    """
-    if layer not in layers:
-        raise ConfigError(unknown_name(layer, layer, layers, what="layer"))
 
 
 @dataclass(frozen=True)
