@@ -27,7 +27,7 @@ def save_picture(picture: Picture, path: Path) -> None:
     """
     with atomic_write(path) as temporary:
         if isinstance(picture, Image.Image):
-            picture.save(temporary, format="PNG", optimize=True)
+            picture.save(temporary, format="PNG")
         else:
             _print_figure(picture, temporary, "svg" if path.suffix.lower() == SVG else "png")
 
@@ -36,7 +36,7 @@ def to_png(picture: Picture) -> bytes:
     """Return a picture as the bytes of a PNG file."""
     stream = io.BytesIO()
     if isinstance(picture, Image.Image):
-        picture.save(stream, format="PNG", optimize=True)
+        picture.save(stream, format="PNG")
     else:
         _print_figure(picture, stream, "png")
     return stream.getvalue()

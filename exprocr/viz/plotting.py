@@ -50,3 +50,29 @@ def finish_axes(axes: Axes) -> None:
     axes.grid(visible=True, which="major", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def line_style(number: int) -> LineStyle:
+    """Return how line ``number`` of several is drawn; no two of the first 36 are alike."""
+    rounds, place = divmod(number, len(LINE_STYLES))
+    colour, _, marker = LINE_STYLES[place]
+    return LineStyle(colour, LINE_STYLES[(place + rounds) % len(LINE_STYLES)].dashes, marker)
+
+
+def plot_text(text: str, max_chars: int) -> str:
+    """Return a name as matplotlib writes it out: on one line, no mathematics, cut with dots.
+
+    Args:
+        text: Any text.
+        max_chars: Most characters to show; those in the middle go.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties()))
+    shown = "".join(
+        c if c.isprintable() and font.get_char_index(ord(c)) else ascii(c)[1:-1] for c in text
+    )
+    if len(shown) > max_chars:
+        tail = (max_chars - 3) * 2 // 3  # the ends of paths tell more than their beginnings
+        shown = f"{shown[: max_chars - 3 - tail]}...{shown[len(shown) - tail :]}"
+    return shown.replace("$", r"\$")
