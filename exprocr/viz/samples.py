@@ -1,0 +1,186 @@
+"""A sheet of pictures, each with what it says, what was read, and with what confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw
+
+from exprocr.viz import drawing
+from exprocr.viz.drawing import DARK, GREY, LIGHT, WHITE, Colour
+from exprocr.viz.grid import MARGIN_PX, MIN_CONTENT_PX, TITLE_PX, draw_title, title_height
+from exprocr.viz.spelling import (
+    SPELLING_PX,
+    clip,
+    draw_side,
+    format_confidence,
+    pairs_of,
+    typeset,
+)
+
+WRONG: Colour = (150, 20, 40)
+"""Dark in grey as well."""
+
+FRAME_PX = 5
+NAME_PX = 20
+TEXT_LINE_PX = SPELLING_PX + 7
+LABEL_PX = 40
+CONFIDENCE_PX = 52
+MAX_ENLARGEMENT = 4.0
+
+ROOMS_PX = ((260, 110, 12), (440, 110, 12), (190, 63, 8))
+"""Room of a picture, at most, and the space round it and round its tile: of ordinary pictures, of
+wide ones, and where there are hundreds."""
+
+LEAST_ROOM_PX = 40
+EMPTY_PX = 60
+"""Height of a sheet without tiles."""
+
+WIDE = 4.0
+"""Pictures that are as many times as wide as high, in the middle, are wide."""
+
+PAGES_PX = ((1240, 1300), (1650, 2200), (2500, 3300), (4000, 4000))
+"""Sheets to fit into; the first is taken that has room for all."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture that was read."""
+
+    picture: Image.Image
+    """The picture, of any mode."""
+
+    name: str
+    """What it is called."""
+
+    truth: str
+    """What it says."""
+
+    reading: str
+    """What was read."""
+
+    confidence: float
+    """Probability that the reading is right, as the model has it: 0..1."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the text was read as it is."""
+        return self.reading == self.truth
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """How tiles are arranged."""
+
+    room: tuple[int, int]
+    """Width and height of a picture, at most, px."""
+
+    space: int
+    """Space round a picture in its tile, and between tiles, px."""
+
+    num_columns: int = 1
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Width and height of a tile, px."""
+        height = 2 * self.space + NAME_PX + self.room[1] + 6 + 2 * TEXT_LINE_PX
+        return self.room[0] + 2 * self.space, height
+
+    @classmethod
+    def of(cls, tiles: Sequence[Tile]) -> Sheet:
+        """Return the arrangement for tiles."""
+        aspects = sorted(tile.picture.width / tile.picture.height for tile in tiles) or [1.0]
+        aspect = aspects[len(aspects) // 2]
+        head = 160  # an upper bound of what is above the tiles
+        for width, height, space in (ROOMS_PX[aspect >= WIDE], ROOMS_PX[2]):
+            room = (width, min(height, max(LEAST_ROOM_PX, round(width / aspect))))
+            for page_w, page_h in PAGES_PX:
+                across, down = (side + space for side in cls(room, space).tile)
+                num_columns = (page_w - 2 * MARGIN_PX + space) // across
+                num_rows = (page_h - head - MARGIN_PX + space) // down
+                sheet = cls(room, space, max(1, min(num_columns, len(tiles))))
+                if num_columns * num_rows >= len(tiles):
+                    return sheet
+        return sheet
+
+
+def draw_samples(tiles: Sequence[Tile], title: str, subtitle: str) -> Image.Image:
+    """Draw a sheet of samples; what is read wrong has a thick frame and says so.
+
+    Args:
+        tiles: The samples, in their order; none gives a sheet that says so.
+        title: What they are.
+        subtitle: How many there are, and how many of them are wrong.
+
+    Returns:
+        An RGB picture, neither side longer than 4000 px for 400 tiles.
+    """
+    sheet = Sheet.of(tiles)
+    across, down = (side + sheet.space for side in sheet.tile)
+    num_rows = -(-len(tiles) // sheet.num_columns)
+    content = max(MIN_CONTENT_PX, sheet.num_columns * across - sheet.space)
+    lines = drawing.wrap_text(subtitle, content)
+    top = title_height(lines)
+    height = top + (num_rows * down - sheet.space if tiles else EMPTY_PX) + MARGIN_PX
+    canvas = Image.new("RGB", (content + 2 * MARGIN_PX, height), WHITE)
+    draw = ImageDraw.Draw(canvas)
+    draw_title(draw, "", lines)
+    text, font = clip(title, content, TITLE_PX)
+    draw.text((MARGIN_PX, MARGIN_PX - 6), text, fill=DARK, font=font)
+    if not tiles:
+        draw.rectangle((MARGIN_PX, top, MARGIN_PX + content - 1, top + EMPTY_PX - 1), fill=LIGHT)
+        place = (MARGIN_PX + 16, top + EMPTY_PX // 2)
+        draw.text(place, "Nothing to show.", fill=DARK, font=drawing.font(), anchor="lm")
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, sheet.num_columns)
+        draw_tile(canvas, tile, (MARGIN_PX + column * across, top + row * down), sheet)
+    return canvas
+
+
+def draw_tile(canvas: Image.Image, tile: Tile, place: tuple[int, int], sheet: Sheet) -> None:
+    """Draw one sample: its name, the picture, the truth, and the reading with its confidence."""
+    draw = ImageDraw.Draw(canvas)
+    (left, top), (width, height) = place, sheet.tile
+    box = (left, top, left + width - 1, top + height - 1)
+    draw.rectangle(box, outline=(190, 190, 190))
+    x, y = left + sheet.space, top + sheet.space
+    room = sheet.room[0]
+    if not tile.is_right:
+        draw.rectangle(box, outline=WRONG, width=FRAME_PX)
+        room -= _draw_mark(draw, (left + width, top)) - sheet.space + 6
+    name, font = clip(tile.name, room)
+    draw.text((x, y + 12), name, fill=GREY, font=font, anchor="ls")
+    y += NAME_PX
+    picture = fit(tile.picture, sheet.room)
+    draw.rectangle((x, y, x + sheet.room[0] - 1, y + sheet.room[1] - 1), fill=LIGHT)
+    spare = [(have - used) // 2 for have, used in zip(sheet.room, picture.size, strict=True)]
+    canvas.paste(picture, (x + spare[0], y + spare[1]))
+    y += sheet.room[1] + 6
+    pairs = pairs_of(tile.truth, tile.reading)
+    room = sheet.room[0] - LABEL_PX - CONFIDENCE_PX
+    for side, label in enumerate(("truth", "read")):
+        draw.text((x, y + SPELLING_PX - 1), label, fill=GREY, font=drawing.font(), anchor="ls")
+        draw_side(canvas, (x + LABEL_PX, y), pairs, side, room)
+        y += TEXT_LINE_PX
+    confidence = format_confidence(tile.confidence)
+    end = (x + sheet.room[0], y - TEXT_LINE_PX + SPELLING_PX - 1)
+    draw.text(end, confidence, fill=DARK, font=drawing.font(), anchor="rs")
+
+
+def _draw_mark(draw: ImageDraw.ImageDraw, corner: tuple[int, int]) -> int:
+    """Draw ``wrong`` in the upper right corner of a tile; return how wide it is."""
+    right, top = corner
+    text, font = typeset("wrong")
+    width = round(font.getlength(text)) + 16
+    draw.rectangle((right - width, top, right - 1, top + NAME_PX + 5), fill=WRONG)
+    draw.text((right - width // 2, top + 18), text, fill=WHITE, font=font, anchor="ms")
+    return width
+
+
+def fit(picture: Image.Image, room: tuple[int, int]) -> Image.Image:
+    """Scale a picture to a room, in its proportions; small ones are enlarged up to four times."""
+    scale = min(room[0] / picture.width, room[1] / picture.height, MAX_ENLARGEMENT)
+    size = [max(1, round(side * scale)) for side in picture.size]
+    method = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
+    return drawing.to_rgb(picture).resize((size[0], size[1]), method)
