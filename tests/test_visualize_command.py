@@ -169,7 +169,7 @@ def test_unreadable_images(visualize: Visualize, tmp_path: Path) -> None:
 
 
 def test_an_output_that_cannot_be_written(visualize: Visualize, image: Path) -> None:
-    for options in (["--output", image / "x.png"], ["--layer", "all", "--output", image]):
+    for options in (["--output", image / "x.png"], ["--layer", "all", "--output", image / "x"]):
         assert "cannot be written" in one_error(visualize(image, *options))
     Path("folder").mkdir()
     assert one_error(visualize(image, "--output", "folder")).startswith("folder: ")

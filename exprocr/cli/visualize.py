@@ -90,9 +90,17 @@ def _kinds_help() -> str:
     "maps, shared for units]",
 )
 @click.option(
-    "--top", type=click.IntRange(min=1), metavar="K", help="Features: the K strongest, in order."
+    "--top",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Features: the K strongest channels, by their mean absolute value, strongest first.",
 )
-@click.option("--channels", type=Numbers(), metavar="N,N,..", help="Features: these channels.")
+@click.option(
+    "--channels",
+    type=Numbers(),
+    metavar="N,N,..",
+    help="Features: these channels, in this order; the first is 0.",
+)
 @click.option(
     "--character",
     type=click.IntRange(min=1),

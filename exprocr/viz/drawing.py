@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +18,8 @@ Box = tuple[int, int, int, int]
 
 MAX_SIDE_PX = 4000
 TEXT_PX = 14
+SCALE_PX = 320
+SCALE_HEIGHT_PX = 40
 WHITE: Colour = (255, 255, 255)
 DARK: Colour = (32, 32, 32)
 GREY: Colour = (96, 96, 96)
@@ -45,18 +47,20 @@ def colourise(
     """Turn values into viridis.
 
     Args:
-        values: Any shape; NaN takes the background.
+        values: Any shape; what is no finite number takes the background.
         low: Value of the darkest colour.
         high: Value of the lightest colour.
-        background: Colour of NaN.
+        background: Colour of what is no finite number.
 
     Returns:
         uint8, the shape of ``values`` with 3 colour channels behind.
     """
     scale = 255 / (high - low) if high > low else 0.0
-    levels = np.clip((np.nan_to_num(values, nan=low) - low) * scale, 0, 255)
+    missing = ~np.isfinite(values)
+    with np.errstate(over="ignore"):  # a network that diverged: the top of the scale
+        levels = np.clip((np.where(missing, low, values) - low) * scale, 0, 255)
     colours: NDArray[np.uint8] = viridis()[np.rint(levels).astype(np.uint8)]
-    colours[np.isnan(values)] = background
+    colours[missing] = background
     return colours
 
 
@@ -127,6 +131,39 @@ def frame(draw: ImageDraw.ImageDraw, box: Box) -> None:
     draw.rectangle((box[0] - 1, box[1] - 1, box[2], box[3]), outline=(190, 190, 190))
 
 
+def scale_values(low: float, high: float, num: int) -> list[str]:
+    """Return ``num`` values from ``low`` to ``high``, evenly apart, as a scale gives them."""
+    values = (low + (high - low) * tick / (num - 1) for tick in range(num))
+    # Rounding, or too near to 0 for a scale to tell, is 0.
+    return [f"{0.0 if abs(v) < 1e-4 * (high - low) else v:.3g}" for v in values]
+
+
+def draw_scale(
+    canvas: Image.Image, place: tuple[int, int], colours: NDArray[np.uint8], values: Sequence[str]
+) -> None:
+    """Draw a bar of colours from left to right, and values below it.
+
+    Args:
+        canvas: What is drawn on.
+        place: Left and top of the bar, px; it is `SCALE_PX` wide, `SCALE_HEIGHT_PX` high with its
+            values.
+        colours: uint8 (N, 3), of the least value first.
+        values: Two or more, evenly apart.
+    """
+    left, top = place
+    right, bottom = left + SCALE_PX, top + 16
+    columns = np.arange(SCALE_PX) * len(colours) // SCALE_PX
+    pixels = colours[columns][None].repeat(bottom - top, axis=0)
+    canvas.paste(Image.fromarray(pixels), place)
+    draw = ImageDraw.Draw(canvas)
+    frame(draw, (left, top, right, bottom))
+    for tick, value in enumerate(values):
+        x = left + round(tick / (len(values) - 1) * (SCALE_PX - 1))
+        anchor = "ls" if tick == 0 else "rs" if tick == len(values) - 1 else "ms"
+        draw.line((x, bottom + 1, x, bottom + 4), fill=GREY)
+        draw.text((x, bottom + 18), value, fill=DARK, font=font(), anchor=anchor)
+
+
 def clip_text(text: str, width: int, size_px: int = TEXT_PX) -> str:
     """Return ``text``, cut with dots where it is wider than ``width`` px."""
     if font(size_px).getlength(text) <= width:
@@ -156,7 +193,11 @@ def tick_step(num: int, length_px: float, apart_px: float) -> int:
 
 
 def tile_layout(
-    num: int, aspect: float, extra: tuple[int, int], pages: Iterable[tuple[int, int]]
+    num: int,
+    aspect: float,
+    extra: tuple[int, int],
+    pages: Iterable[tuple[int, int]],
+    least_px: float = 0,
 ) -> tuple[int, int, int]:
     """Arrange tiles as large as they fit.
 
@@ -165,7 +206,8 @@ def tile_layout(
         aspect: Width by height of a tile.
         extra: Space between tiles, across and down (with a label), px.
         pages: Sizes to fit into, px; the first is taken in which tiles are large enough: 120 px
-            wide and 16 px high.
+            wide, 16 px high, and ``least_px`` wide.
+        least_px: Width at which tiles show all that is in them, px.
 
     Returns:
         Number of columns, width and height of a tile, px.
@@ -181,6 +223,6 @@ def tile_layout(
             if width > widest:
                 widest = width
                 best = (num_columns, int(width), max(1, round(int(width) / aspect)))
-        if widest >= max(120, 16 * aspect):
+        if widest >= max(120, 16 * aspect, least_px):
             break
     return best

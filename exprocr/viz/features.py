@@ -18,10 +18,13 @@ from exprocr.viz.geometry import Geometry
 CONSTANT_RANGE = 1e-6
 """A channel whose values differ by less than this is dead."""
 
+_CHUNK_VALUES = 2**21
+"""Values looked at together, so that a large layer is not copied as a whole."""
+
 
 @dataclass(frozen=True)
 class FeatureStats:
-    """A layer's output in figures, by channel."""
+    """A layer's output in figures, by channel; of its finite values, NaN where there is none."""
 
     layer: str
     """The layer's name."""
@@ -38,6 +41,15 @@ class FeatureStats:
     mean: NDArray[np.float32]
     """Mean of each channel."""
 
+    strength: NDArray[np.float32]
+    """Mean absolute value of each channel, which ranks them."""
+
+    zeros: NDArray[np.float32]
+    """Share of each channel's values that are exactly 0, as ReLU leaves them."""
+
+    finite: NDArray[np.float32]
+    """Share of each channel's values that are numbers: neither NaN nor infinite."""
+
     @property
     def num_channels(self) -> int:
         """Channels, or units."""
@@ -48,11 +60,58 @@ class FeatureStats:
         """Channels that are constant all over this picture."""
         return np.flatnonzero(~(self.maximum - self.minimum >= CONSTANT_RANGE)).tolist()
 
+    def strongest(self, number: int) -> list[int]:
+        """Return at most ``number`` channels, the strongest first, the lower number if equal."""
+        # NaN comes last: a channel without a finite value has no strength.
+        return np.argsort(-self.strength, kind="stable")[:number].tolist()
+
 
 def feature_stats(layer: str, maps: NDArray[np.float32]) -> FeatureStats:
-    """Return the figures of what `capture` kept of a layer."""
+    """Return the figures of what `exprocr.core.capture.capture` kept of a layer."""
     flat = maps.reshape(len(maps), -1)
-    return FeatureStats(layer, maps.shape, flat.min(axis=1), flat.max(axis=1), flat.mean(axis=1))
+    step = max(1, _CHUNK_VALUES // max(1, flat.shape[1]))
+    parts = [_figures(flat[start : start + step]) for start in range(0, len(flat), step)]
+    return FeatureStats(layer, maps.shape, *np.concatenate(parts, axis=1))
+
+
+def _figures(flat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the figures of some channels, (6, channels)."""
+    finite = np.isfinite(flat)
+    values = flat if finite.all() else np.ma.array(flat, mask=~finite)
+    figures = (
+        values.min(axis=1),
+        values.max(axis=1),
+        values.mean(axis=1, dtype=np.float64),
+        abs(values).mean(axis=1, dtype=np.float64),
+        (values == 0).mean(axis=1, dtype=np.float64),
+        finite.mean(axis=1, dtype=np.float64),
+    )
+    return np.stack([np.ma.filled(figure, np.nan) for figure in figures]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Which channels of a layer are drawn, and in which colours."""
+
+    channels: list[int]
+    """Their numbers, in the order in which they are drawn."""
+
+    why: str
+    """Why these, for the subtitle; empty where they are all there are."""
+
+    is_shared: bool
+    """Whether one colour scale serves them all, or each has its own."""
+
+    low: float
+    """Least value of those drawn that are alive; 0 where none is."""
+
+    high: float
+    """Greatest value of them."""
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether there is a scale to explain."""
+        return self.is_shared and self.high > self.low
 
 
 def draw_grid(
@@ -64,18 +123,25 @@ def draw_grid(
     geometry: Geometry,
     ink: NDArray[np.uint8] | None = None,
     row_labels: Sequence[str] | None = None,
+    scale: str | None = None,
+    top: int | None = None,
+    channels: Sequence[int] | None = None,
 ) -> Image.Image:
     """Draw a layer's output below the picture it comes from.
 
     Args:
         layer: The layer's name, for the title.
-        maps: float32 (C, H', W') for a grid of maps, each scaled to its own range, or (units, T)
-            for one heat map.
+        maps: float32 (C, H', W') for a grid of maps, or (units, T) for one heat map.
         image: The picture, of any mode.
         reading: What the model reads in it.
         geometry: Where the cells lie in the picture.
         ink: The network's input, uint8 (H, W), drawn beside the picture of a grid of maps.
         row_labels: Names of the units of a heat map instead of their numbers.
+        scale: ``own``, colours by each channel's own range; ``shared``, by one for all that are
+            drawn, which a colour bar explains. None is own for maps, shared for a heat map.
+        top: Draw this many of the strongest channels, strongest first; the strength of a channel
+            is its mean absolute value over the picture.
+        channels: Draw these channels, in this order.
 
     Returns:
         An RGB picture, neither side longer than 4000 px.
@@ -83,8 +149,30 @@ def draw_grid(
     from exprocr.viz.grid import draw_maps
     from exprocr.viz.heatmap import draw_units
 
-    maps = np.nan_to_num(maps)  # a network that diverged can be looked into as well
     stats = feature_stats(layer, maps)
+    shown = choose(stats, scale=scale, top=top, channels=channels)
     if maps.ndim == 3:
-        return draw_maps(stats, maps, image, reading, geometry, ink)
-    return draw_units(stats, maps, image, reading, geometry, row_labels)
+        return draw_maps(stats, shown, maps, image, reading, geometry, ink)
+    return draw_units(stats, shown, maps, image, reading, geometry, row_labels)
+
+
+def choose(
+    stats: FeatureStats,
+    *,
+    scale: str | None = None,
+    top: int | None = None,
+    channels: Sequence[int] | None = None,
+) -> Shown:
+    """Choose which channels are drawn and how they are coloured; see `draw_grid`."""
+    chosen, why = list(range(stats.num_channels)), ""
+    if channels is not None:
+        chosen, why = list(channels), "as asked for"
+    elif top is not None:
+        chosen = stats.strongest(top)
+        why = "the strongest first (strength: mean absolute value over the picture)"
+    alive = sorted(set(chosen) - set(stats.dead))
+    low, high = 0.0, 0.0
+    if alive:
+        low, high = float(stats.minimum[alive].min()), float(stats.maximum[alive].max())
+    is_shared = len(stats.shape) == 2 if scale is None else scale == "shared"
+    return Shown(chosen, why, is_shared, low, high)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
 from exprocr.viz.drawing import DARK, GREY, TEXT_PX, Box
-from exprocr.viz.features import FeatureStats
+from exprocr.viz.features import FeatureStats, Shown
 from exprocr.viz.geometry import Geometry
 
 MARGIN_PX = 24
@@ -18,7 +21,14 @@ TITLE_PX = 24
 READING_PX = 20
 LINE_PX = 20
 PICTURE_HEIGHT_PX = 150
+LEAST_PICTURE_PX = 60
+"""Pictures are not side by side if they were lower than this."""
+
 MIN_CONTENT_PX = 640
+MAX_HEAD_PX = 600
+"""What is above the tiles is not higher than this."""
+
+WIDENED = "Hatched: background that the picture was widened with."
 MAX_ASPECT = 30.0
 """Wider pictures get higher tiles than their own proportions, so that rows can be told apart."""
 
@@ -35,6 +45,22 @@ def describe_dead(stats: FeatureStats, noun: str, mark: str) -> str:
         return "none dead"
     which = f": {', '.join(map(str, dead))}" if len(dead) <= 8 else ""
     return f"{plural(len(dead), noun)} dead{which} (constant in this picture; {mark})"
+
+
+def describe_choice(stats: FeatureStats, shown: Shown, noun: str) -> str:
+    """Say how many channels are drawn: ``16 channels``, ``3 of 16 channels, as asked for,``."""
+    if not shown.why:
+        return plural(stats.num_channels, noun)
+    return f"{len(shown.channels)} of {plural(stats.num_channels, noun)}, {shown.why},"
+
+
+def describe_broken(stats: FeatureStats, noun: str) -> str:
+    """Say how many channels hold values that are no numbers; empty if none does."""
+    number = int((stats.finite < 1).sum())
+    if not number:
+        return ""
+    holds = "holds" if number == 1 else "hold"
+    return f"{plural(number, noun)} {holds} NaN or infinity, drawn light grey."
 
 
 def draw_title(draw: ImageDraw.ImageDraw, title: str, lines: list[str]) -> int:
@@ -64,8 +90,59 @@ def draw_picture(canvas: Image.Image, image: Image.Image, geometry: Geometry, bo
     drawing.frame(draw, box)
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where the tiles are, and which cells they show."""
+
+    tile: tuple[int, int]
+    """Width and height of a tile, px."""
+
+    num_columns: int
+    """Tiles in a row."""
+
+    content: int
+    """Width of all there is, px."""
+
+    rows: NDArray[np.intp]
+    """The cells' row that each row of pixels shows, -1 for none."""
+
+    columns: NDArray[np.intp]
+    """The same of columns."""
+
+    def box(self, index: int, top: int) -> Box:
+        """Return where a tile is, its label above it, if the first label is at ``top``."""
+        row, column = divmod(index, self.num_columns)
+        width, height = self.tile
+        left = MARGIN_PX + column * (width + GAP_PX)
+        y = top + row * (height + LABEL_PX + GAP_PX) + LABEL_PX
+        return (left, y, left + width, y + height)
+
+
+def lay_out(num: int, shape: tuple[int, ...], geometry: Geometry) -> Layout:
+    """Arrange the tiles of ``num`` maps of ``shape`` (C, H', W')."""
+    aspect = min(geometry.width / geometry.height, MAX_ASPECT)
+    widest, highest = (drawing.MAX_SIDE_PX - 2 * MARGIN_PX,) * 2
+    highest -= MAX_HEAD_PX
+    pages = ((1500, 770), (1700, 1870), (1700, highest), (2600, 1870), (widest, highest))
+    # Where tiles have a pixel for each cell, none is skipped.
+    cells_px = max(
+        geometry.width / geometry.columns.step, geometry.height / geometry.rows.step * aspect
+    )
+    num_columns, tile_w, tile_h = drawing.tile_layout(
+        num, aspect, (GAP_PX, LABEL_PX + GAP_PX), pages, cells_px
+    )
+    return Layout(
+        (tile_w, tile_h),
+        num_columns,
+        max(MIN_CONTENT_PX, num_columns * (tile_w + GAP_PX) - GAP_PX),
+        drawing.nearest_cells(tile_h, geometry.height, geometry.rows, shape[1]),
+        drawing.nearest_cells(tile_w, geometry.width, geometry.columns, shape[2]),
+    )
+
+
 def draw_maps(
     stats: FeatureStats,
+    shown: Shown,
     maps: NDArray[np.float32],
     image: Image.Image,
     reading: str,
@@ -73,70 +150,112 @@ def draw_maps(
     ink: NDArray[np.uint8] | None,
 ) -> Image.Image:
     """Draw a grid of feature maps; see `exprocr.viz.features.draw_grid`."""
-    aspect = min(geometry.width / geometry.height, MAX_ASPECT)
-    head = 330  # an upper bound of what is above the tiles
-    widest, highest = (drawing.MAX_SIDE_PX - 2 * MARGIN_PX,) * 2
-    pages = ((1500, 1100 - head), (1700, 2200), (1700, highest - head), (widest, highest - head))
-    num_columns, tile_w, tile_h = drawing.tile_layout(
-        len(maps), aspect, (GAP_PX, LABEL_PX + GAP_PX), pages
-    )
-    num_rows = -(-len(maps) // num_columns)
-    content = max(MIN_CONTENT_PX, num_columns * (tile_w + GAP_PX) - GAP_PX)
-    rows = drawing.nearest_cells(tile_h, geometry.height, geometry.rows, maps.shape[1])
-    columns = drawing.nearest_cells(tile_w, geometry.width, geometry.columns, maps.shape[2])
-    margin = " Grey margin: no cell is centred there." if min(*rows, *columns) < 0 else ""
-    lines = drawing.wrap_text(
-        f"{plural(stats.num_channels, 'channel')} of {stats.shape[1]} x {stats.shape[2]} cells "
-        f"(rows x columns); {describe_dead(stats, 'channel', 'crossed out')}. Each map from its "
-        f"own minimum (dark) to its own maximum (light), given above it.{margin}",
-        content,
-    )
-    picture_h = picture_size(geometry, content, 1 if ink is None else 2)[1]
-    top = title_height(lines) + LABEL_PX + picture_h + READING_PX + 34
-    height = top + num_rows * (tile_h + LABEL_PX + GAP_PX) - GAP_PX + MARGIN_PX
-    canvas = Image.new("RGB", (content + 2 * MARGIN_PX, height), drawing.WHITE)
+    num = len(shown.channels)
+    layout = lay_out(num, maps.shape, geometry)
+    lines = drawing.wrap_text(" ".join(_explain(stats, shown, layout, geometry)), layout.content)
+    head = place_head(geometry, layout.content, 1 if ink is None else 2)
+    reading_top = title_height(lines) + head.height + 8
+    scale_top = reading_top + READING_PX + 26
+    top = scale_top + shown.has_scale * (LABEL_PX + drawing.SCALE_HEIGHT_PX + GAP_PX)
+    height = layout.box(num - 1, top)[3] + MARGIN_PX
+    canvas = Image.new("RGB", (layout.content + 2 * MARGIN_PX, height), drawing.WHITE)
     draw = ImageDraw.Draw(canvas)
     draw_title(draw, f"Feature maps of {stats.layer}", lines)
-    draw_head(canvas, title_height(lines), content, image, reading, geometry, ink)
-    for channel, values in enumerate(maps):
-        left = MARGIN_PX + channel % num_columns * (tile_w + GAP_PX)
-        y = top + channel // num_columns * (tile_h + LABEL_PX + GAP_PX) + LABEL_PX
-        box = (left, y, left + tile_w, y + tile_h)
-        draw_tile(canvas, stats, channel, drawing.sample_cells(values, rows, columns), box)
-    # Thousands of channels: smaller than can be read without enlarging, but all there.
-    canvas.thumbnail((drawing.MAX_SIDE_PX, drawing.MAX_SIDE_PX))
+    draw_head(canvas, title_height(lines), head, image, geometry, ink)
+    draw_reading(draw, (MARGIN_PX, reading_top), reading, layout.content)
+    if shown.has_scale:
+        draw.text((MARGIN_PX, scale_top), "activation, all maps", fill=GREY, font=drawing.font())
+        values = drawing.scale_values(shown.low, shown.high, 5)
+        drawing.draw_scale(canvas, (MARGIN_PX, scale_top + LABEL_PX), drawing.viridis(), values)
+    dead = set(stats.dead)
+    for index, channel in enumerate(shown.channels):
+        values_shown = drawing.sample_cells(maps[channel], layout.rows, layout.columns)
+        own = float(stats.minimum[channel]), float(stats.maximum[channel])
+        limits = (shown.low, shown.high) if shown.is_shared else own
+        pixels = None if channel in dead else drawing.colourise(values_shown, *limits)
+        draw_tile(canvas, str(channel), own, pixels, layout.box(index, top))
     return canvas
 
 
-def picture_size(geometry: Geometry, content: int, num: int) -> tuple[int, int]:
-    """Return the size, px, of ``num`` pictures side by side in ``content`` px."""
+def _explain(
+    stats: FeatureStats, shown: Shown, layout: Layout, geometry: Geometry
+) -> Iterator[str]:
+    """Yield what is to be known about a grid of maps, by sentences."""
+    num_rows, num_columns = stats.shape[1:]
+    dead = describe_dead(stats, "channel", "crossed out" + " where drawn" * bool(shown.why))
+    yield f"{describe_choice(stats, shown, 'channel')} of {num_rows} x {num_columns} cells"
+    yield f"(rows x columns); {dead}."
+    if shown.is_shared:
+        yield "One colour scale serves all maps; the range of each is given above it."
+    else:
+        yield "Each map from its own minimum (dark) to its own maximum (light), given above it."
+    cells = geometry.width / geometry.columns.step, geometry.height / geometry.rows.step
+    if layout.tile[0] < cells[0] or layout.tile[1] < cells[1]:
+        seen = [len(set(lines.tolist()) - {-1}) for lines in (layout.rows, layout.columns)]
+        yield f"There is room for {seen[0]} rows and {seen[1]} columns of the cells;"
+        yield "fewer channels are drawn larger."
+    if geometry.width / geometry.height > MAX_ASPECT:
+        yield "Maps are drawn higher than in proportion, so that rows can be told apart."
+    if min(*layout.rows, *layout.columns) < 0:
+        yield "Grey margin: no cell is centred there."
+    if geometry.picture_width < geometry.width:
+        yield WIDENED
+    if note := describe_broken(stats, "channel"):
+        yield note
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where the pictures above the tiles are: side by side, or below each other if very wide."""
+
+    size: tuple[int, int]
+    """Width and height of a picture, px."""
+
+    places: tuple[tuple[int, int], ...]
+    """Left and top of each one's label, px from those of the first."""
+
+    @property
+    def height(self) -> int:
+        """Height of all with their labels, px."""
+        return self.places[-1][1] + LABEL_PX + self.size[1]
+
+
+def place_head(geometry: Geometry, content: int, num: int) -> Head:
+    """Place ``num`` pictures in ``content`` px."""
     aspect = geometry.width / geometry.height
-    width = min((content - (num - 1) * 2 * GAP_PX) // num, round(PICTURE_HEIGHT_PX * aspect))
-    return max(1, width), min(PICTURE_HEIGHT_PX, max(8, round(width / aspect)))
+
+    def size(room: int) -> tuple[int, int]:
+        width = min(room, round(PICTURE_HEIGHT_PX * aspect))
+        return max(1, width), min(PICTURE_HEIGHT_PX, max(8, round(width / aspect)))
+
+    beside = size((content - (num - 1) * 2 * GAP_PX) // num)
+    if beside[1] >= LEAST_PICTURE_PX:
+        return Head(beside, tuple((i * (beside[0] + 2 * GAP_PX), 0) for i in range(num)))
+    full = size(content)
+    return Head(full, tuple((0, i * (full[1] + LABEL_PX + GAP_PX)) for i in range(num)))
 
 
 def draw_head(
     canvas: Image.Image,
     top: int,
-    content: int,
+    head: Head,
     image: Image.Image,
-    reading: str,
     geometry: Geometry,
     ink: NDArray[np.uint8] | None,
 ) -> None:
-    """Draw the picture, the network's input beside it, and what is read below them."""
+    """Draw the picture, and the network's input."""
     draw = ImageDraw.Draw(canvas)
-    width, height = picture_size(geometry, content, 1 if ink is None else 2)
-    left, y = MARGIN_PX, top + LABEL_PX
-    draw.text((left, top), "picture", fill=GREY, font=drawing.font())
-    draw_picture(canvas, image, geometry, (left, y, left + width, y + height))
+    boxes = []
+    for (x, y), name in zip(head.places, ("picture", "network's input"), strict=False):
+        left, label_top = MARGIN_PX + x, top + y
+        draw.text((left, label_top), name, fill=GREY, font=drawing.font())
+        upper = label_top + LABEL_PX
+        boxes.append((left, upper, left + head.size[0], upper + head.size[1]))
+    draw_picture(canvas, image, geometry, boxes[0])
     if ink is not None:
-        left += width + 2 * GAP_PX
-        draw.text((left, top), "network's input", fill=GREY, font=drawing.font())
         picture = Image.fromarray(255 - ink).convert("RGB")
-        canvas.paste(picture.resize((width, height), Image.Resampling.BILINEAR), (left, y))
-        drawing.frame(draw, (left, y, left + width, y + height))
-    draw_reading(draw, (MARGIN_PX, y + height + 8), reading, content)
+        canvas.paste(picture.resize(head.size, Image.Resampling.BILINEAR), boxes[1][:2])
+        drawing.frame(draw, boxes[1])
 
 
 def draw_reading(
@@ -151,25 +270,24 @@ def draw_reading(
 
 def draw_tile(
     canvas: Image.Image,
-    stats: FeatureStats,
-    channel: int,
-    values: NDArray[np.float32],
+    number: str,
+    limits: tuple[float, float],
+    pixels: NDArray[np.uint8] | None,
     box: Box,
 ) -> None:
-    """Draw one map and its label: number, and range or ``dead``."""
+    """Draw one map, crossed out where ``pixels`` are None, and its label: number, and range."""
     draw = ImageDraw.Draw(canvas)
-    low, high = float(stats.minimum[channel]), float(stats.maximum[channel])
-    label = (box[0], box[1] - LABEL_PX + 1)
-    number = str(channel)
-    draw.text(label, number, fill=DARK, font=drawing.font())
-    if channel in stats.dead:
+    top = box[1] - LABEL_PX + 1
+    number_w = drawing.font().getlength(number)
+    if number_w <= box[2] - box[0] + GAP_PX - 4:
+        draw.text((box[0], top), number, fill=DARK, font=drawing.font())
+    if pixels is None:
         drawing.cross_out(draw, box)
         note, colour = "dead", DARK
     else:
-        canvas.paste(Image.fromarray(drawing.colourise(values, low, high)), box[:2])
-        note, colour = f"{low:.3g} to {high:.3g}", GREY
+        canvas.paste(Image.fromarray(pixels), box[:2])
+        note, colour = f"{limits[0]:.3g} to {limits[1]:.3g}", GREY
     drawing.frame(draw, box)
-    room = box[2] - box[0] - drawing.font().getlength(number) - 8
     length = drawing.font().getlength(note)
-    if length <= room:
-        draw.text((box[2] - length, label[1]), note, fill=colour, font=drawing.font(TEXT_PX))
+    if number_w + 8 + length <= box[2] - box[0]:
+        draw.text((box[2] - length, top), note, fill=colour, font=drawing.font(TEXT_PX))

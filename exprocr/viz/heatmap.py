@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,15 @@ from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
 from exprocr.viz.drawing import DARK, GREY, LIGHT, TEXT_PX, Box
-from exprocr.viz.features import FeatureStats
+from exprocr.viz.features import FeatureStats, Shown
 from exprocr.viz.geometry import Geometry
 from exprocr.viz.grid import (
     LABEL_PX,
     MARGIN_PX,
     READING_PX,
+    WIDENED,
+    describe_broken,
+    describe_choice,
     describe_dead,
     draw_picture,
     draw_reading,
@@ -32,6 +35,7 @@ BAR_PX = 130
 
 def draw_units(
     stats: FeatureStats,
+    shown: Shown,
     maps: NDArray[np.float32],
     image: Image.Image,
     reading: str,
@@ -39,24 +43,18 @@ def draw_units(
     row_labels: Sequence[str] | None,
 ) -> Image.Image:
     """Draw a heat map of (units, T); see `exprocr.viz.features.draw_grid`."""
-    num_units, num_frames = maps.shape
+    num_units, num_frames = len(shown.channels), maps.shape[1]
     # The picture keeps its proportions where it can; frames are 3 px wide or more.
     aspect = geometry.width / geometry.height
     width = min(max(480, round(320 * aspect)), 1160)
     width = min(max(width, 3 * num_frames), MAX_PLOT_WIDTH_PX)
     picture_h = min(480, max(16, round(width / aspect)))
     height = min(num_units * min(max(3, 640 // num_units), 26), MAX_PLOT_HEIGHT_PX)
-    names = list(row_labels) if row_labels else [str(unit) for unit in range(num_units)]
+    names = [row_labels[unit] if row_labels else str(unit) for unit in shown.channels]
     axis_w = round(max(drawing.font().getlength(name) for name in names)) + 30
     left = MARGIN_PX + axis_w
     content = axis_w + width + BAR_PX
-    lines = drawing.wrap_text(
-        f"{plural(num_units, 'unit')} over {plural(num_frames, 'frame')}; "
-        f"{describe_dead(stats, 'unit', 'dashed')}. "
-        "One colour scale serves all units. "
-        "Frames lie under the columns of the picture that they see.",
-        content,
-    )
+    lines = drawing.wrap_text(" ".join(_explain(stats, shown, geometry, (width, height))), content)
     top = title_height(lines)
     plot_top = top + READING_PX + 20 + picture_h + 12
     size = (content + 2 * MARGIN_PX, plot_top + height + 2 * LABEL_PX + MARGIN_PX)
@@ -69,30 +67,64 @@ def draw_units(
         canvas, image, geometry, (left, picture_top, left + width, picture_top + picture_h)
     )
     box = (left, plot_top, left + width, plot_top + height)
-    draw_heat(canvas, stats, maps, geometry, box)
-    draw_unit_axis(draw, names, box, named=row_labels is not None)
+    draw_heat(canvas, stats, shown, maps, geometry, box)
+    title = "class" if row_labels else "unit"
+    draw_unit_axis(draw, names, box, title, name_all=bool(row_labels or shown.why))
     draw_frame_axis(draw, num_frames, geometry, box)
-    draw_colour_bar(canvas, stats, box)
+    if shown.has_scale:
+        draw_colour_bar(canvas, shown, box, "logit" if row_labels else "activation")
     return canvas
+
+
+def _explain(
+    stats: FeatureStats, shown: Shown, geometry: Geometry, size: tuple[int, int]
+) -> Iterator[str]:
+    """Yield what is to be known about a heat map of ``size`` (width, height) px, by sentences."""
+    num_frames = stats.shape[1]
+    width, height = size
+    dead = describe_dead(stats, "unit", "dashed" + " where drawn" * bool(shown.why))
+    yield f"{describe_choice(stats, shown, 'unit')} over {plural(num_frames, 'frame')}; {dead}."
+    if shown.is_shared:
+        yield "One colour scale serves all units."
+    else:
+        yield "Each unit's row from its own minimum (dark) to its own maximum (light): colours of"
+        yield "different rows cannot be compared."
+    if height < len(shown.channels):
+        yield f"There is room for {height} rows, evenly chosen."
+    if width < num_frames:
+        yield f"There is room for {width} frames, evenly chosen."
+    yield "Frames lie under the columns of the picture that they see."
+    if geometry.picture_width < geometry.width:
+        yield WIDENED
+    if note := describe_broken(stats, "unit"):
+        yield note
 
 
 def draw_heat(
     canvas: Image.Image,
     stats: FeatureStats,
+    shown: Shown,
     maps: NDArray[np.float32],
     geometry: Geometry,
     box: Box,
 ) -> None:
     """Draw the values; rows of dead units are dashed lines."""
     left, top, right, bottom = box
-    num_units, num_frames = maps.shape
+    num_units, num_frames = len(shown.channels), maps.shape[1]
     rows = drawing.nearest_cells(bottom - top, num_units, (0.5, 1.0), num_units)
     columns = drawing.nearest_cells(right - left, geometry.width, geometry.columns, num_frames)
-    values = drawing.sample_cells(maps, rows, columns)
-    pixels = drawing.colourise(values, float(stats.minimum.min()), float(stats.maximum.max()))
+    units = np.array(shown.channels)[rows]
+    values = drawing.sample_cells(maps, units, columns)
+    low, high = shown.low, shown.high
+    if not shown.is_shared:
+        least, most = np.nan_to_num(stats.minimum), np.nan_to_num(stats.maximum)
+        span = np.where(most > least, most - least, 1)
+        values = ((values - least[units, None]) / span[units, None]).astype(np.float32)
+        low, high = 0.0, 1.0
+    pixels = drawing.colourise(values, low, high)
     dashes = np.where(np.arange(right - left) % 12 < 6, GREY[0], LIGHT[0]).astype(np.uint8)
-    for unit in stats.dead:
-        of_unit = np.flatnonzero(rows == unit)
+    for unit in set(stats.dead) & set(shown.channels):
+        of_unit = np.flatnonzero(units == unit)
         pixels[of_unit] = LIGHT
         pixels[of_unit[len(of_unit) // 2 : len(of_unit) // 2 + 1]] = dashes[:, None]
     canvas.paste(Image.fromarray(pixels), (left, top))
@@ -100,17 +132,16 @@ def draw_heat(
 
 
 def draw_unit_axis(
-    draw: ImageDraw.ImageDraw, names: Sequence[str], box: Box, *, named: bool
+    draw: ImageDraw.ImageDraw, names: Sequence[str], box: Box, title: str, *, name_all: bool
 ) -> None:
     """Name the rows at the left: all that have room, or at round numbers."""
     left, top, _, bottom = box
     row_h = (bottom - top) / len(names)
-    step = drawing.tick_step(len(names), bottom - top, TEXT_PX + 3 if named else 30)
+    step = drawing.tick_step(len(names), bottom - top, TEXT_PX + 3 if name_all else 30)
     for unit in range(0, len(names), step):
         y = round(top + (unit + 0.5) * row_h)
         draw.line((left - 6, y, left - 2, y), fill=GREY)
         draw.text((left - 10, y), names[unit], fill=DARK, font=drawing.font(), anchor="rm")
-    title = "class" if named else "unit"
     draw.text((left - 10, top - 8), title, fill=GREY, font=drawing.font(), anchor="rb")
 
 
@@ -132,20 +163,17 @@ def draw_frame_axis(
     draw.text(place, "frame", fill=GREY, font=drawing.font(), anchor="mt")
 
 
-def draw_colour_bar(canvas: Image.Image, stats: FeatureStats, box: Box) -> None:
+def draw_colour_bar(canvas: Image.Image, shown: Shown, box: Box, title: str) -> None:
     """Draw the colours from the least value to the greatest, at the right."""
     left, top = box[2] + 20, box[1]
     height = min(box[3] - box[1], 320)
-    low, high = float(stats.minimum.min()), float(stats.maximum.max())
     ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(18, axis=1)
     canvas.paste(Image.fromarray(drawing.colourise(ramp, 0, 1)), (left, top))
     draw = ImageDraw.Draw(canvas)
     drawing.frame(draw, (left, top, left + 18, top + height))
-    num = 5 if height >= 150 else 2
-    for tick in range(num):
-        y = round(top + tick / (num - 1) * (height - 1))
-        value = high + (low - high) * tick / (num - 1)
-        if abs(value) < 1e-4 * (high - low):  # rounding, or too near to 0 for the bar to tell
-            value = 0.0
+    values = drawing.scale_values(shown.low, shown.high, 5 if height >= 150 else 2)
+    for tick, value in enumerate(reversed(values)):
+        y = round(top + tick / (len(values) - 1) * (height - 1))
         draw.line((left + 18, y, left + 22, y), fill=GREY)
-        draw.text((left + 26, y), f"{value:.3g}", fill=DARK, font=drawing.font(), anchor="lm")
+        draw.text((left + 26, y), value, fill=DARK, font=drawing.font(), anchor="lm")
+    draw.text((left, top - 8), title, fill=GREY, font=drawing.font(), anchor="lb")

@@ -70,7 +70,9 @@ KINDS = {
         summary="images with truth, reading and confidence",
         options=("image", "seed", "errors", "limit"),
     ),
-    "architecture": Kind(summary="each stage's shape, parameters, multiply-adds and time"),
+    "architecture": Kind(
+        summary="each stage's shape, parameters, multiply-adds and time", options=("seed",)
+    ),
 }
 
 

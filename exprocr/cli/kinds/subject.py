@@ -61,25 +61,42 @@ def torch_engine(recognizer: Recognizer) -> TorchEngine:
     return recognizer.engine
 
 
-def load_recognizer(request: Request) -> Recognizer:
+def load_recognizer(request: Request, *, n_best: int = 1) -> Recognizer:
     """Load the model that was asked for.
+
+    Args:
+        request: What is asked for.
+        n_best: Length of `Prediction.alternatives`.
 
     Raises:
         ModelFileError: The file is no usable model.
         ConfigError: The device is not there.
     """
     model = str(request.runs[0]) if request.runs else request.model
-    return Recognizer.load(model, device=request.device, threads=request.threads)
+    return Recognizer.load(model, device=request.device, threads=request.threads, n_best=n_best)
 
 
-def load_subject(request: Request) -> Subject:
+def load_subject(request: Request, *, n_best: int = 1) -> Subject:
     """Load the model and the picture, or render one, and read it.
+
+    Args:
+        request: What is asked for.
+        n_best: Length of `Prediction.alternatives`.
 
     Raises:
         ImageError: The picture cannot be read.
         ModelFileError: The file is no usable model.
     """
-    recognizer = load_recognizer(request)
+    return read_subject(request, load_recognizer(request, n_best=n_best))
+
+
+def read_subject(request: Request, recognizer: Recognizer) -> Subject:
+    """Load the picture, or render one, and read it.
+
+    Raises:
+        ImageError: The picture cannot be read.
+        ModelFileError: The model gives no probabilities.
+    """
     picture, ink = _picture(request, recognizer.preprocess)
     (prediction,) = recognizer.read([ink], [picture.size])
     subject = Subject(recognizer, request.image or "a rendered sample", picture, ink, prediction)
