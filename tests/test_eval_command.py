@@ -17,11 +17,11 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from exprocr.cli import eval_report, group, output
+from exprocr.cli import eval_report, group
 from exprocr.cli.eval_report import Measurement, print_report
 from exprocr.cli.options import Session
 from exprocr.core.labels import Sample
-from exprocr.core.prediction import Prediction
+from exprocr.core.prediction import Prediction, format_confidence
 from exprocr.core.recognizer import Recognizer
 from tests.scripted import scripted_recognizer
 
@@ -226,7 +226,7 @@ def test_tables_of_reliability(
         lines.index("Confusions"),
     ]
     assert order == sorted(order)
-    shown = [output.format_confidence(c) for c, _ in pairs]
+    shown = [format_confidence(c) for c, _ in pairs]
     assert lines[order[1] + 2 : order[1] + 10] == [
         f"1 {c} {c} {c} {'100.00%' if r else '0.00%'}"
         for c, (_, r) in zip(shown, pairs, strict=True)

@@ -32,7 +32,12 @@ COMMANDS = {
     "train": ("exprocr.cli.train", "train", "Train a model on labelled images."),
     "eval": ("exprocr.cli.eval", "eval_command", "Measure a model on labelled images."),
     "predict": ("exprocr.cli.predict", "predict", "Read expressions in images."),
-    "visualize": ("exprocr.cli.visualize", "visualize", "Show what a layer sees in an image."),
+    "visualize": (
+        "exprocr.cli.visualize",
+        "visualize",
+        "Draw what a model does and how it learned.",
+    ),
+    "report": ("exprocr.cli.report", "report", "Write one page about a run."),
 }
 """Name of a command -> its module, the name in the module, and one line of help."""
 

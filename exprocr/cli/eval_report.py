@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from exprocr.cli.output import (
     cell,
     describe_decoder,
-    format_confidence,
     format_rate,
     new_table,
     print_table,
@@ -22,6 +21,7 @@ from exprocr.cli.output import (
 from exprocr.core.expression import format_value
 from exprocr.core.files import atomic_write
 from exprocr.core.metrics import Evaluation
+from exprocr.core.prediction import format_confidence
 from exprocr.core.reliability import Reliability
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 NUM_CONFUSIONS = 10
 NUM_WORST = 10
+
+RELIABILITY_COLUMNS = ("images", "from", "to", "mean", "right")
+RISK_COLUMNS = ("coverage", "at least", "wrong", "error rate")
+CONFUSION_COLUMNS = ("truth", "read", "times")
 
 
 @dataclass
@@ -77,18 +81,17 @@ def print_report(
         session.note(f"{len(measurement.wrong)} images are wrong; --errors FILE lists them all")
 
 
-def _print_summary(measurement: Measurement, model: str | None) -> None:
+def summary_rows(measurement: Measurement) -> list[tuple[str, str]]:
+    """Return the figures by name, as people read them."""
     counts, decoder = measurement.counts, measurement.decoder
-    rows: list[tuple[str, object]] = [
-        ("model", model or "the model that comes with exprocr"),
-        ("grammar", decoder.grammar),
-    ]
+    rows = [("grammar", str(decoder.grammar))]
     if (method := describe_decoder(decoder)) != "auto":
         rows.append(("decoder", method))
     rows.append(("images", f"{counts.num_images:,}"))
     if measurement.num_unreadable:
         rows.append(("unreadable", f"{measurement.num_unreadable:,}, not counted"))
-    rows += [
+    return [
+        *rows,
         ("exact match", f"{counts.exact_match:.2%}  ({counts.num_exact:,} right)"),
         ("value match", f"{counts.value_match:.2%}"),
         ("contest score", f"{counts.contest_score:.2%}"),
@@ -102,47 +105,80 @@ def _print_summary(measurement: Measurement, model: str | None) -> None:
         ("Brier score", f"{measurement.reliability.brier:.5f}"),
         ("images/s", format_rate(counts.num_images, measurement.seconds)),
     ]
+
+
+def reliability_rows(reliability: Reliability) -> list[tuple[str, ...]]:
+    """Return how right the readings of each confidence are, under `RELIABILITY_COLUMNS`."""
+    return [
+        (
+            f"{part.count:,}",
+            *map(format_confidence, (part.low, part.high, part.confidence)),
+            f"{part.accuracy:.2%}",
+        )
+        for part in reliability.bins()
+    ]
+
+
+def risk_rows(reliability: Reliability) -> list[tuple[str, ...]]:
+    """Return the errors among the most confident readings, under `RISK_COLUMNS`."""
+    return [
+        (
+            f"{risk.coverage:.0%}",
+            format_confidence(risk.threshold),
+            f"{risk.num_wrong:,}",
+            f"{risk.error_rate:.3%}",
+        )
+        for risk in reliability.risks()
+    ]
+
+
+def confusion_rows(counts: Evaluation) -> list[tuple[str, ...]]:
+    """Return the most frequent confusions, under `CONFUSION_COLUMNS`."""
+    return [
+        (truth or "(none)", read or "(none)", str(times))
+        for (truth, read), times in counts.top_confusions(NUM_CONFUSIONS)
+    ]
+
+
+def _print_summary(measurement: Measurement, model: str | None) -> None:
+    rows = [("model", model or "the model that comes with exprocr"), *summary_rows(measurement)]
     print_table(summary_table(rows, title="Evaluation"))
+
+
+def _print_rows(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str]
+) -> None:
+    table = new_table(*columns, right=right, title=f"\n{title}")
+    for row in rows:
+        table.add_row(*map(cell, row))
+    print_table(table)
 
 
 def _print_reliability(reliability: Reliability) -> None:
     """Print how right the readings of each confidence are, and the errors by coverage."""
-    columns: Sequence[str] = ("images", "from", "to", "mean", "right")
-    bins = new_table(*columns, right=columns, title="\nReliability by confidence")
-    for part in reliability.bins():
-        confidences = map(format_confidence, (part.low, part.high, part.confidence))
-        bins.add_row(cell(f"{part.count:,}"), *map(cell, confidences), cell(f"{part.accuracy:.2%}"))
-    print_table(bins)
-    columns = ("coverage", "at least", "wrong", "error rate")
-    risks = new_table(*columns, right=columns, title="\nErrors among the most confident")
-    for risk in reliability.risks():
-        risks.add_row(
-            cell(f"{risk.coverage:.0%}"),
-            cell(format_confidence(risk.threshold)),
-            cell(f"{risk.num_wrong:,}"),
-            cell(f"{risk.error_rate:.3%}"),
-        )
-    print_table(risks)
+    _print_rows(
+        "Reliability by confidence",
+        RELIABILITY_COLUMNS,
+        reliability_rows(reliability),
+        RELIABILITY_COLUMNS,
+    )
+    _print_rows(
+        "Errors among the most confident", RISK_COLUMNS, risk_rows(reliability), RISK_COLUMNS
+    )
 
 
 def _print_wrong(measurement: Measurement) -> None:
     """Print the confusions and the worst cases."""
-    confusions = new_table("truth", "read", "times", right=["times"], title="\nConfusions")
-    for (truth, read), times in measurement.counts.top_confusions(NUM_CONFUSIONS):
-        confusions.add_row(cell(truth or "(none)"), cell(read or "(none)"), cell(times))
-    print_table(confusions)
-    worst = new_table(
-        "image",
-        "truth",
-        "read",
-        "confidence",
-        right=["confidence"],
-        title="\nWorst: wrong with the most confidence",
+    _print_rows("Confusions", CONFUSION_COLUMNS, confusion_rows(measurement.counts), ["times"])
+    _print_rows(
+        "Worst: wrong with the most confidence",
+        ("image", "truth", "read", "confidence"),
+        (
+            (str(sample.path), sample.text, reading.text, format_confidence(reading.confidence))
+            for sample, reading in measurement.worst[:NUM_WORST]
+        ),
+        ["confidence"],
     )
-    for sample, reading in measurement.worst[:NUM_WORST]:
-        confidence = format_confidence(reading.confidence)
-        worst.add_row(cell(sample.path), cell(sample.text), cell(reading.text), cell(confidence))
-    print_table(worst)
 
 
 def write_json(path: Path, measurement: Measurement, facts: Mapping[str, Any]) -> None:
