@@ -1,20 +1,27 @@
-"""Draw the pictures of README.md from docs/samples and the weights in the package.
+"""Draw the pictures of README.md and seeing-inside.md.
 
-python docs/generate_pictures.py
+    python docs/generate_pictures.py                  # from docs/samples and the package's weights
+    python docs/generate_pictures.py --run runs/demo  # and those of a run, from docs/demo.toml
+
+The picture of the report is a screenshot by Debian's chromium.
 """
 
 from __future__ import annotations
 
+import argparse
+import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image, ImageDraw, ImageFont
 
 from exprocr import Recognizer
 from exprocr.cli import run
-from exprocr.cli.output import format_confidence
 from exprocr.core.expression import format_value
+from exprocr.core.prediction import format_confidence
 
 DOCS = Path(__file__).parent
+PICTURES = DOCS / "pictures"
 COLUMNS, TILE, MARGIN, CAPTION = 3, (360, 120), 20, 40
 
 
@@ -45,13 +52,48 @@ def draw_readings(path: Path) -> None:
     sheet.save(path)
 
 
+def draw(kind: str, *options: str, name: str) -> None:
+    """Draw one kind of picture into docs/pictures."""
+    output = str(PICTURES / name)
+    code = run(["--quiet", "visualize", *options, "--kind", kind, "--output", output])
+    assert code == 0, f"{name} was not drawn"
+
+
+def draw_model() -> None:
+    """Draw what the weights in the package do."""
+    sample = str(DOCS / "samples/1.png")
+    draw("features", sample, "--layer", "conv2", name="features-conv2.png")
+    draw("alignment", sample, name="alignment.png")
+    draw("saliency", sample, name="saliency.png")
+    draw("filters", name="filters.png")
+    draw("weights", "--layer", "conv2", name="weights-conv2.png")
+    draw("architecture", "--threads", "1", name="architecture.png")
+
+
+def draw_run(folder: str) -> None:
+    """Draw how a run learned, and its report."""
+    draw("curves", "--run", folder, name="curves.png")
+    for kind in ("distributions", "history"):
+        draw(kind, "--run", folder, "--layer", "conv3", name=f"{kind}-conv3.png")
+    draw("samples", "--run", folder, "--errors", "--limit", "12", name="samples.png")
+    with TemporaryDirectory() as scratch:
+        page = Path(scratch) / "report.html"
+        assert run(["--quiet", "report", folder, "--output", str(page)]) == 0
+        target = f"--screenshot={PICTURES / 'report.png'}"
+        options = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1800,2000")
+        subprocess.run(["chromium", *options, target, page.as_uri()], check=True)
+
+
 def main() -> None:
     """Draw all of them."""
-    pictures = DOCS / "pictures"
-    pictures.mkdir(exist_ok=True)
-    draw_readings(pictures / "readings.png")
-    output = str(pictures / "features-conv2.png")
-    run(["visualize", str(DOCS / "samples/1.png"), "--layer", "conv2", "--output", output])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", help="run directory whose pictures to draw too")
+    arguments = parser.parse_args()
+    PICTURES.mkdir(exist_ok=True)
+    draw_readings(PICTURES / "readings.png")
+    draw_model()
+    if arguments.run:
+        draw_run(arguments.run)
 
 
 if __name__ == "__main__":

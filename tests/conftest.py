@@ -46,3 +46,15 @@ def one_font(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.tiny_runs import BUILT_IN
 
     monkeypatch.setattr(setup, "find_fonts", lambda *args, **kwargs: FontReport([BUILT_IN]))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """Return a picture file of an expression."""
+    from PIL import Image, ImageDraw
+
+    path = tmp_path / "img.png"
+    picture = Image.new("RGB", (180, 60), "white")
+    ImageDraw.Draw(picture).text((20, 12), "(7+5)-4", fill="navy", font_size=30)
+    picture.save(path)
+    return path

@@ -27,15 +27,6 @@ Align = Callable[..., Result]
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "img.png"
-    picture = Image.new("RGB", (180, 60), "white")
-    ImageDraw.Draw(picture).text((20, 12), "(7+5)-4", fill="navy", font_size=30)
-    picture.save(path)
-    return path
-
-
-@pytest.fixture
 def warm_model(tiny_model: Path, tmp_path: Path) -> Path:
     """Return the tiny model with a temperature."""
     path = tmp_path / "warm.safetensors"

@@ -150,9 +150,11 @@ def test_what_cannot_be_drawn(
 
 
 def test_a_run_that_is_not_there(curves: Curves, tmp_path: Path) -> None:
-    result = curves(tmp_path / "none")
-    assert result.exit_code == 1
-    assert "found no such folder" in result.stderr
+    record = write_run(tmp_path / "run") / METRICS_NAME
+    for run, found in ((tmp_path / "none", "no such folder"), (record, "a file")):
+        result = curves(run)
+        assert result.exit_code == 1
+        assert result.stderr.endswith(f"found {found}\n")
 
 
 def test_more_runs_than_can_be_told_apart(curves: Curves, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from exprocr.cli import group
 from exprocr.core.capture import capture
@@ -21,15 +20,6 @@ from exprocr.core.preprocess import load_image, preprocess
 from exprocr.core.recognizer import Recognizer
 
 Draw = Callable[..., Result]
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "img.png"
-    picture = Image.new("RGB", (180, 60), "white")
-    ImageDraw.Draw(picture).text((20, 12), "(7+5)-4", fill="navy", font_size=30)
-    picture.save(path)
-    return path
 
 
 @pytest.fixture

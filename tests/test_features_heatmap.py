@@ -150,3 +150,21 @@ def test_what_is_no_number_is_grey(scale: str) -> None:
     assert (colours[0, [3, 7]] == LIGHT).all()
     assert not (colours[0, [2, 4, 6, 8]] == LIGHT).all(axis=1).any()
     spread_grid("gru1", np.full((3, 9), np.nan, dtype=np.float32), white(), "x", scale=scale)
+
+
+def test_characters_that_pillows_font_lacks_are_drawn() -> None:
+    """No two of them look alike, as empty boxes would: at the left of their rows, and as read."""
+    maps = np.tile(np.arange(20, dtype=np.float32), (4, 1))
+    names = ["\u00d7", "\u00f7", "\u2212", "\u03c0"]
+    canvas = spread_grid("fc2", maps, white(), "x", row_labels=names)
+    left, top, _, bottom = plot_of(canvas)
+    row_h = (bottom - top) // len(names)
+    drawn = {
+        np.asarray(canvas.crop((left - 28, y, left - 8, y + row_h))).tobytes()
+        for y in range(top, top + len(names) * row_h, row_h)
+    }
+    assert len(drawn) == len(names)
+    for shape in ((4, 20), (4, 6, 20)):
+        values = np.resize(maps, shape)
+        readings = {spread_grid("any", values, white(), name).tobytes() for name in names}
+        assert len(readings) == len(names)

@@ -34,6 +34,8 @@ ONLY_IN = {
         "training.",
         "core.capture",
         "viz.anatomy",
+        "viz.attribution",
+        "viz.cost",
         "viz.profile",
     ),
     "matplotlib": ("viz.",),

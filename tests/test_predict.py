@@ -18,13 +18,13 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image, ImageDraw
 
-from exprocr.cli import group, output
+from exprocr.cli import group
 from exprocr.cli.inputs import numeric_order
 from exprocr.cli.options import Session
 from exprocr.cli.partial import open_lines
 from exprocr.core.expression import format_value
 from exprocr.core.grammar.grammars import load_grammar
-from exprocr.core.prediction import Prediction
+from exprocr.core.prediction import Prediction, format_confidence
 from exprocr.core.recognizer import Recognizer
 from exprocr.errors import OutputError
 from tests.scripted import CHARSET, scripted_recognizer
@@ -74,8 +74,7 @@ def test_folder_in_numeric_order_as_the_api_reads_it(
     paths = [str(images / f"{number}.png") for number in (0, 2, 10)]
     expected = Recognizer.load(tiny_model).predict(paths)
     assert tsv(result) == [
-        [p.path, p.text, format_value(p.value), output.format_confidence(p.confidence)]
-        for p in expected
+        [p.path, p.text, format_value(p.value), format_confidence(p.confidence)] for p in expected
     ]
 
 

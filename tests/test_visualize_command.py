@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from exprocr.cli import group
 from exprocr.core.geometry import LAYERS
@@ -21,15 +21,6 @@ from exprocr.synth import fonts
 MATPLOTLIB = next(f for f in fonts.system_font_folders() if "mpl-data" in f.parts)
 
 Visualize = Callable[..., Result]
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "img.png"
-    picture = Image.new("RGB", (180, 60), "white")
-    ImageDraw.Draw(picture).text((20, 12), "(7+5)-4", fill="navy", font_size=30)
-    picture.save(path)
-    return path
 
 
 @pytest.fixture

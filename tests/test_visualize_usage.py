@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from exprocr.cli import group
-from exprocr.cli.kinds import KINDS
+from exprocr.cli.kinds import KINDS, Request
+from exprocr.cli.options import Session
 
 GIVEN: dict[str, tuple[str, ...]] = {
     "image": ("img.png",),
@@ -88,6 +89,27 @@ def test_drawings_are_no_svg(kind: str, name: str) -> None:
     plots = ", ".join(name for name in KINDS if name not in DRAWINGS)
     message = usage_error("--kind", kind, "--output", name)
     assert message == f"--kind {kind} is drawn as PNG; SVG is for {plots}."
+
+
+@pytest.mark.parametrize(("kind", "formats"), [("filters", "PNG"), ("weights", "PNG or SVG")])
+def test_other_formats_are_not_written(kind: str, formats: str) -> None:
+    message = usage_error("--kind", kind, "--output", "deep/a.JPG")
+    assert message == f"--kind {kind} is drawn as {formats}, found .jpg."
+
+
+@pytest.mark.parametrize(
+    ("output", "place"),
+    [
+        (None, "weights-fc1.png"),
+        ("a.png", "a.png"),
+        ("a", "a"),
+        ("new/", "new/weights-fc1.png"),
+        ("deep/a.b/", "deep/a.b/weights-fc1.png"),
+    ],
+)
+def test_where_a_picture_goes(output: str | None, place: str) -> None:
+    request = Request(session=Session(), kind="weights", output=output)
+    assert request.path("fc1") == Path(place)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ DECODERS = ("auto", "greedy", "beam", "exact")
 FORMATS = ("table", "tsv", "json", "csv", "contest")
 MAX_BEAM_WIDTH = 1000
 MAX_NUM_BEST = 1000
+MAX_IMAGES_SHOWN = 400
 
 # Exit codes beside 0, done, and click's 2, usage; where two fit, bad input wins.
 BAD_INPUT = 1
@@ -109,6 +110,18 @@ def model_option(command: F) -> F:
         metavar="FILE|RUN",
         help="Model file or run directory.  [default: the model that comes with exprocr]",
     )(command)
+
+
+def limit_option(help_text: str) -> Callable[[F], F]:
+    """Return a decorator that adds ``--limit``: argument ``limit: int``, images shown at most."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=1, max=MAX_IMAGES_SHOWN),
+        metavar="N",
+        default=24,
+        show_default=True,
+        help=help_text,
+    )
 
 
 def decoder_options(command: F) -> F:

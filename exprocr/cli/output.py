@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
 
     from exprocr.cli.options import Session
     from exprocr.core.decode.decoder import Decoder
-
-
-def format_confidence(confidence: float) -> str:
-    """Write a probability with four decimals, rounded down."""
-    return f"{math.floor(min(max(confidence, 0.0), 1.0) * 10_000) / 10_000:.4f}"
 
 
 def format_probability(probability: float) -> str:

@@ -37,8 +37,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from exprocr.cli.options import one_line
-from exprocr.cli.output import cell, format_confidence, format_probability, new_table, print_table
+from exprocr.cli.output import cell, format_probability, new_table, print_table
 from exprocr.core.expression import format_value
+from exprocr.core.prediction import format_confidence
 from exprocr.errors import DataError
 
 if TYPE_CHECKING:

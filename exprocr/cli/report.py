@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from exprocr.cli.options import Session, compute_options, pass_session
+from exprocr.cli.options import Session, compute_options, limit_option, pass_session
 
 REPORT_NAME = "report.html"
 
@@ -23,14 +23,7 @@ REPORT_NAME = "report.html"
     metavar="FILE",
     help="The page.  [default: report.html in RUN]",
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1, max=400),
-    metavar="N",
-    default=24,
-    show_default=True,
-    help="Images shown of those read wrong, at most.",
-)
+@limit_option("Images shown of those read wrong, at most.")
 @compute_options
 @pass_session
 def report(session: Session, /, run: str, output: str | None, limit: int, **compute: Any) -> None:

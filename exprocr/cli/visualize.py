@@ -10,10 +10,19 @@ import click
 from click.core import ParameterSource
 
 from exprocr.cli.kinds import KINDS, Kind, Request
-from exprocr.cli.options import Session, compute_options, model_option, pass_session
+from exprocr.cli.options import (
+    Session,
+    compute_options,
+    limit_option,
+    model_option,
+    pass_session,
+)
 
 ALWAYS = ("kind", "output", "device", "threads")
 """Parameters that every kind understands; a kind that computes nothing ignores the last two."""
+
+OTHER_FORMATS = (".jpg", ".jpeg", ".pdf", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".eps", ".ps")
+"""Names of files that a picture must not get: it would not be what its name says."""
 
 
 class Numbers(click.ParamType[tuple[int, ...]]):
@@ -115,14 +124,7 @@ def _kinds_help() -> str:
     help="Curves: what they run over.",
 )
 @click.option("--errors", is_flag=True, help="Samples: what is read wrong alone, the worst first.")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1, max=400),
-    metavar="N",
-    default=24,
-    show_default=True,
-    help="Samples: images on the sheet, at most.",
-)
+@limit_option("Samples: images on the sheet, at most.")
 @compute_options
 @pass_session
 @click.pass_context
@@ -168,6 +170,10 @@ def _check(ctx: click.Context, kind: Kind, request: Request) -> None:
         raise click.UsageError(f"--kind {request.kind} takes one --run.")
     if request.runs and request.model is not None:
         raise click.UsageError("--run and --model both name a model; give one of them.")
-    if request.output and request.output.lower().endswith(".svg") and not kind.is_plot:
+    suffix = Path(request.output or "").suffix.lower()
+    if suffix == ".svg" and not kind.is_plot:
         plots = ", ".join(name for name, other in KINDS.items() if other.is_plot)
         raise click.UsageError(f"--kind {request.kind} is drawn as PNG; SVG is for {plots}.")
+    if suffix in OTHER_FORMATS:
+        formats = "PNG or SVG" if kind.is_plot else "PNG"
+        raise click.UsageError(f"--kind {request.kind} is drawn as {formats}, found {suffix}.")

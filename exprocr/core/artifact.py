@@ -101,6 +101,11 @@ class ModelFile:
         path = Path(source)
         if path.is_dir():
             path = path / MODEL_FILE_NAME
+            if not path.exists():
+                raise ModelFileError(
+                    f"{path}: expected a model file, found none; a run has one from its first "
+                    "evaluation on"
+                )
         return cls._load_file(path)
 
     @classmethod

@@ -95,6 +95,13 @@ class View:
     """Columns of the picture a column of the network's input."""
 
 
+def format_confidence(confidence: float) -> str:
+    """Write a probability with four decimals, rounded down: 1.0000 is nothing but certainty."""
+    if math.isnan(confidence):
+        return "nan"
+    return f"{math.floor(min(max(confidence, 0.0), 1.0) * 10_000) / 10_000:.4f}"
+
+
 def to_prediction(reading: Reading, charset: Charset, view: View) -> Prediction:
     """Place a reading in its picture."""
     best = reading.alternatives[0]

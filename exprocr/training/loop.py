@@ -110,10 +110,14 @@ class Trainer:
             config=config,
             num_val_images=len(validation.inks),
         )
+        self._begin(resume)
+
+    def _begin(self, resume: Checkpoint | None) -> None:
+        """Take up a checkpoint, if there is one, and drop what was recorded after it."""
         if resume:
-            restore(resume, network, self.optimizer)
+            restore(resume, self.network, self.optimizer)
             self.state = resume.state
-            self.best.restore(resume.part("best"), network, self.state)
+            self.best.restore(resume.part("best"), self.network, self.state)
         # An evaluation in the middle of an epoch told of a network that is now gone.
         evaluated = resume is not None and self.state.epoch_images == 0
         for record in (self.journal, self.tensors):

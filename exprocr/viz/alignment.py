@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from exprocr.core.expression import format_value
-from exprocr.core.prediction import Prediction
+from exprocr.core.prediction import Prediction, format_confidence
 from exprocr.viz import drawing
 from exprocr.viz.drawing import DARK, GREY, WHITE, Box
 from exprocr.viz.grid import (
@@ -36,7 +36,7 @@ from exprocr.viz.posteriors import (
     has_numbers,
     pick_rows,
 )
-from exprocr.viz.spelling import clip, draw_side, format_confidence, pairs_of, side_width, typeset
+from exprocr.viz.spelling import clip, draw_side, pairs_of, side_width, typeset
 
 TITLE = "Alignment: the characters found, and what each frame says"
 FRAME_PX = 20

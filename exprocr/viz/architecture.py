@@ -16,6 +16,7 @@ from exprocr.viz import drawing
 from exprocr.viz.blocks import Scale, draw_arrow, draw_block, draw_image
 from exprocr.viz.drawing import DARK, GREY, LIGHT, Colour
 from exprocr.viz.grid import LINE_PX, MARGIN_PX, draw_title, title_height
+from exprocr.viz.spelling import clip
 from exprocr.viz.stages import (
     Profile,
     Stage,
@@ -150,10 +151,10 @@ def make_rows(
         )
         for stage in profile.stages
     ]
-    text = drawing.clip_text(reading, BLOCKS_PX - 4, READING_PX)
-    left, upper, right, lower = map(round, drawing.font(READING_PX).getbbox(text))
+    text, font = clip(reading, BLOCKS_PX - 4, READING_PX)
+    left, upper, right, lower = map(round, font.getbbox(text))
     block = Image.new("RGBA", (right - left + 2, lower - upper + 2))
-    ImageDraw.Draw(block).text((1 - left, 1 - upper), text, DARK, drawing.font(READING_PX))
+    ImageDraw.Draw(block).text((1 - left, 1 - upper), text, DARK, font)
     last = Row(block, "reading", "", _wrap("log-softmax, CTC decoding: no weights, not timed"))
     return [first, second, *stages, last]
 

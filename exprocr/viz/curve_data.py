@@ -38,7 +38,8 @@ def read_run(run_dir: Path) -> list[dict[str, Any]]:
     """
     path = run_dir / METRICS_NAME
     if not path.is_file():
-        found = "a folder without it" if run_dir.is_dir() else "no such folder"
+        found = "a file" if run_dir.exists() else "no such folder"
+        found = "a folder without it" if run_dir.is_dir() else found
         raise DataError(f"{run_dir}: expected a run directory with {METRICS_NAME}, found {found}")
     records = read_records(path)
     for number, record in enumerate(records, start=1):

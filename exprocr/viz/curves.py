@@ -69,7 +69,7 @@ def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], over: str = "st
     """
     assert 1 <= len(runs) <= MAX_RUNS
     assert over in ("step", "time")
-    drawn, longest, unit = {name: _curves(records) for name, records in runs.items()}, 0.0, None
+    drawn, unit = {name: _curves(records) for name, records in runs.items()}, None
     if over == "time":
         for name, curves in drawn.items():
             drawn[name] = {key: over_time(curve, runs[name]) for key, curve in curves.items()}

@@ -63,7 +63,8 @@ class FeatureStats:
     def strongest(self, number: int) -> list[int]:
         """Return at most ``number`` channels, the strongest first, the lower number if equal."""
         # NaN comes last: a channel without a finite value has no strength.
-        return np.argsort(-self.strength, kind="stable")[:number].tolist()
+        order: list[int] = np.argsort(-self.strength, kind="stable").tolist()
+        return order[:number]
 
 
 def feature_stats(layer: str, maps: NDArray[np.float32]) -> FeatureStats:

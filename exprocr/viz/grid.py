@@ -13,6 +13,7 @@ from exprocr.viz import drawing
 from exprocr.viz.drawing import DARK, GREY, TEXT_PX, Box
 from exprocr.viz.features import FeatureStats, Shown
 from exprocr.viz.geometry import Geometry
+from exprocr.viz.spelling import clip
 
 MARGIN_PX = 24
 GAP_PX = 14
@@ -264,8 +265,8 @@ def draw_reading(
     """Draw what the model reads, from ``place`` (left, top) on."""
     left, top = place
     draw.text((left, top + 5), "read", fill=GREY, font=drawing.font())
-    text = drawing.clip_text(reading or "nothing", width - 44, READING_PX)
-    draw.text((left + 44, top), text, fill=DARK, font=drawing.font(READING_PX))
+    text, font = clip(reading or "nothing", width - 44, READING_PX)
+    draw.text((left + 44, top), text, fill=DARK, font=font)
 
 
 def draw_tile(

@@ -26,6 +26,7 @@ from exprocr.viz.grid import (
     plural,
     title_height,
 )
+from exprocr.viz.spelling import typeset
 
 MAX_PLOT_WIDTH_PX = 3600
 MAX_PLOT_HEIGHT_PX = 3200
@@ -51,7 +52,8 @@ def draw_units(
     picture_h = min(480, max(16, round(width / aspect)))
     height = min(num_units * min(max(3, 640 // num_units), 26), MAX_PLOT_HEIGHT_PX)
     names = [row_labels[unit] if row_labels else str(unit) for unit in shown.channels]
-    axis_w = round(max(drawing.font().getlength(name) for name in names)) + 30
+    typed = (typeset(name) for name in names)
+    axis_w = round(max(font.getlength(text) for text, font in typed)) + 30
     left = MARGIN_PX + axis_w
     content = axis_w + width + BAR_PX
     lines = drawing.wrap_text(" ".join(_explain(stats, shown, geometry, (width, height))), content)
@@ -141,7 +143,8 @@ def draw_unit_axis(
     for unit in range(0, len(names), step):
         y = round(top + (unit + 0.5) * row_h)
         draw.line((left - 6, y, left - 2, y), fill=GREY)
-        draw.text((left - 10, y), names[unit], fill=DARK, font=drawing.font(), anchor="rm")
+        text, font = typeset(names[unit])
+        draw.text((left - 10, y), text, fill=DARK, font=font, anchor="rm")
     draw.text((left - 10, top - 8), title, fill=GREY, font=drawing.font(), anchor="rb")
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from PIL import ImageDraw
 
-from exprocr.core.prediction import Character
+from exprocr.core.prediction import Character, format_confidence
 from exprocr.viz import drawing
 from exprocr.viz.drawing import DARK, GREY, TEXT_PX, WHITE, Box
 from exprocr.viz.grid import READING_PX
-from exprocr.viz.spelling import Font, format_confidence, typeset
+from exprocr.viz.spelling import Font, typeset
 
 DOUBT = 0.01
 """From this probability on, what else a character could be is named."""

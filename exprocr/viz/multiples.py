@@ -154,16 +154,7 @@ def new_page(
     _write(figure, MARGIN_PX, MARGIN_PX, heading, TITLE_PX, weight="bold")
     for i, line in enumerate(lines):
         _write(figure, MARGIN_PX, MARGIN_PX + TITLE_PX + 12 + i * LINE_PX, line, color=GREY)
-    figure.legend(
-        handles=legend,
-        loc="upper left",
-        bbox_to_anchor=_share(figure, MARGIN_PX, legend_top),
-        ncols=len(legend),
-        borderpad=0,
-        borderaxespad=0,
-        fontsize=points(TEXT_PX),
-        frameon=False,
-    )
+    _explain(figure, legend, legend_top)
     panels = []
     lowest = {column: row for row, column in places}
     for (name, shape), (row, column) in zip(tensors.items(), places, strict=True):
@@ -176,6 +167,20 @@ def new_page(
             middle = y + (cell.height + TOP_PX - BOTTOM_PX) / 2
             _write(figure, MARGIN_PX, middle, labels[1], va="center", rotation="vertical")
     return Page(figure, panels)
+
+
+def _explain(figure: Figure, legend: Sequence[Any], top: float) -> None:
+    """Draw the legend on one line, px from the top."""
+    figure.legend(
+        handles=legend,
+        loc="upper left",
+        bbox_to_anchor=_share(figure, MARGIN_PX, top),
+        ncols=len(legend),
+        borderpad=0,
+        borderaxespad=0,
+        fontsize=points(TEXT_PX),
+        frameon=False,
+    )
 
 
 def _new_panel(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from exprocr.core.prediction import format_confidence
 from exprocr.viz import drawing
 from exprocr.viz.drawing import DARK, GREY, LIGHT, WHITE, Colour
 from exprocr.viz.grid import MARGIN_PX, MIN_CONTENT_PX, TITLE_PX, draw_title, title_height
@@ -14,7 +15,6 @@ from exprocr.viz.spelling import (
     SPELLING_PX,
     clip,
     draw_side,
-    format_confidence,
     pairs_of,
     typeset,
 )

@@ -28,13 +28,6 @@ NUM_BEFORE = 3
 _NO_CHARACTER = "\U0010fffe"
 
 
-def format_confidence(confidence: float) -> str:
-    """Write a probability with four decimals, rounded down: 1.0000 is nothing but certainty."""
-    if math.isnan(confidence):
-        return "nan"
-    return f"{math.floor(min(max(confidence, 0.0), 1.0) * 10_000) / 10_000:.4f}"
-
-
 @lru_cache
 def _wide_font(size_px: int) -> ImageFont.FreeTypeFont:
     """Return matplotlib's font, which has many more characters than Pillow's."""

@@ -95,7 +95,7 @@ class Request:
     """Runs whose records are drawn, or the run that is the model."""
 
     output: str | None = None
-    """File, or folder where there are several pictures."""
+    """File, or folder: where there are several pictures, or it ends in a slash."""
 
     seed: int = 0
     """Seed of what is rendered where no picture is given."""
@@ -132,6 +132,6 @@ class Request:
             of_several: It is one of several, which go to a folder.
         """
         file_name = f"{self.kind}-{name}.png" if name else f"{self.kind}.png"
-        if of_several:
+        if of_several or (self.output or "").endswith("/"):
             return Path(self.output or self.kind) / file_name
         return Path(self.output or file_name)

@@ -10,7 +10,6 @@ import numpy as np
 from exprocr.cli.kinds import Request
 from exprocr.cli.output import (
     cell,
-    format_confidence,
     format_probability,
     new_table,
     print_table,
@@ -19,6 +18,7 @@ from exprocr.cli.output import (
 from exprocr.core.decode.alignment import check_log_probs
 from exprocr.core.decode.decoder import temper
 from exprocr.core.expression import format_value
+from exprocr.core.prediction import format_confidence
 from exprocr.viz.alignment import draw_alignment, rest_of
 from exprocr.viz.geometry import geometry_of
 from exprocr.viz.picture import save_picture

@@ -29,7 +29,7 @@ def show(request: Request) -> None:
 
 
 def _load(request: Request) -> Subject:
-    """Load the model, and read a rendered sample with it, of clear ink on a clean background.
+    """Load the model, and read a rendered sample with it, neither faint nor degraded.
 
     Raises:
         ModelFileError: The file is no usable model.

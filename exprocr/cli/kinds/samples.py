@@ -15,7 +15,6 @@ from exprocr.cli.kinds import Request
 from exprocr.cli.options import BAD_INPUT
 from exprocr.cli.output import (
     cell,
-    format_confidence,
     new_table,
     print_table,
     progress,
@@ -23,6 +22,7 @@ from exprocr.cli.output import (
     summary_table,
 )
 from exprocr.core.dataset import load_dataset
+from exprocr.core.prediction import format_confidence
 from exprocr.core.preprocess import load_image
 from exprocr.errors import ImageError
 from exprocr.synth.fonts import find_fonts

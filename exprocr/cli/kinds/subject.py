@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from exprocr.cli.inputs import STDIN, read_stdin
 from exprocr.cli.kinds import Request
-from exprocr.cli.output import format_confidence
 from exprocr.core.engine import TorchEngine
 from exprocr.core.expression import format_value
+from exprocr.core.prediction import format_confidence
 from exprocr.core.preprocess import PreprocessConfig, describe, load_image, preprocess
 from exprocr.core.recognizer import Recognizer
 from exprocr.errors import ImageError
