@@ -126,15 +126,14 @@ def by_chance(inks: NDArray[np.uint8], rng: np.random.Generator) -> Order:
 
 
 def chance_drops(pictures: Pictures, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return how far the log-probabilities fall by chance: means of four draws."""
-    draws = [drops_of(pictures, by_chance(pictures.inks, rng)) for _ in range(4)]
-    return np.asarray(np.mean(draws, axis=0))
+    """Return how far the log-probabilities fall by chance: four draws, (4, N)."""
+    return np.stack([drops_of(pictures, by_chance(pictures.inks, rng)) for _ in range(4)])
 
 
 def lead(drops: NDArray[np.float64], chance: NDArray[np.float64]) -> float:
-    """Return the mean lead over chance, in standard errors of the pictures' differences."""
-    lead = drops - chance
-    return float(lead.mean() / max(lead.std(ddof=1) / np.sqrt(len(lead)), 1e-12))
+    """Return the mean lead over chance (4, N), in standard errors of the pictures' differences."""
+    each = drops - chance.mean(axis=0)
+    return float(each.mean() / max(each.std(ddof=1) / np.sqrt(len(each)), 1e-12))
 
 
 def passes(drops: NDArray[np.float64], chance: NDArray[np.float64]) -> bool:

@@ -79,7 +79,7 @@ def test_a_map_of_the_ink_does_not_pass(
 ) -> None:
     assert not passes(drops[INK_MAP], drops[CHANCE])
     for name in (PUBLISHED, BY_COLUMN, INTEGRATED):  # and is worse than all of them
-        assert lead(drops[name], drops[INK_MAP]) > 3
+        assert lead(drops[name], drops[INK_MAP][None]) > 3
     # Nor do other random ink pixels, or pixels anywhere.
     rng = np.random.default_rng(1)
     noise = rng.random(pictures.inks.shape)
