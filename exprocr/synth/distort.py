@@ -19,10 +19,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-TURN_ONLY = np.zeros(2)
+Pair = tuple[float, float]
+
+_FULL = [0] + [255] * 255
+"""Table from any opacity above 0 to the full colour."""
 
 
 @dataclass(frozen=True)
@@ -32,40 +34,43 @@ class Distortion:
     angle_deg: float
     """Rotation, counterclockwise."""
 
-    box: tuple[float, float] | None
+    box: Pair | None
     """Width and height the rotated ink is stretched to; None leaves it as it is."""
 
-    dx: NDArray[np.float64]
-    """Horizontal shifts (left, right) of the quadrilateral's corners, float64 (2,)."""
+    dx: Pair = (0.0, 0.0)
+    """Horizontal shifts of the quadrilateral's left and right corners."""
 
-    dy: NDArray[np.float64]
-    """Vertical shifts (top, bottom) of the quadrilateral's corners, float64 (2,)."""
+    dy: Pair = (0.0, 0.0)
+    """Vertical shifts of the quadrilateral's top and bottom corners."""
 
     @classmethod
-    def random(
-        cls, box: tuple[float, float] | None, max_angle_deg: float, rng: np.random.Generator
-    ) -> Distortion:
+    def random(cls, box: Pair | None, max_angle_deg: float, rng: np.random.Generator) -> Distortion:
         """Draw a distortion: the package's ranges, and warped only if stretched to a box."""
-        angle = rng.uniform(-1, 1) * max_angle_deg
+        # All at once, and not as arrays: a glyph has but seven numbers.
+        turn, *shares = rng.random(7).tolist()
+        angle = (2 * turn - 1) * max_angle_deg
         if box is None:
-            return cls(angle, None, TURN_ONLY, TURN_ONLY)
-        dx = box[0] * rng.uniform(0.1, 0.3) * rng.uniform(-1, 1, size=2)
-        dy = box[1] * rng.uniform(0.2, 0.3) * rng.uniform(-1, 1, size=2)
-        return cls(angle, box, dx, dy)
+            return cls(angle, None)
+        across, left, right, down, top, bottom = shares
+        dx, dy = box[0] * (0.1 + 0.2 * across), box[1] * (0.2 + 0.1 * down)
+        return cls(
+            angle,
+            box,
+            (dx * (2 * left - 1), dx * (2 * right - 1)),
+            (dy * (2 * top - 1), dy * (2 * bottom - 1)),
+        )
 
 
-def _quadrilateral(
-    box: tuple[float, float], dx: NDArray[np.float64], dy: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], tuple[float, float]]:
-    """Return the corners NW, SW, SE, NE, float64 (4, 2), in the widened box, and its size."""
-    width, height = box[0] + float(np.abs(dx).sum()), box[1] + float(np.abs(dy).sum())
+def _quadrilateral(box: Pair, dx: Pair, dy: Pair) -> tuple[list[Pair], Pair]:
+    """Return the corners NW, SW, SE, NE in the widened box, and its size."""
+    width, height = box[0] + abs(dx[0]) + abs(dx[1]), box[1] + abs(dy[0]) + abs(dy[1])
     corners = [
         (dx[0], dy[0]),
         (-dx[0], height - dy[1]),
         (width + dx[1], height + dy[1]),
         (width - dx[1], -dy[0]),
     ]
-    return np.array(corners), (width, height)
+    return corners, (width, height)
 
 
 def _whole(size: tuple[float, float]) -> tuple[int, int]:
@@ -87,20 +92,21 @@ def distort_in_steps(
     Returns:
         Coverage, mode L.
     """
-    native = ink.resize(_whole((ink.width * scale, ink.height * scale)), Image.Resampling.BILINEAR)
-    colour = native.point(lambda value: 255 if value else 0) if solid else native
-    coloured = Image.merge("LA", (colour, native))
-    turned = coloured.rotate(distortion.angle_deg, Image.Resampling.BILINEAR, expand=True)
-    if distortion.box is None:
-        return turned.getchannel("L")
-    corners, widened = _quadrilateral(distortion.box, distortion.dx, distortion.dy)
-    stretched = turned.resize(_whole(widened), Image.Resampling.BICUBIC).getchannel("L")
-    return stretched.transform(
-        _whole(distortion.box),
-        Image.Transform.QUAD,
-        corners.ravel().tolist(),
-        Image.Resampling.NEAREST,
-    )
+    glyph = ink.resize(_whole((ink.width * scale, ink.height * scale)), Image.Resampling.BILINEAR)
+    # Colour times opacity is what Pillow resamples. Where the colour is full wherever there is any
+    # opacity it stays so, and the opacity alone tells all.
+    if not solid:
+        glyph = Image.merge("LA", (glyph, glyph)).convert("La")
+    glyph = glyph.rotate(distortion.angle_deg, Image.Resampling.BILINEAR, expand=True)
+    if distortion.box is not None:
+        corners, widened = _quadrilateral(distortion.box, distortion.dx, distortion.dy)
+        glyph = glyph.resize(_whole(widened), Image.Resampling.BICUBIC).transform(
+            _whole(distortion.box),
+            Image.Transform.QUAD,
+            [coordinate for corner in corners for coordinate in corner],
+            Image.Resampling.NEAREST,
+        )
+    return glyph.point(_FULL) if solid else glyph.convert("LA").getchannel("L")
 
 
 def distort_at_once(
@@ -119,15 +125,15 @@ def distort_at_once(
     """
     angle = math.radians(distortion.angle_deg)
     cos, sin = math.cos(angle), math.sin(angle)
-    turned = np.array(
-        (
-            ink.width * abs(cos) + ink.height * abs(sin),
-            ink.width * abs(sin) + ink.height * abs(cos),
-        )
+    turned = (
+        ink.width * abs(cos) + ink.height * abs(sin),
+        ink.width * abs(sin) + ink.height * abs(cos),
     )
     box = distortion.box or (turned[0] * scale, turned[1] * scale)
     corners, widened = _quadrilateral(box, distortion.dx, distortion.dy)
-    # Widened box -> rotated ink, centred -> ink.
-    centred = corners * (turned / widened) - turned / 2
-    source = centred @ np.array([(cos, sin), (-sin, cos)]) + (ink.width / 2, ink.height / 2)
-    return ink.transform(_whole(box), Image.Transform.QUAD, source.ravel().tolist(), resampling)
+    source: list[float] = []
+    for corner_x, corner_y in corners:  # widened box -> rotated ink, centred -> ink
+        x = (corner_x / widened[0] - 0.5) * turned[0]
+        y = (corner_y / widened[1] - 0.5) * turned[1]
+        source += [cos * x - sin * y + ink.width / 2, sin * x + cos * y + ink.height / 2]
+    return ink.transform(_whole(box), Image.Transform.QUAD, source, resampling)

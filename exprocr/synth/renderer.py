@@ -56,9 +56,9 @@ def _prepare(font: FontFile, character: str, size_px: int) -> _Glyph:
 def random_expression(rng: np.random.Generator) -> str:
     """Draw one of the contest's 27,000 expressions, each of the three templates equally often."""
     template = ("{}{}{}{}{}", "({}{}{}){}{}", "{}{}({}{}{})")[rng.integers(3)]
-    a, b, c = rng.integers(10, size=3)
-    first, second = rng.choice(("+", "-", "*"), size=2)
-    return template.format(a, first, b, second, c)
+    a, b, c = rng.integers(10, size=3).tolist()
+    first, second = rng.integers(3, size=2).tolist()
+    return template.format(a, "+-*"[first], b, "+-*"[second], c)
 
 
 def sample_rng(seed: int, stream: int, index: int) -> np.random.Generator:
@@ -95,10 +95,7 @@ class Renderer:
         coverage = self._draw_text(text, rng)
         background = rng.integers(238, 256, size=3).astype(np.float64)
         colour, opacity = self._text_colour(background, rng)
-        # Blend the text; the product is clipped first, as the mask of the captcha package is.
-        alpha = np.minimum(np.asarray(coverage, dtype=np.float32) * (opacity / 255), 1.0)
-        pixels = background + alpha[..., None] * (colour - background)
-        image = Image.fromarray(np.rint(pixels).astype(np.uint8))
+        image = _blend(coverage, background, colour, opacity)
         self._draw_dots(image, colour, rng)
         image = image.filter(ImageFilter.SMOOTH)
         if rng.random() < config.degraded_share:
@@ -194,9 +191,22 @@ class Renderer:
         num = int(rng.integers(self.config.max_dots + 1) * rng.uniform(0.3, 1.0))
         draw = ImageDraw.Draw(image)
         fill = tuple(np.rint(colour).astype(int).tolist())
-        width = round(rng.choice((2, 3, 3, 3, 4)) * self._scale)
+        width = round((2, 3, 3, 3, 4)[rng.integers(5)] * self._scale)
         for x, y in rng.integers((0, 0), (image.width, image.height), size=(num, 2)).tolist():
             draw.line((x, y, x - 1, y - 1), fill=fill, width=width)
+
+
+def _blend(
+    coverage: Image.Image,
+    background: NDArray[np.float64],
+    colour: NDArray[np.float64],
+    opacity: float,
+) -> Image.Image:
+    """Lay a colour over a background: mode L to RGB, by a table of the 256 coverages."""
+    # The product is clipped first, as the mask of the captcha package is.
+    alpha = np.minimum(np.arange(256) * (opacity / 255), 1.0)
+    tables = np.rint(background[:, None] + alpha * (colour - background)[:, None])
+    return Image.merge("RGB", (coverage,) * 3).point(tables.astype(int).ravel().tolist())
 
 
 def _degrade(image: Image.Image, rng: np.random.Generator) -> Image.Image:
