@@ -17,9 +17,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from exprocr.core.artifact import ModelFile
     from exprocr.core.charset import Charset
     from exprocr.core.config import ConvModuleConfig, ModelConfig
-    from exprocr.core.engine import export_weights
     from exprocr.core.model import Network
+    from exprocr.core.onnx_export import write_graph
     from exprocr.core.preprocess import PreprocessConfig
+    from exprocr.core.torch_engine import export_weights
 
     charset = Charset(TINY_CHARSET)
     preprocess = PreprocessConfig()
@@ -32,9 +33,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with torch.no_grad():  # so that readings are neither empty nor all alike
             network.fc2.weight.mul_(8)
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    ModelFile(
+    model_file = ModelFile(
         model=model, preprocess=preprocess, charset=charset, weights=export_weights(network)
-    ).save(path)
+    )
+    model_file.save(path)
+    write_graph(model_file, path.with_suffix(".onnx"))
     return path
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from exprocr.core.engine import TorchEngine, to_input
 from exprocr.core.geometry import LAYERS
 from exprocr.core.model import Network
 from exprocr.core.preprocess import preprocess
 from exprocr.core.recognizer import Recognizer
+from exprocr.core.torch_engine import TorchEngine, to_input
 from exprocr.synth import fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer
 from exprocr.viz.attribution import Target, Text, grad_cam, integrated_gradients, score
@@ -61,7 +61,7 @@ class Pictures:
 
 def read_pictures(num: int, seed: int = SEED) -> Pictures:
     """Render pictures in the fonts that come with matplotlib, and read them."""
-    recognizer = Recognizer.load(device="cpu")
+    recognizer = Recognizer.load(engine="torch", device="cpu")
     folder = next(f for f in fonts.system_font_folders() if "mpl-data" in f.parts)
     renderer = Renderer(fonts.find_fonts([folder], CHARACTERS, system=False).usable)
     images = [renderer.sample(seed, 0, index)[1] for index in range(num)]

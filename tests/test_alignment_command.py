@@ -19,9 +19,9 @@ from exprocr.cli.kinds.alignment import frames_of
 from exprocr.cli.kinds.subject import load_subject
 from exprocr.cli.options import Session
 from exprocr.core.artifact import ModelFile
-from exprocr.core.engine import to_input
 from exprocr.core.expression import format_value
 from exprocr.core.recognizer import Recognizer
+from exprocr.core.torch_engine import to_input
 
 Align = Callable[..., Result]
 

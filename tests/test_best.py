@@ -13,11 +13,11 @@ from PIL import Image
 from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile, load_tensors
 from exprocr.core.calibration import Calibration, calibrate
 from exprocr.core.decode.decoder import Decoder
-from exprocr.core.engine import TorchEngine, build_network, export_weights, pick_device
 from exprocr.core.evaluate import evaluate
 from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.recognizer import Recognizer
 from exprocr.core.reliability import Reliability
+from exprocr.core.torch_engine import TorchEngine, build_network, export_weights, pick_device
 from exprocr.training import best, loop
 from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY
 from exprocr.training.limits import Limits
@@ -176,7 +176,7 @@ def test_calibrated_when_interrupted_after_an_evaluation(files: Path, tmp_path: 
 
 
 def test_not_calibrated_before_the_first_evaluation(files: Path, tmp_path: Path) -> None:
-    run, recorder = tmp_path / "run", Recorder(stop_after=2)
+    run, recorder = tmp_path / "run", Recorder(stop_after=1)
     spec = RunSpec(settings=tiny_settings(), data=str(files))
     assert start(spec, run, recorder) == "interrupted"
     check_uncalibrated(run, recorder)

@@ -22,10 +22,10 @@ from exprocr.core.config import (
     SynthConfig,
     TrainingConfig,
 )
-from exprocr.core.engine import new_network
 from exprocr.core.model import Network
 from exprocr.core.preprocess import PreprocessConfig
 from exprocr.core.settings import from_dict, load_settings, to_dict
+from exprocr.core.torch_engine import new_network
 from exprocr.errors import ConfigError
 from exprocr.training.limits import Limits
 from exprocr.training.run import RunSpec

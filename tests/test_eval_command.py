@@ -405,7 +405,7 @@ def test_options_reach_the_recogniser(evaluate: Eval, data: Path, loaded: dict[s
     assert result.exit_code == 0
     assert loaded == {
         "model": "m", "grammar": None, "decoder": "beam", "beam_width": 3, "by_value": False,
-        "threads": 1, "device": "cpu",
+        "threads": 1, "device": "cpu", "engine": None,
     }  # fmt: skip
     evaluate(data, "--grammar", "digits", "--by-value")
     assert (loaded["grammar"], loaded["by_value"]) == ("digits", True)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from exprocr.core.capture import capture, capturing
 from exprocr.core.config import PRESETS, ConvModuleConfig, ModelConfig
-from exprocr.core.engine import TorchEngine
 from exprocr.core.geometry import LAYERS
 from exprocr.core.model import Network
 from exprocr.core.preprocess import PreprocessConfig, preprocess
+from exprocr.core.torch_engine import TorchEngine
 from exprocr.errors import ConfigError
 from exprocr.viz import features
 from exprocr.viz.features import choose, feature_stats

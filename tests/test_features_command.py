@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from exprocr.cli import group
 from exprocr.core.capture import capture
-from exprocr.core.engine import TorchEngine
 from exprocr.core.geometry import LAYERS
 from exprocr.core.preprocess import load_image, preprocess
 from exprocr.core.recognizer import Recognizer
+from exprocr.core.torch_engine import TorchEngine
 
 Draw = Callable[..., Result]
 
@@ -69,7 +69,7 @@ def test_each_layer_counts_once(draw: Draw, options: list[str], layers: list[str
 
 def captured(model: Path, image: Path, *layers: str) -> dict[str, NDArray[np.float32]]:
     """Return what layers put out for an image."""
-    recognizer = Recognizer.load(model, device="cpu", threads=1)
+    recognizer = Recognizer.load(model, engine="torch", device="cpu", threads=1)
     assert isinstance(recognizer.engine, TorchEngine)
     ink = preprocess(load_image(image), recognizer.preprocess)
     return capture(recognizer.engine.network, ink, layers, torch.device("cpu"))

@@ -30,7 +30,8 @@ MAY_IMPORT = {
 ONLY_IN = {
     "torch": (
         "core.model",
-        "core.engine",
+        "core.recurrence",
+        "core.torch_engine",
         "training.",
         "core.capture",
         "viz.anatomy",
@@ -38,6 +39,8 @@ ONLY_IN = {
         "viz.cost",
         "viz.profile",
     ),
+    "onnx": ("core.onnx_graph",),
+    "onnxruntime": ("core.onnx_engine",),
     "matplotlib": ("viz.",),
     "jinja2": ("viz.report",),
     "click": ("cli.",),

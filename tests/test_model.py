@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from exprocr.core.config import PRESETS, ConvModuleConfig, ModelConfig
-from exprocr.core.engine import TorchEngine, to_input
 from exprocr.core.geometry import LAYERS, num_frames
 from exprocr.core.model import BiGRU, Network, num_parameters
+from exprocr.core.torch_engine import TorchEngine, to_input
 
 NUM_CLASSES = 16
 CPU = torch.device("cpu")

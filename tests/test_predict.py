@@ -274,7 +274,9 @@ def test_verbose_says_what_reads(images: Path, tiny_model: Path) -> None:
         f"{tiny_model}: characters ()*+-0123456789, grammar none, decoder beam of width 10, "
         "temperature 1.000, "
     )
-    assert said.endswith("threads: 1")
+    assert re.search(r"temperature 1\.000, ONNX Runtime [0-9.]+ on cpu$", said)
+    result = CliRunner().invoke(group, [*line, "--threads", "1", "--engine", "torch"])
+    assert re.search(r"temperature 1\.000, PyTorch \S+ on cpu, threads: 1$", result.stderr.strip())
 
 
 def test_output_that_cannot_be_written(predict: Predict, images: Path) -> None:
@@ -352,6 +354,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Predict:
     def run(*args: object, script: list[tuple[str, float]]) -> Result:
         def load(_cls: object, /, model: str | None, **options: Any) -> Recognizer:
             assert (model, options.pop("device"), options.pop("threads")) == (None, "auto", None)
+            assert options.pop("engine") is None
             grammar, num_best = options.pop("grammar") or "none", options.pop("n_best")
             return scripted_recognizer(*script, grammar=grammar, num_best=num_best, **options)
 

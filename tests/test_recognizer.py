@@ -21,10 +21,10 @@ from exprocr.core import recognizer as module
 from exprocr.core.artifact import ModelFile
 from exprocr.core.decode.decoder import Alternative, Decoder
 from exprocr.core.decode.search import METHODS
-from exprocr.core.engine import TorchEngine
 from exprocr.core.evaluate import LabelledImages, evaluate
 from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.preprocess import PreprocessConfig, preprocess
+from exprocr.core.torch_engine import TorchEngine
 from exprocr.errors import ConfigError, DataError, ImageError, ModelFileError
 from tests.scripted import (
     CHARSET,
@@ -40,7 +40,7 @@ WIDTHS = (180, 90, 240, 180, 60, 240, 180, 121, 180)
 @pytest.fixture(scope="module")
 def lively(tiny_model: Path) -> Recognizer:
     """Return the tiny network with outputs spread so that it reads something else everywhere."""
-    recognizer = Recognizer.load(tiny_model, device="cpu", threads=1)
+    recognizer = Recognizer.load(tiny_model, engine="torch", device="cpu", threads=1)
     assert isinstance(recognizer.engine, TorchEngine)
     last = recognizer.engine.network.fc2
     with torch.no_grad():
@@ -87,20 +87,28 @@ def test_small_batches_and_chunks_change_nothing(
     lively: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = lively.predict(pictures())
-    monkeypatch.setattr(module, "BATCH_SIZE", 2)
+    monkeypatch.setattr(module, "BATCH_PIXELS", 2 * 60 * 180)
     monkeypatch.setattr(module, "CHUNK_SIZE", 5)
     for one, other in zip(lively.predict(pictures()), together, strict=True):
         check_same(one, other)
 
 
-def test_batches_hold_one_width_and_at_most_the_batch_size() -> None:
+def test_batches_hold_one_width_and_at_most_so_many_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "BATCH_PIXELS", 64 * 60 * 40)
     engine = ScriptedEngine([("1", 0.9)] * 200)
     recognizer = Recognizer(
         engine, PreprocessConfig(), Decoder(load_grammar("none", CHARSET)), FRAME_AXIS
     )
-    inks = [np.zeros((60, width), np.uint8) for width in (40, 60) * 80]
-    assert len(recognizer.read(inks)) == 160
-    assert engine.shapes == [(64, 60, 40), (16, 60, 40), (64, 60, 60), (16, 60, 60)]
+    inks = [np.zeros((60, width), np.uint8) for width in (40, 60) * 80 + (2560, 2580) * 2]
+    assert len(recognizer.read(inks)) == 164
+    assert engine.shapes == [
+        *((64, 60, 40), (16, 60, 40)),
+        *((42, 60, 60), (38, 60, 60)),
+        *((1, 60, 2560), (1, 60, 2560)),  # as many pixels as may be, and more
+        *((1, 60, 2580), (1, 60, 2580)),
+    ]
     assert recognizer.read([]) == []
 
 
@@ -284,7 +292,8 @@ def test_beam_search_is_used_and_finds_what_the_best_path_misses() -> None:
         ({"grammar": "regex:[0-9]+["}, r"grammar regex:\[0-9\]\+\[: expected a regular expression"),
         ({"grammar": "regex:a+"}, "expected characters of .*0123456789', found 'a'"),
         ({"grammar": "lexicon:/nowhere"}, "grammar: /nowhere: expected a file of one"),
-        ({"device": "tpu"}, "device: expected one of .*cpu.*, found 'tpu'"),
+        ({"device": "tpu"}, r"unknown device; did you mean 'cpu'\? \(devices: auto, cpu, cuda"),
+        ({"engine": "tensorflow"}, r"unknown engine; did you mean '.*'\? \(engines: onnx, torch\)"),
     ],
 )
 def test_settings_out_of_range(tiny_model: Path, options: dict[str, Any], message: str) -> None:
@@ -295,9 +304,9 @@ def test_settings_out_of_range(tiny_model: Path, options: dict[str, Any], messag
 def test_load_takes_a_file_or_a_run(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(tiny_model.read_bytes())
     image = pictures()[:1]
-    expected = Recognizer.load(tiny_model, threads=1).predict(image)
+    expected = Recognizer.load(tiny_model, engine="torch", threads=1).predict(image)
     for place in (str(tiny_model), tmp_path, tmp_path / "model.safetensors"):
-        assert Recognizer.load(place, threads=1).predict(image) == expected
+        assert Recognizer.load(place, engine="torch", threads=1).predict(image) == expected
     with pytest.raises(ModelFileError, match=r"none\.safetensors: expected a model file"):
         Recognizer.load(tmp_path / "none.safetensors")
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from exprocr.core.config import SynthConfig
+from exprocr.errors import FontError
 from exprocr.synth import fonts, renderer
 from exprocr.synth.fonts import FontFile, find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer, random_expression, sample_rng
@@ -236,3 +237,37 @@ def test_families_are_drawn_evenly() -> None:
     rng = np.random.default_rng(0)
     drawn = Counter(one._random_font(rng).family for _ in range(2000))
     check_even(drawn, 2)
+
+
+def test_the_favourite_font_has_its_share_beside_its_chance() -> None:
+    fonts = [SANS, *(replace(SERIF, family=f"Serif {number}") for number in range(3))]
+    config = SynthConfig(
+        favourite_font=SANS.family, favourite_share=0.6, mixed_fonts_share=0.0, width=300
+    )
+    one = Renderer(fonts, config)
+    drawn: list[set[str]] = []
+
+    def draw_glyphs(text: str, fonts: list[FontFile], *rest: object) -> list[Image.Image]:
+        drawn.append({font.family for font in fonts})
+        return [Image.new("L", (9, 9), 255)] * len(text)
+
+    one._draw_glyphs = draw_glyphs  # type: ignore[assignment, method-assign]
+    for index in range(1000):
+        one.sample(0, 0, index)
+    assert all(len(families) == 1 for families in drawn)
+    # 0.6 + 0.4 / 4 = 0.7; three standard errors are 0.044
+    assert drawn.count({SANS.family}) / 1000 == pytest.approx(0.7, abs=0.045)
+
+
+def test_a_favourite_font_without_a_share_changes_nothing() -> None:
+    plain, named = SynthConfig(), SynthConfig(favourite_font=SANS.family)
+    for index in range(5):
+        one, other = (Renderer([SANS, SERIF], c).sample(0, 0, index) for c in (plain, named))
+        assert one[0] == other[0]
+        assert one[1].tobytes() == other[1].tobytes()
+
+
+def test_a_favourite_font_that_is_not_there_is_named() -> None:
+    message = "synth.favourite_font: expected one of 2 font families, found 'Comic'"
+    with pytest.raises(FontError, match=message):
+        Renderer([SANS, SERIF], SynthConfig(favourite_font="Comic", favourite_share=0.1))

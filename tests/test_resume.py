@@ -16,10 +16,10 @@ from safetensors.numpy import load_file, save_file
 from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile, load_tensors
 from exprocr.core.journal import METRICS_NAME
 from exprocr.errors import DataError, ModelFileError
-from exprocr.training import loop
+from exprocr.training import loop, step
 from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, load_checkpoint, save_checkpoint
 from exprocr.training.limits import Limits
-from exprocr.training.loss import mean_ctc_loss
+from exprocr.training.loss import Targets, mean_ctc_loss
 from exprocr.training.run import RunSpec, read_checkpoint
 from tests.pictures import matplotlib_fonts
 from tests.tiny_runs import (
@@ -158,7 +158,7 @@ def test_time_limit_leaves_no_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, now = tmp_path / "run", [0.0]
-    spec = dataclasses.replace(spec_of("files", files, fonts), limits=Limits(max_time_s=9))
+    spec = dataclasses.replace(spec_of("files", files, fonts), limits=Limits(max_time_s=16))
     recorder = Recorder()
 
     class Clock:
@@ -170,11 +170,11 @@ def test_time_limit_leaves_no_trace(
     with monkeypatch.context() as patch:
         patch.setattr(loop, "time", Clock)
         assert start(spec, run, recorder) == "time_limit"
-    # One look at the clock a step, one at the start, one after the evaluation of step 5.
+    # Two looks at the clock a step, one at the start, one after the evaluation of step 5.
     assert len(recorder.losses) == 8
     assert [e["step"] for e in recorder.evaluations] == [5, 8]  # what it came to is measured
-    assert [e["elapsed_s"] for e in recorder.evaluations] == [5, 8]
-    assert recorder.evaluations[1]["images_per_s"] == (18 + 3 * 4) / 8
+    assert [e["elapsed_s"] for e in recorder.evaluations] == [10, 16]
+    assert recorder.evaluations[1]["images_per_s"] == (18 + 3 * 4) / 16
     assert go_on(run, max_time_s=None) == "finished"
     check_same(run, straight["files"])
 
@@ -199,13 +199,13 @@ def test_infinite_loss_keeps_the_checkpoint(
     run = tmp_path / "run"
     calls: list[int] = []
 
-    def broken(log_probs: torch.Tensor, ids: list[list[int]]) -> torch.Tensor:
+    def broken(log_probs: torch.Tensor, targets: Targets) -> torch.Tensor:
         calls.append(1)
         factor = {8: float("inf")}.get(len(calls), 1.0)
-        return mean_ctc_loss(log_probs, ids) * factor
+        return mean_ctc_loss(log_probs, targets) * factor
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "mean_ctc_loss", broken)
+        patch.setattr(step, "mean_ctc_loss", broken)
         with pytest.raises(DataError, match="the loss of step 8 is inf, expected a finite number"):
             start(spec_of("files", files, fonts), run)
     assert load_checkpoint(run / CHECKPOINT_NAME).state.step == 6

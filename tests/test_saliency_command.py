@@ -20,7 +20,7 @@ from exprocr.cli.kinds.saliency import Explanation, explain, maps_of
 from exprocr.cli.kinds.subject import Subject, load_subject
 from exprocr.cli.options import Session
 from exprocr.core.artifact import ModelFile
-from exprocr.core.engine import to_input
+from exprocr.core.torch_engine import to_input
 from exprocr.viz import cost
 from exprocr.viz.attribution import Spot, Text, score
 

@@ -244,7 +244,7 @@ def test_an_evaluation_in_the_middle_of_an_epoch_vanishes(
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "time", Clock)
-        assert train(spec_of(files, max_time_s=9), run) == "time_limit"
+        assert train(spec_of(files, max_time_s=16), run) == "time_limit"
     check_scalars(run)
     assert [e.step for e in read(run).Scalars("loss/val")] == [STEPS, 8]
     assert resume(run) == "finished"

@@ -51,6 +51,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "val_images": 6,
         "val_fraction": 0.25,
         "checkpoint_every_steps": 3,
+        "precision": "float32",  # on every machine
     },
     "synth": SYNTH,
 }
@@ -106,7 +107,8 @@ class Recorder:
         self.calibrations.append(calibration)
 
     def stop_requested(self) -> bool:
-        return len(self.losses) == self.stop_after
+        # Asked when one more step is under way, which is taken along.
+        return len(self.losses) + 1 == self.stop_after
 
 
 def prepare(spec: RunSpec, run_dir: Path, resume: Checkpoint | None = None) -> Trainer:

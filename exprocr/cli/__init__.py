@@ -37,6 +37,7 @@ COMMANDS = {
         "visualize",
         "Draw what a model does and how it learned.",
     ),
+    "export": ("exprocr.cli.export", "export", "Write a model's graph for ONNX Runtime."),
     "report": ("exprocr.cli.report", "report", "Write one page about a run."),
 }
 """Name of a command -> its module, the name in the module, and one line of help."""

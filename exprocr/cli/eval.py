@@ -12,10 +12,10 @@ from exprocr.cli.options import (
     FiniteRange,
     Session,
     check_decoder,
-    compute_options,
     decoder_options,
     model_option,
     pass_session,
+    reading_options,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     metavar="P",
     help="Exit with 3 if the exact match is below this.",
 )
-@compute_options
+@reading_options
 @pass_session
 @click.pass_context
 def eval_command(
@@ -63,7 +63,7 @@ def eval_command(
     from pathlib import Path
 
     from exprocr.cli.eval_report import print_report, write_errors, write_json
-    from exprocr.cli.output import note_unproven
+    from exprocr.cli.output import note_remark, note_unproven
     from exprocr.core.dataset import check_charset
     from exprocr.core.recognizer import Recognizer
 
@@ -71,6 +71,7 @@ def eval_command(
     check_decoder(options["decoder"], by_value=options["by_value"])
     samples = _load(session, data)
     recognizer = Recognizer.load(**options)
+    note_remark(session, recognizer)
     check_charset(samples, recognizer.charset)
     measurement = _measure(session, recognizer, samples)
     # All are tried, even if one fails, and in the reverse order: the files come before the tables,

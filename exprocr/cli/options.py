@@ -18,6 +18,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+ENGINES = ("onnx", "torch")
 DECODERS = ("auto", "greedy", "beam", "exact")
 FORMATS = ("table", "tsv", "json", "csv", "contest")
 MAX_BEAM_WIDTH = 1000
@@ -98,8 +99,18 @@ def compute_options(command: F) -> F:
         type=click.Choice(DEVICES),
         default="auto",
         show_default=True,
-        help="Where to compute; auto takes a GPU if there is one.",
+        help="Where PyTorch computes; auto takes a GPU if there is one.",
     )(command)
+
+
+def reading_options(command: F) -> F:
+    """Add `compute_options` and ``--engine``: argument ``engine: str | None``, and those."""
+    return click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        help="What runs the network: ONNX Runtime, on the processor, or PyTorch.  [default: onnx; "
+        "torch with --device cuda or mps, or where the model has no graph]",
+    )(compute_options(command))
 
 
 def model_option(command: F) -> F:
@@ -108,7 +119,8 @@ def model_option(command: F) -> F:
         "--model",
         type=click.Path(),
         metavar="FILE|RUN",
-        help="Model file or run directory.  [default: the model that comes with exprocr]",
+        help="Model file or run directory; to read, also a graph (.onnx).  [default: the model "
+        "that comes with exprocr]",
     )(command)
 
 

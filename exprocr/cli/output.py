@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from exprocr.cli.options import Session
     from exprocr.core.decode.decoder import Decoder
+    from exprocr.core.recognizer import Recognizer
 
 
 def format_probability(probability: float) -> str:
@@ -123,6 +124,12 @@ def describe_decoder(decoder: Decoder) -> str:
     """Say how texts are found: ``auto``, ``beam of width 10, by value``."""
     width = f" of width {decoder.beam_width}" if decoder.method == "beam" else ""
     return decoder.method + width + (", by value" if decoder.by_value else "")
+
+
+def note_remark(session: Session, recognizer: Recognizer) -> None:
+    """Say what there is to know of how a recogniser computes."""
+    if recognizer.remark:
+        session.note(recognizer.remark)
 
 
 def note_unproven(session: Session, decoder: Decoder, number: int) -> None:

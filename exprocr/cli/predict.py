@@ -20,10 +20,10 @@ from exprocr.cli.options import (
     FiniteRange,
     Session,
     check_decoder,
-    compute_options,
     decoder_options,
     model_option,
     pass_session,
+    reading_options,
 )
 from exprocr.errors import ImageError
 
@@ -84,7 +84,7 @@ class _Counts:
     help="Give the K most probable texts (or values), with their probabilities.",
 )
 @decoder_options
-@compute_options
+@reading_options
 @pass_session
 @click.pass_context
 def predict(
@@ -104,7 +104,7 @@ def predict(
     number, p/q a string, and none is null. An image that cannot be read is reported, the others
     are still read, and the exit code is 1.
     """
-    from exprocr.cli.output import note_unproven, quantity
+    from exprocr.cli.output import note_remark, note_unproven, quantity
     from exprocr.cli.readings import Extras, pick_format
     from exprocr.core.recognizer import Recognizer
 
@@ -118,6 +118,7 @@ def predict(
     counts = _Counts()
     if inputs:
         recognizer = Recognizer.load(**options)
+        note_remark(session, recognizer)
         name = options["model"] or "the model that comes with exprocr"
         session.detail(_describe(name, recognizer))
         extras = Extras(min_confidence=min_confidence, num_best=options["n_best"])

@@ -44,7 +44,7 @@ def report(session: Session, /, run: str, output: str | None, limit: int, **comp
     if not path.is_dir():
         kind = "another kind of file" if path.exists() else "nothing there"
         raise DataError(f"{run}: expected a run directory, found {kind}")
-    recognizer = Recognizer.load(run, **compute)
+    recognizer = Recognizer.load(run, engine="torch", **compute)
     target = _target(path, output)
     about = Run(session=session, path=path, recognizer=recognizer, limit=limit)
     page, found = make_report(about)

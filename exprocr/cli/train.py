@@ -161,7 +161,7 @@ def _plan(ctx: click.Context, options: dict[str, Any]) -> tuple[RunSpec, Checkpo
     """Return the run's settings, the checkpoint to go on from, and the run directory."""
     from dataclasses import replace
 
-    from exprocr.core.engine import set_threads
+    from exprocr.core.torch_engine import set_threads
     from exprocr.training.run import default_workers, read_checkpoint
 
     given = {

@@ -36,7 +36,7 @@ def describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
         f"{source} to train on, {len(trainer.validation.inks):,} to validate; "
         f"{num_parameters(trainer.network):,} parameters, "
         f"characters {trainer.charset.characters}, grammar {trainer.best.grammar}; "
-        f"writing {run_dir}"
+        f"steps in {trainer.stepper.precision}; writing {run_dir}"
     )
 
 
@@ -115,7 +115,11 @@ def finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, out
             ("validation CER", f"{best['val_cer']:.3%}"),
         ]
     rows.append(("model", run_dir / MODEL_FILE_NAME))
+    if trainer.best.graph_path.exists():
+        rows.append(("graph", trainer.best.graph_path))
     print_table(summary_table(rows, title="Training"))
+    if trainer.best.graph_problem:
+        session.report(f"warning: {trainer.best.graph_problem}")
     run = shlex.quote(str(run_dir))
     if data.val:
         image, target = _shown(str(data.val[0].path)), _shown(str(run_dir / VAL_NAME))

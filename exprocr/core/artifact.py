@@ -7,10 +7,10 @@ needs beside the weights.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ BUNDLED = "bundled"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelFile:
-    """All that is in a model file."""
+class ModelInfo:
+    """What reading needs beside the weights."""
 
     model: ModelConfig
     """The network's shape."""
@@ -46,9 +46,6 @@ class ModelFile:
 
     charset: Charset
     """The characters, in the order of their class ids."""
-
-    weights: Mapping[str, NDArray[Any]]
-    """Tensors by the network's parameter and buffer names."""
 
     grammar: str = "none"
     """The texts it reads unless it is told otherwise: a name of `exprocr.core.grammar.grammars`."""
@@ -65,13 +62,9 @@ class ModelFile:
     name: str = field(default="model", compare=False)
     """Where it was read from, for messages; not in the file."""
 
-    def save(self, path: Path) -> None:
-        """Write the file.
-
-        Raises:
-            OutputError: The place cannot be written.
-        """
-        metadata = {
+    def metadata(self) -> dict[str, Any]:
+        """Return the JSON entry that model files and graphs hold."""
+        return {
             "format_version": FORMAT_VERSION,
             "model": to_dict(self.model),
             "preprocess": to_dict(self.preprocess),
@@ -81,7 +74,31 @@ class ModelFile:
             "training": dict(self.training),
             "license": self.license,
         }
-        save_tensors(path, self.weights, {METADATA_KEY: metadata})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile(ModelInfo):
+    """All that is in a model file."""
+
+    weights: Mapping[str, NDArray[Any]]
+    """Tensors by the network's parameter and buffer names."""
+
+    def weights_digest(self) -> str:
+        """Return the SHA-256 of the tensors, their names, types and shapes, in hexadecimal."""
+        digest = hashlib.sha256()
+        for name in sorted(self.weights):
+            tensor = self.weights[name]
+            digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
+            digest.update(np.ascontiguousarray(tensor).data)
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write the file.
+
+        Raises:
+            OutputError: The place cannot be written.
+        """
+        save_tensors(path, self.weights, {METADATA_KEY: self.metadata()})
 
     @classmethod
     def load(cls, source: Path | str | None = None) -> ModelFile:
@@ -95,43 +112,50 @@ class ModelFile:
             ModelFileError: The file is missing, is no model, is from a newer program, or its
                 metadata is damaged.
         """
-        if source is None or source == BUNDLED:
-            with as_file(files("exprocr") / "weights" / MODEL_FILE_NAME) as path:
-                return cls._load_file(path)
-        path = Path(source)
-        if path.is_dir():
-            path = path / MODEL_FILE_NAME
-            if not path.exists():
-                raise ModelFileError(
-                    f"{path}: expected a model file, found none; a run has one from its first "
-                    "evaluation on"
-                )
-        return cls._load_file(path)
-
-    @classmethod
-    def _load_file(cls, path: Path) -> ModelFile:
-        weights, metadata = load_tensors(path, METADATA_KEY)
-        check_version(path, metadata, FORMAT_VERSION)
-        try:
-            characters = metadata.get("charset")
-            if not isinstance(characters, str):
-                raise ConfigError(f"charset: expected a string, found {characters!r}")
-            grammar, temperature = _decoding(metadata)
-            return cls(
-                model=from_dict(ModelConfig, _section(metadata, "model"), "model"),
-                preprocess=from_dict(
-                    PreprocessConfig, _section(metadata, "preprocess"), "preprocess"
-                ),
-                charset=Charset(characters),
-                weights=weights,
-                grammar=grammar,
-                temperature=temperature,
-                training=_section(metadata, "training"),
-                license=str(metadata.get("license", "")),
-                name=str(path),
+        path = model_path(source)
+        if isinstance(source, str | Path) and Path(source).is_dir() and not path.exists():
+            raise ModelFileError(
+                f"{path}: expected a model file, found none; a run has one from its first "
+                "evaluation on"
             )
-        except (ConfigError, ValueError) as error:
-            raise ModelFileError(f"{path}: {error}") from None
+        weights, metadata = load_tensors(path, METADATA_KEY)
+        return cls(**parse_metadata(path, metadata), weights=weights)
+
+
+def model_path(source: Path | str | None) -> Path:
+    """Return the file that a name stands for; see `ModelFile.load`."""
+    if source is None or source == BUNDLED:
+        return Path(__file__).parent.parent / "weights" / MODEL_FILE_NAME
+    path = Path(source)
+    return path / MODEL_FILE_NAME if path.is_dir() else path
+
+
+def parse_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a `ModelInfo` from the JSON entry of the file ``path``.
+
+    Raises:
+        ModelFileError: It is from a newer program, or damaged.
+    """
+    check_version(path, metadata, FORMAT_VERSION)
+    try:
+        characters = metadata.get("charset")
+        if not isinstance(characters, str):
+            raise ConfigError(f"charset: expected a string, found {characters!r}")
+        grammar, temperature = _decoding(metadata)
+        return {
+            "model": from_dict(ModelConfig, _section(metadata, "model"), "model"),
+            "preprocess": from_dict(
+                PreprocessConfig, _section(metadata, "preprocess"), "preprocess"
+            ),
+            "charset": Charset(characters),
+            "grammar": grammar,
+            "temperature": temperature,
+            "training": _section(metadata, "training"),
+            "license": str(metadata.get("license", "")),
+            "name": str(path),
+        }
+    except (ConfigError, ValueError) as error:
+        raise ModelFileError(f"{path}: {error}") from None
 
 
 def _decoding(metadata: Mapping[str, Any]) -> tuple[str, float]:
@@ -193,15 +217,26 @@ def load_tensors(
                     f"{path}: expected the metadata entry {key!r}, found "
                     f"{', '.join(sorted(metadata)) or 'no metadata'}; no {what} of exprocr"
                 )
-            entry = _json_object(path, key, metadata[key])
-            return {name: file.get_tensor(name) for name in file.keys()}, entry  # noqa: SIM118
+            entry = json_object(path, key, metadata[key])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: expected a safetensors file, found: {error}") from None
     except (TypeError, AttributeError) as error:  # number formats NumPy does not have
         raise ModelFileError(f"{path}: expected tensors NumPy can hold, found: {error}") from None
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind not in "biuf":  # one that another package adds to NumPy's
+            raise ModelFileError(
+                f"{path}: expected tensors NumPy can hold, found: {name}, {tensor.dtype}"
+            )
+    return tensors, entry
 
 
-def _json_object(path: Path, key: str, text: str) -> dict[str, Any]:
+def json_object(path: Path, key: str, text: str) -> dict[str, Any]:
+    """Parse the metadata entry ``key`` of the file ``path``.
+
+    Raises:
+        ModelFileError: It is no JSON object.
+    """
     try:
         entry = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from exprocr.core.engine import TorchEngine
 from exprocr.core.geometry import CONV_LAYERS, check_layer
 from exprocr.core.model import Network
+from exprocr.core.torch_engine import TorchEngine
 
 
 @contextmanager

@@ -140,7 +140,14 @@ class TrainingConfig:
     """Share of freshly rendered images in every batch; 1 needs no files."""
 
     checkpoint_every_steps: int = 500
-    """A checkpoint is written this often, and at the end of every epoch."""
+    """A checkpoint is written this often, and after every evaluation."""
+
+    evaluate_every_steps: int = 0
+    """Validate this often as well as at the end of every epoch; 0 is at the end alone."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the steps compute in; ``auto`` is bfloat16 where the device is fast at it. Weights,
+    validation and reading are float32."""
 
     seed: int = 0
     """Seed of initial weights, order, dropout, split and rendering."""
@@ -160,6 +167,7 @@ class TrainingConfig:
             val_images=(1, 1e7),
             synth_mix=(0, 1),
             checkpoint_every_steps=(1, 1e9),
+            evaluate_every_steps=(0, 1e9),
             seed=(0, 2**63 - 1),
         )
 
@@ -198,6 +206,12 @@ class SynthConfig:
     mixed_fonts_share: float = 0.3
     """Share of images in which every glyph has a font of its own."""
 
+    favourite_font: str = ""
+    """Family that is drawn more often than the others, such as that of the images to be read."""
+
+    favourite_share: float = 0.0
+    """Share of images in ``favourite_font`` alone, beside those that have it by chance."""
+
     unstretched_share: float = 0.2
     """Share of images whose glyphs keep their own proportions."""
 
@@ -227,6 +241,7 @@ class SynthConfig:
             max_overlap=(0, 0.9),
             max_dots=(0, 100_000),
             mixed_fonts_share=(0, 1),
+            favourite_share=(0, 1),
             unstretched_share=(0, 1),
             stepwise_share=(0, 1),
             block_minus_share=(0, 1),

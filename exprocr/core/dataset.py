@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.core.charset import Charset
+from exprocr.core.image_reader import load_images
 from exprocr.core.labels import (
     IMAGE_SUFFIXES,
     TABLE_SUFFIXES,
@@ -25,8 +26,7 @@ from exprocr.core.labels import (
     is_table,
     read_samples,
 )
-from exprocr.core.preprocess import PreprocessConfig, load
-from exprocr.errors import DataError, ImageError
+from exprocr.errors import DataError
 
 __all__ = [
     "DataSet",
@@ -205,40 +205,6 @@ def split(
     held_out = set(permutation[:num_val].tolist())
     train = [sample for i, sample in enumerate(samples) if i not in held_out]
     return train, [samples[i] for i in sorted(held_out)]
-
-
-def load_images(
-    samples: Sequence[Sample],
-    config: PreprocessConfig,
-    *,
-    progress: Callable[[], object] | None = None,
-) -> list[NDArray[np.uint8]]:
-    """Decode and preprocess the pictures of a data set, which must be whole.
-
-    Args:
-        samples: n samples.
-        config: The network's input.
-        progress: Called after each picture, readable or not.
-
-    Returns:
-        n arrays, uint8 (config.height, W_i), 0 background .. 255 strongest ink.
-
-    Raises:
-        DataError: Pictures cannot be read; all were tried, the first few are named.
-    """
-    inks, failures = [], []
-    for sample in samples:
-        try:
-            inks.append(load(sample.path, config).ink)
-        except ImageError as error:
-            failures.append(str(error))
-        if progress is not None:
-            progress()
-    if failures:
-        raise DataError(
-            f"{len(failures)} of {len(samples)} images cannot be read: {first_few(failures, '; ')}"
-        )
-    return inks
 
 
 def check_widths(

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from exprocr.core.config import ConvModuleConfig, ModelConfig
 from exprocr.core.geometry import output_length
+from exprocr.core.recurrence import bidirectional_gru
 
 
 class ConvModule(nn.Sequential):
@@ -41,22 +43,32 @@ class ConvModule(nn.Sequential):
         super().__init__(*stages)
 
 
+class ColumnLinear(nn.Linear):
+    """A linear layer on each column of a feature map. (N, C, H, T) -> (T * N, units)."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map (N, C, H, T) to (T * N, units)."""
+        n, c, h, t = maps.shape
+        # As a convolution as high as the maps: to gather the columns would copy them element by
+        # element, and their gradients once more.
+        columns = conv2d(maps, self.weight.view(-1, c, h, 1), self.bias)  # (N, units, 1, T)
+        return columns.squeeze(2).permute(2, 0, 1).reshape(t * n, -1)
+
+
 class FrameLinear(nn.Module):
     """fc1: each column of a feature map to a vector. (N, C, H, T) -> (T, N, units)."""
 
     def __init__(self, in_features: int, units: int, batch_norm: bool) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_features, units, bias=not batch_norm)
+        self.linear = ColumnLinear(in_features, units, bias=not batch_norm)
         self.norm = nn.BatchNorm1d(units) if batch_norm else None
 
     def forward(self, maps: Tensor) -> Tensor:
         """Map (N, C, H, T) to (T, N, units)."""
-        n, c, h, t = maps.shape
-        columns = maps.permute(3, 0, 1, 2).reshape(t * n, c * h)  # (T*N, C*H)
-        frames: Tensor = self.linear(columns)  # (T*N, units)
+        frames: Tensor = self.linear(maps)  # (T*N, units)
         if self.norm is not None:
             frames = torch.relu(self.norm(frames))
-        return frames.reshape(t, n, -1)  # (T, N, units)
+        return frames.reshape(maps.shape[3], maps.shape[0], -1)  # (T, N, units)
 
 
 class BiGRU(nn.Module):
@@ -69,7 +81,11 @@ class BiGRU(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Map (T, N, in) to (T, N, units), or 2 * units."""
-        both: Tensor = self.gru(frames)[0]  # (T, N, 2 * units)
+        both: Tensor  # (T, N, 2 * units)
+        if self.training and frames.device.type == "cpu":
+            both = bidirectional_gru(frames, self.gru)
+        else:
+            both = self.gru(frames)[0]
         if self.merge == "sum":
             forward, backward = both.chunk(2, dim=2)
             return forward + backward  # (T, N, units)
@@ -115,10 +131,21 @@ class Network(nn.Module):
         Returns:
             (T, N, K) float32 natural logarithms; T is `exprocr.core.geometry.num_frames` of W.
         """
+        return self.classify(self.encode(pictures))
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Map (N, 1, H, W) to (T, N, 2 * gru_units): nearly all of the work.
+
+        It may run under autocast, which classifying may not.
+        """
         maps = self.conv3(self.conv2(self.conv1(pictures)))  # (N, C, H', T)
-        frames = self.fc1(maps)  # (T, N, fc1_units)
+        frames: Tensor = self.fc1(maps)  # (T, N, fc1_units)
         frames = self.gru2(self.gru1(frames))  # (T, N, 2 * gru_units)
-        logits = self.fc2(self.dropout(frames))  # (T, N, K)
+        return frames
+
+    def classify(self, frames: Tensor) -> Tensor:
+        """Map frames (T, N, 2 * gru_units) of any precision to (T, N, K) in that of the weights."""
+        logits = self.fc2(self.dropout(frames.to(self.fc2.weight.dtype)))  # (T, N, K)
         return torch.log_softmax(logits, dim=2)
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -172,14 +172,19 @@ def stretch_contrast(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         (H, W) float32, 0..1; all 0 for a blank picture.
     """
-    deviation = np.median(grey) - grey
-    low, high = np.quantile(deviation, (0.005, 0.995), method="nearest")
+    # All quantiles come from one sorted copy, as `numpy.quantile` would pick the nearest.
+    ordered = np.sort(grey, axis=None)
+    last = ordered.size - 1
+    background = (ordered[last // 2] + ordered[-(-last // 2)]) / 2
+    deviation = background - grey
+    ordered = background - ordered[::-1]
+    low, high = ordered[round(0.005 * last)], ordered[round(0.995 * last)]
     if -low > high:
-        deviation, high = -deviation, -low
+        deviation, ordered, high = -deviation, -ordered[::-1], -low
     if high < FAINTEST_INK:
         return np.zeros_like(grey)
-    noise = np.median(np.abs(deviation))
-    ink = np.quantile(deviation, 0.95, method="nearest")
+    noise = np.median(np.abs(ordered))
+    ink = ordered[round(0.95 * last)]
     softening = max(4 * GREY_LEVEL, 3 * noise, 0.25 * ink)
     stretched = np.arcsinh(np.clip(deviation, 0, high) / softening)
     return np.asarray(stretched / np.arcsinh(high / softening), dtype=np.float32)
@@ -227,7 +232,8 @@ def padded_width(width: int, config: PreprocessConfig) -> int:
 
 def widen(ink: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     """Add background columns on the right, up to ``width`` px."""
-    return np.pad(ink, ((0, 0), (0, width - ink.shape[1])))
+    missing = width - ink.shape[1]
+    return np.pad(ink, ((0, 0), (0, missing))) if missing else ink
 
 
 class Loaded(NamedTuple):

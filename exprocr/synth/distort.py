@@ -19,12 +19,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 Pair = tuple[float, float]
-
-_FULL = [0] + [255] * 255
-"""Table from any opacity above 0 to the full colour."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,12 @@ def distort_in_steps(
             [coordinate for corner in corners for coordinate in corner],
             Image.Resampling.NEAREST,
         )
-    return glyph.point(_FULL) if solid else glyph.convert("LA").getchannel("L")
+    # The sum of two, times 255 and clipped at 255: any opacity becomes the full colour.
+    return (
+        ImageChops.add(glyph, glyph, scale=1 / 255)
+        if solid
+        else glyph.convert("LA").getchannel("L")
+    )
 
 
 def distort_at_once(

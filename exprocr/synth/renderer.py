@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from exprocr.core.config import SynthConfig
+from exprocr.errors import FontError
 from exprocr.synth.distort import Distortion, distort_at_once, distort_in_steps
 from exprocr.synth.fonts import FontFile
 
@@ -73,6 +74,9 @@ class Renderer:
         fonts: Usable fonts; a family is drawn first, then one of its fonts, so that families of
             many styles do not crowd out the others.
         config: Sizes, ranges and shares.
+
+    Raises:
+        FontError: The favourite font is none of them.
     """
 
     def __init__(self, fonts: list[FontFile], config: SynthConfig | None = None) -> None:
@@ -81,6 +85,12 @@ class Renderer:
         for font in fonts:
             families.setdefault(font.family, []).append(font)
         self._families = list(families.values())
+        self._favourite = families.get(self.config.favourite_font, [])
+        if self.config.favourite_share and not self._favourite:
+            raise FontError(
+                f"synth.favourite_font: expected one of {len(families):,} font families, found "
+                f"{self.config.favourite_font!r}"
+            )
         self._scale = self.config.height / 60
 
     def sample(self, seed: int, stream: int, index: int) -> tuple[str, Image.Image]:
@@ -109,6 +119,8 @@ class Renderer:
         fonts = [self._random_font(rng)] * num
         if rng.random() < config.mixed_fonts_share:
             fonts = [self._random_font(rng) for _ in text]
+        if config.favourite_share and rng.random() < config.favourite_share:
+            fonts = [self._favourite[rng.integers(len(self._favourite))]] * num
         # Mostly large, as in the contest, where the smallest glyph is two thirds of the largest.
         smallest = rng.uniform(config.min_font_size_px, config.max_font_size_px)
         sizes = rng.uniform(smallest, config.max_font_size_px, size=num)
@@ -202,11 +214,15 @@ def _blend(
     colour: NDArray[np.float64],
     opacity: float,
 ) -> Image.Image:
-    """Lay a colour over a background: mode L to RGB, by a table of the 256 coverages."""
+    """Lay a colour over a background, by a table of the 256 coverages: mode L to RGB.
+
+    ``coverage`` gets the table as its palette.
+    """
     # The product is clipped first, as the mask of the captcha package is.
     alpha = np.minimum(np.arange(256) * (opacity / 255), 1.0)
-    tables = np.rint(background[:, None] + alpha * (colour - background)[:, None])
-    return Image.merge("RGB", (coverage,) * 3).point(tables.astype(int).ravel().tolist())
+    table = np.rint(background + alpha[:, None] * (colour - background)).astype(np.uint8)
+    coverage.putpalette(table.tobytes())
+    return coverage.convert("RGB")
 
 
 def _degrade(image: Image.Image, rng: np.random.Generator) -> Image.Image:

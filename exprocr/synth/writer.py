@@ -7,23 +7,20 @@ encoded with fixed parameters, so the files are the same however many processes 
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 
 from exprocr.core.config import SynthConfig
 from exprocr.core.expression import evaluate, format_value
 from exprocr.core.files import atomic_write, make_folder, output_error
+from exprocr.core.workers import interrupt_held_back, worker_pool
 from exprocr.errors import OutputError
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
@@ -229,15 +226,9 @@ def _render_parallel(
     Closing it ends the processes, after the chunks they are at; these are put into ``done``.
     """
     futures: list[Future[_Chunk]] = []
-    pool = ProcessPoolExecutor(
-        workers,
-        # The same on every system, and safe beside threads, which forking is not.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(fonts, config),
-    )
+    pool = worker_pool(workers, _start_worker, fonts, config)
     try:
-        with _interrupt_held_back():
+        with interrupt_held_back():
             futures += [pool.submit(_render_in_worker, task) for task in tasks]
         for future in as_completed(futures):
             yield future.result()
@@ -252,35 +243,12 @@ def _render_parallel(
                 done[future.result().start] = future.result()
 
 
-@contextmanager
-def _interrupt_held_back() -> Iterator[None]:
-    """Delay Ctrl-C; processes and threads started meanwhile never get it: it is the parent's."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-
-
 _worker_renderer: Renderer | None = None
 
 
 def _start_worker(fonts: list[FontFile], config: SynthConfig) -> None:
     global _worker_renderer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker_renderer = Renderer(fonts, config)
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is gone, however it ended."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _render_in_worker(task: _Task) -> _Chunk:

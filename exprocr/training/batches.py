@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from exprocr.core.config import SynthConfig, TrainingConfig
-from exprocr.core.preprocess import PreprocessConfig, preprocess, widen
+from exprocr.core.preprocess import PreprocessConfig, preprocess
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
 
@@ -127,8 +127,7 @@ class Batches:
                 drawn = next(rendered)
                 inks += list(drawn.pictures)
                 texts += drawn.texts
-            width = max(ink.shape[1] for ink in inks)
-            yield Batch(np.stack([widen(ink, width) for ink in inks]), texts)
+            yield Batch(_side_by_side(inks), texts)
 
     def num_images(self, num_steps: int) -> int:
         """Return the images in the first ``num_steps`` batches; an epoch's last may be smaller."""
@@ -161,6 +160,15 @@ class Batches:
                 **options,
             )
         )
+
+
+def _side_by_side(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Put pictures (H, W_i) into one array (N, H, W), widened with background to the widest."""
+    width = max(ink.shape[1] for ink in inks)
+    pictures = np.zeros((len(inks), inks[0].shape[0], width), dtype=np.uint8)
+    for picture, ink in zip(pictures, inks, strict=True):
+        picture[:, : ink.shape[1]] = ink
+    return pictures
 
 
 def _unchanged(batch: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The best network of a run, and the model file that holds it."""
+"""The best network of a run, and the model file and graph that hold it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from exprocr.core.calibration import Calibration, calibrate
 from exprocr.core.charset import Charset
 from exprocr.core.config import TrainingConfig
 from exprocr.core.decode.decoder import Decoder
-from exprocr.core.engine import export_weights, load_weights
 from exprocr.core.evaluate import LabelledImages
+from exprocr.core.files import output_error
 from exprocr.core.grammar.grammars import load_grammar
+from exprocr.core.loading import GRAPH_SUFFIX
 from exprocr.core.model import Network
+from exprocr.core.onnx_export import write_graph
 from exprocr.core.preprocess import PreprocessConfig
 from exprocr.core.recognizer import Recognizer
+from exprocr.core.torch_engine import export_weights, load_weights
+from exprocr.errors import ModelFileError
 from exprocr.training.checkpoint import NO_SCORE, Score, TrainingState, recorded_score
 
 MAX_CALIBRATION_IMAGES = 10_000
@@ -47,6 +51,8 @@ class BestNetwork:
         num_val_images: int,
     ) -> None:
         self.path = run_dir / MODEL_FILE_NAME
+        self.graph_path = self.path.with_suffix(GRAPH_SUFFIX)
+        self.graph_problem = ""
         self.charset = charset
         self.input_size = input_size
         self.grammar = grammar
@@ -97,7 +103,7 @@ class BestNetwork:
         }
         if calibration:
             summary["val_ece"] = calibration.reliability.ece()
-        ModelFile(
+        model = ModelFile(
             model=network.config,
             preprocess=self.input_size,
             charset=self.charset,
@@ -105,8 +111,24 @@ class BestNetwork:
             temperature=calibration.temperature if calibration else 1.0,
             weights=self.weights,
             training=summary,
-        ).save(self.path)
+            name=str(self.path),
+        )
+        # First, so that the model file never stands beside the graph of other weights.
+        try:
+            self.graph_path.unlink(missing_ok=True)
+        except OSError as error:
+            raise output_error(self.graph_path, error) from error
+        model.save(self.path)
+        self._save_graph(model)
         self.saved_score = score
+
+    def _save_graph(self, model: ModelFile) -> None:
+        """Write the graph; without one the model is read with PyTorch, so training goes on."""
+        try:
+            write_graph(model, self.graph_path)
+            self.graph_problem = ""
+        except ModelFileError as error:
+            self.graph_problem = str(error)
 
     def calibrate(
         self, recognizer: Recognizer, network: Network, state: TrainingState, images: LabelledImages

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from exprocr.training.checkpoint import TrainingState
+
 Outcome = Literal["finished", "interrupted", "time_limit", "target_accuracy", "patience"]
 
 
@@ -23,3 +25,11 @@ class Limits:
 
     patience: int | None = None
     """Evaluations in a row without a better one."""
+
+    def reached(self, state: TrainingState) -> Outcome | None:
+        """Return which limit on the evaluations is reached."""
+        if self.target_accuracy is not None and state.best_exact_match >= self.target_accuracy:
+            return "target_accuracy"
+        if self.patience is not None and state.evaluations_since_best >= self.patience:
+            return "patience"
+        return None

@@ -3,8 +3,8 @@
     exprocr train data/          # from files
     exprocr train --synth-mix 1  # on freshly rendered images, no files needed
 
-The learning rate follows the step, never the clock, so that a run stopped and resumed is the
-same, bit for bit, as one that was not stopped (with equal threads).
+The learning rate follows the step, never the clock: a run that was resumed is the same, bit for
+bit, as one that was not stopped (with equal threads).
 """
 
 from __future__ import annotations
@@ -16,24 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from exprocr.core.charset import Charset
 from exprocr.core.config import TrainingConfig
 from exprocr.core.decode.decoder import Decoder
-from exprocr.core.decode.greedy import best_path_texts
-from exprocr.core.engine import TorchEngine, parameter_values, to_input
 from exprocr.core.evaluate import LabelledImages, evaluate
 from exprocr.core.geometry import cell_axis
 from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.journal import METRICS_NAME, Journal
-from exprocr.core.metrics import edit_operations
 from exprocr.core.model import Network
 from exprocr.core.preprocess import PreprocessConfig
 from exprocr.core.recognizer import Recognizer
 from exprocr.core.tensor_record import TENSORS_NAME, TensorRecorder
+from exprocr.core.torch_engine import TorchEngine, parameter_values
 from exprocr.errors import DataError
-from exprocr.training.batches import Batch, Batches
+from exprocr.training.batches import Batches
 from exprocr.training.best import BestNetwork
 from exprocr.training.checkpoint import (
     CHECKPOINT_NAME,
@@ -43,9 +40,9 @@ from exprocr.training.checkpoint import (
     save_checkpoint,
 )
 from exprocr.training.limits import Limits, Outcome
-from exprocr.training.loss import mean_ctc_loss
 from exprocr.training.observer import Observer
-from exprocr.training.schedule import learning_rate_at, make_optimizer
+from exprocr.training.precision import Precision
+from exprocr.training.step import Stepper, TakenStep
 
 
 class Trainer:
@@ -58,6 +55,7 @@ class Trainer:
         input_size: Its preprocessing.
         grammar: Name of the grammar that the model is to read under.
         config: How to train.
+        precision: What the steps compute in.
         batches: Training batches.
         validation: What to validate on.
         settings: The run's settings, kept in checkpoints.
@@ -75,6 +73,7 @@ class Trainer:
         input_size: PreprocessConfig,
         grammar: str,
         config: TrainingConfig,
+        precision: Precision,
         batches: Batches,
         validation: LabelledImages,
         settings: dict[str, Any],
@@ -91,7 +90,8 @@ class Trainer:
         self.settings = settings
         self.run_dir = run_dir
         self.initialized = initialized
-        self.optimizer = make_optimizer(network, config)
+        num_steps = config.epochs * batches.steps_per_epoch
+        self.stepper = Stepper(network, device, charset, config, num_steps, precision)
         # Validated without a grammar, like the training images: the curves show the network alone.
         self.recognizer = Recognizer(
             TorchEngine(network, device),
@@ -102,6 +102,7 @@ class Trainer:
         self.journal = Journal(run_dir / METRICS_NAME)
         self.tensors = TensorRecorder(run_dir / TENSORS_NAME)
         self.state = TrainingState()
+        self._lap = time.monotonic()
         self.best = BestNetwork(
             run_dir,
             charset=charset,
@@ -115,7 +116,7 @@ class Trainer:
     def _begin(self, resume: Checkpoint | None) -> None:
         """Take up a checkpoint, if there is one, and drop what was recorded after it."""
         if resume:
-            restore(resume, self.network, self.optimizer)
+            restore(resume, self.network, self.stepper.optimizer)
             self.state = resume.state
             self.best.restore(resume.part("best"), self.network, self.state)
         # An evaluation in the middle of an epoch told of a network that is now gone.
@@ -160,27 +161,44 @@ class Trainer:
         if reached := self._limit_reached(limits):
             return reached
         last_step = (limits.epochs or self.config.epochs) * self.batches.steps_per_epoch
-        started = lap = time.monotonic()
-        for batch in self.batches.between(self.state.step, last_step):
-            record = self._step(batch)
-            now = time.monotonic()
-            self.state.elapsed_s, lap = self.state.elapsed_s + now - lap, now
-            record["elapsed_s"] = self.state.elapsed_s
-            self.journal.add(record)
-            observer.on_step(self.state, record)
-            if self.state.step % self.batches.steps_per_epoch == 0:
+        started = self._lap = time.monotonic()
+        queued: TakenStep | None = None
+        batches = self.batches.between(self.state.step, last_step)
+        for number, batch in enumerate(batches, self.state.step):
+            taken = self.stepper.take(number, batch)
+            if queued:
+                self._record(queued, observer)
+            queued = taken
+            stop = self._stop_reason(started, limits, stop_requested)
+            is_evaluated = self._is_evaluated(number + 1)
+            is_saved = (number + 1) % self.config.checkpoint_every_steps == 0
+            if not (stop or is_evaluated or is_saved):
+                continue
+            # What is evaluated or saved is known to be sound.
+            self._record(queued, observer)
+            queued = None
+            if is_evaluated:
                 observer.on_evaluation(self._evaluate())
                 self._checkpoint()
-                lap = time.monotonic()  # the time trained leaves evaluations out
+                self._lap = time.monotonic()  # the time trained leaves evaluations out
                 if reached := self._limit_reached(limits):
                     return reached
-            elif self.state.step % self.config.checkpoint_every_steps == 0:
+            elif not stop:
                 self._checkpoint()
-            if limits.max_time_s is not None and now - started >= limits.max_time_s:
-                return self._stop_early("time_limit", observer)
-            if stop_requested():
-                return self._stop_early("interrupted", observer)
+            if stop:
+                return self._stop_early(stop, observer)
         return "finished"
+
+    def _is_evaluated(self, step: int) -> bool:
+        every = self.config.evaluate_every_steps
+        return step % self.batches.steps_per_epoch == 0 or (every > 0 and step % every == 0)
+
+    def _stop_reason(
+        self, started: float, limits: Limits, stop_requested: Callable[[], bool]
+    ) -> Outcome | None:
+        if limits.max_time_s is not None and time.monotonic() - started >= limits.max_time_s:
+            return "time_limit"
+        return "interrupted" if stop_requested() else None
 
     def _stop_early(self, outcome: Outcome, observer: Observer) -> Outcome:
         """Save all; the checkpoint comes first, so that a resumed run does not know of the rest."""
@@ -193,62 +211,41 @@ class Trainer:
         return outcome
 
     def _limit_reached(self, limits: Limits) -> Outcome | None:
-        state = self.state
-        if limits.target_accuracy is not None and state.best_exact_match >= limits.target_accuracy:
-            return "target_accuracy"
-        if limits.patience is not None and state.evaluations_since_best >= limits.patience:
-            return "patience"
         done = self.num_epochs_done >= (limits.epochs or self.config.epochs)
-        return "finished" if done else None
+        return limits.reached(self.state) or ("finished" if done else None)
 
-    def _step(self, batch: Batch) -> dict[str, Any]:
-        """Take one optimizer step; return its record, with the mean CTC loss in nats."""
-        state, config = self.state, self.config
-        num_steps = config.epochs * self.batches.steps_per_epoch
-        learning_rate = learning_rate_at(state.step, num_steps, config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.network.train()
-        log_probs = self.network(to_input(batch.pictures, self.device))  # (T, N, K)
-        ids = [self.charset.encode(text) for text in batch.texts]
-        loss = mean_ctc_loss(log_probs, ids)
-        loss_value = loss.item()
-        if not math.isfinite(loss_value):
+    def _record(self, taken: TakenStep, observer: Observer) -> None:
+        """Wait for a step; count and record what came of it.
+
+        Raises:
+            DataError: The loss is not finite.
+        """
+        state, result = self.state, taken.result()
+        if not math.isfinite(result.loss):
             raise DataError(
-                f"the loss of step {state.step + 1} is {loss_value}, expected a finite number; "
+                f"the loss of step {state.step + 1} is {result.loss}, expected a finite number; "
                 "try a lower learning rate"
             )
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if config.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.max_grad_norm)
-        self.optimizer.step()
-
         state.step += 1
-        self._count(batch.texts, log_probs, loss_value)
-        return {
+        state.epoch_images += result.num_images
+        state.epoch_loss += result.loss * result.num_images
+        state.epoch_exact += result.num_exact
+        state.epoch_edit_distance += result.edit_distance
+        now = time.monotonic()
+        state.elapsed_s, self._lap = state.elapsed_s + now - self._lap, now
+        record = {
             "kind": "step",
             "step": state.step,
             "epoch": self._epoch_of_last_step(),
-            "loss": loss_value,
-            "learning_rate": learning_rate,
+            "loss": result.loss,
+            "learning_rate": taken.learning_rate,
+            "elapsed_s": state.elapsed_s,
         }
-
-    def _count(self, texts: list[str], log_probs: Tensor, loss: float) -> None:
-        """Add a batch to the epoch's figures, as the network read it while it was trained on it."""
-        state = self.state
-        state.epoch_images += len(texts)
-        state.epoch_loss += loss * len(texts)
-        read_ids = best_path_texts(log_probs.detach().cpu().numpy())
-        for text, ids in zip(texts, read_ids, strict=True):
-            read = self.charset.decode(ids)
-            state.epoch_exact += read == text
-            state.epoch_edit_distance += len(edit_operations(text, read)) / len(text)
+        self.journal.add(record)
+        observer.on_step(state, record)
 
     def _epoch_of_last_step(self) -> int:
-        if not self.state.step:
-            return 0
-        return (self.state.step - 1) // self.batches.steps_per_epoch + 1
+        return -(-self.state.step // self.batches.steps_per_epoch)
 
     def _evaluate(self) -> dict[str, Any]:
         """Validate; keep the network if it is the best; start a new epoch's counts."""
@@ -298,6 +295,6 @@ class Trainer:
             state=self.state,
             settings=self.settings,
             network=self.network,
-            optimizer=self.optimizer,
+            optimizer=self.stepper.optimizer,
             best=self.best.weights,
         )

@@ -1,35 +1,73 @@
-"""The CTC loss of a batch."""
+"""The CTC loss of a batch, and its texts as the loss takes them."""
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
-from exprocr.core.charset import BLANK
+from exprocr.core.charset import BLANK, Charset
 
 
-def mean_ctc_loss(log_probs: Tensor, ids: list[list[int]]) -> Tensor:
+@dataclass(frozen=True)
+class Targets:
+    """The texts of a batch."""
+
+    ids: NDArray[np.int64]
+    """(N, L) class ids, padded with blanks to the longest text."""
+
+    lengths: NDArray[np.int64]
+    """(N,) characters of each text."""
+
+
+class TargetEncoder:
+    """Turns texts into targets, all characters of a batch at once.
+
+    Args:
+        charset: The classes.
+    """
+
+    def __init__(self, charset: Charset) -> None:
+        points = [ord(character) for character in charset.characters]
+        self._class_ids = np.zeros(max(points) + 1, dtype=np.int64)
+        self._class_ids[points] = np.arange(1, len(points) + 1)
+
+    def __call__(self, texts: Sequence[str]) -> Targets:
+        """Encode N texts, whose characters are all in the charset."""
+        points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+        ids = np.full((len(texts), lengths.max()), BLANK, dtype=np.int64)
+        ids[np.arange(ids.shape[1]) < lengths[:, None]] = self._class_ids[points]
+        return Targets(ids, lengths)
+
+
+def mean_ctc_loss(log_probs: Tensor, targets: Targets) -> Tensor:
     """Return the CTC loss (Graves et al. 2006, eq. 10), averaged over the batch.
 
     Args:
         log_probs: (T, N, K) float32 natural logarithms; every sample has all T frames.
-        ids: N lists of class ids.
+        targets: The texts of the N samples.
 
     Returns:
         A scalar, nats; infinite where a text does not fit into the frames.
     """
     if log_probs.device.type not in ("cpu", "cuda"):
         log_probs = log_probs.cpu()  # PyTorch has no CTC kernel elsewhere
+    ids = torch.from_numpy(targets.ids)
+    if log_probs.device.type == "cuda":
+        ids = ids.pin_memory()
     num_frames, num_images = log_probs.shape[:2]
-    # On the CPU, where the lengths must be for CUDA's kernel and cost no synchronisation.
     losses: Tensor = ctc_loss(
         log_probs,
-        torch.tensor(list(itertools.chain.from_iterable(ids)), dtype=torch.long),
+        ids.to(log_probs.device, non_blocking=True),
+        # On the CPU, where the lengths must be for CUDA's kernel.
         torch.full((num_images,), num_frames, dtype=torch.long),
-        torch.tensor([len(i) for i in ids], dtype=torch.long),
+        torch.from_numpy(targets.lengths),
         blank=BLANK,
         reduction="none",
     )

@@ -20,6 +20,7 @@ from exprocr.core.settings import from_dict, to_dict
 from exprocr.errors import ConfigError, DataError, ModelFileError
 from exprocr.training.checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
 from exprocr.training.limits import Limits
+from exprocr.training.precision import Precision
 
 CONFIG_NAME = "config.toml"
 SPLIT_NAME = "split.json"
@@ -59,6 +60,10 @@ class RunSpec:
 
     workers: int = 0
     """Processes that render ahead."""
+
+    precision: Precision = "float32"
+    """What the steps compute in, from when the run began to its end. Where a checkpoint does not
+    say, it was float32."""
 
     def __post_init__(self) -> None:
         if self.data is None and self.settings.training.synth_mix < 1:

@@ -39,4 +39,6 @@ def make_optimizer(network: Network, config: TrainingConfig) -> torch.optim.Opti
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+    # One kernel for all parameters, where there is one.
+    fused = next(network.parameters()).device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)

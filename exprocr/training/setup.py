@@ -7,6 +7,7 @@ found before any training, not as an infinite loss after hours.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from exprocr.core.artifact import ModelFile
 from exprocr.core.charset import Charset
 from exprocr.core.config import Preset
 from exprocr.core.dataset import Sample, check_charset, check_widths, load_images
-from exprocr.core.engine import build_network, new_network, pick_device, set_threads
 from exprocr.core.evaluate import LabelledImages
 from exprocr.core.expression import value_of
 from exprocr.core.files import make_folder
@@ -26,12 +26,15 @@ from exprocr.core.grammar.grammars import tightest
 from exprocr.core.model import Network
 from exprocr.core.preprocess import padded_width, scaled_width
 from exprocr.core.settings import to_dict
+from exprocr.core.torch_engine import build_network, new_network, pick_device, set_threads
 from exprocr.errors import ConfigError
 from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, TRAIN_STREAM, VAL_STREAM
+from exprocr.synth.renderer import CHARACTERS, TRAIN_STREAM, VAL_STREAM, Renderer
 from exprocr.training.batches import Batches, RenderedBatches
 from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.loop import Trainer
+from exprocr.training.memory import keep_freed_memory
+from exprocr.training.precision import pick_precision
 from exprocr.training.run import RunData, RunSpec, write_run_files
 
 RENDERED_TEXTS = ("1+2*3", "(1+2)*3", "1+(2*3)")
@@ -64,13 +67,17 @@ def make_trainer(
         FontError: Rendering is asked for and no font is usable.
     """
     set_threads(spec.threads)
+    keep_freed_memory()
     device = pick_device(spec.device)
     settings = spec.settings
+    if not resume:
+        precision = pick_precision(settings.training.precision, device)
+        spec = replace(spec, precision=precision)
     init = ModelFile.load(spec.init) if spec.init and not resume else None
     charset = _charset(spec, data, init, resume)
     network = _network(settings, charset, init, device)
-    train_inks = _load(data.train, settings, progress)
-    val_inks = _load(data.val, settings, progress)
+    train_inks = _load(data.train, spec, progress)
+    val_inks = _load(data.val, spec, progress)
     rendered, rendered_val = _rendered(spec)
     texts = [sample.text for sample in data.train]
     batches = Batches(train_inks, texts, rendered, settings.training, spec.workers)
@@ -82,6 +89,7 @@ def make_trainer(
         input_size=settings.preprocess,
         grammar=_grammar(spec, data, charset),
         config=settings.training,
+        precision=spec.precision,
         batches=batches,
         validation=_validation(data, val_inks, rendered_val),
         settings={**to_dict(spec), "charset": charset.characters},
@@ -104,9 +112,10 @@ def _network(
 
 
 def _load(
-    samples: list[Sample], settings: Preset, progress: Callable[[], object] | None
+    samples: list[Sample], spec: RunSpec, progress: Callable[[], object] | None
 ) -> list[NDArray[np.uint8]]:
-    inks = load_images(samples, settings.preprocess, progress=progress)
+    settings = spec.settings
+    inks = load_images(samples, settings.preprocess, workers=spec.threads, progress=progress)
     check_widths(samples, inks, lambda width: num_frames(settings.model, width))
     return inks
 
@@ -154,6 +163,8 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
         CHARACTERS,
         system=settings.synth.system_fonts,
     ).usable
+
+    Renderer(fonts, settings.synth)  # raises here what it would raise in a worker
 
     def source(stream: int, num: int) -> RenderedBatches:
         return RenderedBatches(

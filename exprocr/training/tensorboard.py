@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from exprocr.core.calibration import Calibration
 from exprocr.core.capture import capture
-from exprocr.core.engine import parameter_values
 from exprocr.core.files import output_error
 from exprocr.core.geometry import CONV_LAYERS
 from exprocr.core.journal import read_records
+from exprocr.core.torch_engine import parameter_values
 from exprocr.errors import ConfigError, OutputError
 from exprocr.training.checkpoint import TrainingState
 

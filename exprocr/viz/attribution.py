@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from torch.nn.functional import ctc_loss
 
 from exprocr.core.charset import BLANK
-from exprocr.core.engine import to_input
 from exprocr.core.geometry import CONV_LAYERS, check_layer
 from exprocr.core.model import Network
+from exprocr.core.torch_engine import to_input
 from exprocr.errors import ModelFileError
 from exprocr.viz.cost import MAX_GRADIENTS
 from exprocr.viz.path_integral import FloatArray, IntArray, integrate

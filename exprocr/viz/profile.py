@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from exprocr.core.engine import to_input
 from exprocr.core.geometry import LAYERS
 from exprocr.core.model import Network
+from exprocr.core.torch_engine import to_input
 from exprocr.viz.anatomy import Call, describe, multiply_adds, receptive_fields
 from exprocr.viz.stages import Profile, Stage
 

@@ -1,128 +1,134 @@
-"""Speed, measured here and now: one table.
+"""Everything exprocr is measured by, here and now, in one table.
 
-    python -m tests.benchmarks [--threads 2]
+    python -m tests.benchmarks [--fast] [--threads 2] [--only reading --only peers]
+    python -m tests.benchmarks --real DIR --recipe RECIPE --minutes 3 --minutes 15
 
-Rates are medians of several repetitions in one process; on a shared machine compare ratios within
-one run, not runs. ``captcha`` is the PyPI package that drew the contest's kind of images.
+Parts: ``training`` (images a second of each preset, and on images rendered meanwhile), ``recipe``
+(time to 90, 99 and 99.9 % validation exact match; with ``--recipe`` only), ``cold-start``,
+``reading`` (very many files, memory, processor time), ``rendering``, ``decoding``, ``peers``
+(exprocr and other tools on the same files: `pip install ddddocr rapidocr pytesseract`, and
+Debian's package tesseract-ocr; what is not installed is said to be so).
+
+Figures are medians of ``--repetitions``; on a shared machine compare ratios within one run, not
+runs. An interrupt ends the measuring, and the table shows what there is by then. Into a file it is
+written as Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from exprocr.core.charset import Charset
-from exprocr.core.config import PRESETS
-from exprocr.core.engine import set_threads
-from exprocr.core.evaluate import LabelledImages
-from exprocr.core.model import Network
-from exprocr.core.preprocess import preprocess
-from exprocr.core.recognizer import Recognizer
-from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, Renderer
-from exprocr.training.batches import Batches
-from exprocr.training.loop import Trainer
-from tests.benchmarks.captcha_images import draw_images
+from exprocr.cli.options import INTERRUPTED
+from tests.benchmarks import learning, peers, reading, speed
+from tests.benchmarks.measuring import Options, Row, describe_machine
 
-NUM_IMAGES = 512
-REPETITIONS = 5
+Part = Callable[[Options], Iterator[Row]]
 
-
-def median_rate(count: int, work: Callable[[], object]) -> float:
-    """Return ``count`` a second: the median of several calls of ``work``, after one to warm up."""
-    work()
-    times = []
-    for _ in range(REPETITIONS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return count / statistics.median(times)
+PARTS: dict[str, Part] = {
+    "training": learning.training_rows,
+    "recipe": learning.recipe_rows,
+    "cold-start": reading.cold_start_rows,
+    "reading": reading.reading_rows,
+    "rendering": speed.rendering_rows,
+    "decoding": speed.decoding_rows,
+    "peers": peers.rows,
+}
+WIDTH = 160
+"""Columns of a table that is not for a terminal."""
 
 
-def training_rate(preset: str, images: list[tuple[str, object]]) -> float:
-    """Return the images a second that training steps of a preset take, data in memory."""
-    settings = PRESETS[preset]
-    charset = Charset(CHARACTERS)
-    inks = [preprocess(image, settings.preprocess) for _, image in images]  # type: ignore[arg-type]
-    texts = [text for text, _ in images]
-    network = Network(settings.model, settings.preprocess.height, charset.num_classes)
-    import torch
-
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            network=network,
-            device=torch.device("cpu"),
-            charset=charset,
-            input_size=settings.preprocess,
-            grammar="level1",
-            config=settings.training,
-            batches=Batches(inks, texts, None, settings.training, workers=0),
-            validation=LabelledImages(inks[:1], texts[:1], [None]),
-            settings={},
-            run_dir=Path(folder),
-        )
-        steps = trainer.batches.steps_per_epoch
-        batches = list(trainer.batches.between(0, steps))
-        return median_rate(len(inks), lambda: [trainer._step(batch) for batch in batches])
+def measure(parts: Mapping[str, Part], options: Options) -> Iterator[tuple[str, Row]]:
+    """Yield each part's name and rows; one row where it fails, and the other parts go on."""
+    for name, part in parts.items():
+        try:
+            for row in part(options):
+                yield name, row
+        except ModuleNotFoundError as error:
+            yield name, Row(name, f"not installed: {error.name}")
+        except (Exception, SystemExit) as error:  # what was measured so far is kept
+            traceback.print_exc()
+            yield name, Row(name, f"failed: {type(error).__name__}: {error}")
 
 
-def cold_start_s(path: Path) -> float:
-    """Return the median time of `exprocr predict` on one image, from the shell."""
-    command = [sys.executable, "-m", "exprocr", "predict", str(path)]
-    rate = median_rate(1, lambda: subprocess.run(command, check=True, capture_output=True))
-    return 1 / rate
+def fill(table: Table, rows: Iterable[tuple[str, Row]]) -> int:
+    """Add rows as they come, each said on stderr too; return 0, or an interrupt's exit code."""
+    last = None
+    try:
+        for part, row in rows:
+            print(f"{part}: {row.what}: {row.result}", file=sys.stderr, flush=True)
+            table.add_row("" if part == last else part, row.what, row.result)
+            last = part
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
 
 
-def rows(threads: int) -> Iterator[tuple[str, str]]:
-    """Measure everything; yield what and how much."""
-    fonts = find_fonts([], CHARACTERS).usable
-    renderer = Renderer(fonts)
-    images = [renderer.sample(0, 0, i) for i in range(NUM_IMAGES)]  # prepares the glyphs too
-    rate = median_rate(NUM_IMAGES, lambda: [renderer.sample(0, 0, i) for i in range(NUM_IMAGES)])
-    yield f"rendering, exprocr, {len(fonts)} fonts (one core)", f"{rate:,.0f} images/s"
-    rate = median_rate(NUM_IMAGES, lambda: list(draw_images(NUM_IMAGES, 0)))
-    yield "rendering, captcha, 1 font (one core)", f"{rate:,.0f} images/s"
-    for preset in PRESETS:
-        rate = training_rate(preset, list(images))
-        yield f"training, preset {preset}", f"{rate:,.0f} images/s"
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{i}.png" for i in range(NUM_IMAGES)]
-        for path, (_, image) in zip(paths, images, strict=True):
-            image.save(path)
-        recognizer = Recognizer.load(threads=threads)
-        rate = median_rate(NUM_IMAGES, lambda: recognizer.predict(paths))
-        yield "predict, PNG files", f"{rate:,.0f} images/s"
-        inks = [preprocess(image, recognizer.preprocess) for _, image in images]
-        log_probs = np.concatenate([part for _, part in recognizer.log_probs(inks)], axis=1)
-        rate = median_rate(NUM_IMAGES, lambda: recognizer.decoder(log_probs))
-        yield (
-            "decoding alone, level1, confidences and positions (one core)",
-            f"{rate:,.0f} images/s",
-        )
-        yield "predict, one image, from the shell", f"{cold_start_s(paths[0]):.2f} s"
+def parse(arguments: list[str] | None = None) -> tuple[dict[str, Part], Options]:
+    """Return the parts and options of a command line."""
+    default = Options()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--only", action="append", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    add("--fast", action="store_true", help="a rough table within minutes")
+    add("--repetitions", type=int, help=f"[default: {default.repetitions}]")
+    add(
+        "--seconds",
+        type=float,
+        help=f"of each training that is timed [default: {default.seconds:g}]",
+    )
+    add("--num-files", type=int, help=f"that one process reads [default: {default.num_files:,}]")
+    add("--num-images", type=int, help=f"that all tools read [default: {default.num_images:,}]")
+    add("--threads", type=int, help="[default: what exprocr picks]")
+    add("--device", default=default.device, help="where networks are trained")
+    add("--model", help="model that reads [default: the one in the package]")
+    add("--real", type=Path, action="append", default=[], help="labelled folder for all tools")
+    add("--recipe", type=Path, help="data set to learn from, with train/ and val/")
+    add("--minutes", type=float, action="append", help="of a training on it [default: 3 and 15]")
+    args = parser.parse_args(arguments)
+    rough = Options(repetitions=1, seconds=4, num_files=1000, num_images=100)
+    base = rough if args.fast else default
+
+    def given(name: str) -> int | float:
+        value: int | float | None = getattr(args, name)
+        return getattr(base, name) if value is None else value
+
+    options = Options(
+        repetitions=int(given("repetitions")),
+        seconds=given("seconds"),
+        num_files=int(given("num_files")),
+        num_images=int(given("num_images")),
+        threads=args.threads,
+        device=args.device,
+        model=args.model,
+        real=tuple(args.real),
+        recipe=args.recipe,
+        minutes=tuple(args.minutes or default.minutes),
+    )
+    chosen = args.only or [name for name in PARTS if name != "recipe" or args.recipe]
+    return {name: PARTS[name] for name in PARTS if name in chosen}, options
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int)
-    threads = set_threads(parser.parse_args().threads)
-    table = Table("what", "how fast", title=f"exprocr on {threads} threads")
-    for what, how_fast in rows(threads):
-        print(f"{what}: {how_fast}", file=sys.stderr)
-        table.add_row(what, how_fast)
-    Console().print(table)
+    parts, options = parse()
+    console = Console()
+    print("\n".join(describe_machine()))
+    table = Table("part", "what", "result")
+    if not console.is_terminal:  # a document takes it as it is
+        console, table.box = Console(width=WIDTH), MARKDOWN
+    code = fill(table, measure(parts, options))
+    console.print(table)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ import torch
 from exprocr.core.artifact import ModelFile
 from exprocr.core.calibration import Calibration, calibrate
 from exprocr.core.decode.decoder import Decoder
-from exprocr.core.engine import TorchEngine, build_network
 from exprocr.core.geometry import cell_axis
 from exprocr.core.grammar.grammars import load_grammar, tightest
 from exprocr.core.recognizer import Recognizer
+from exprocr.core.torch_engine import TorchEngine, build_network
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, FILES_STREAM
 from exprocr.training.batches import RenderedBatches

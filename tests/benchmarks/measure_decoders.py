@@ -34,8 +34,8 @@ from exprocr.core.recognizer import Recognizer
 from exprocr.core.reliability import Reliability
 from exprocr.synth.fonts import FontFile, find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer, sample_rng
-from tests.benchmarks.__main__ import median_rate
 from tests.benchmarks.captcha_images import draw_images, recipe_fonts
+from tests.benchmarks.measuring import median_rate
 
 SEED = 30_000
 HARD = SynthConfig(faint_share=1.0, max_overlap=0.5, degraded_share=0.0)

@@ -18,15 +18,16 @@ import torch
 
 from exprocr.core.charset import Charset
 from exprocr.core.config import PRESETS
-from exprocr.core.engine import parameter_values, set_threads
 from exprocr.core.evaluate import LabelledImages
 from exprocr.core.model import Network
 from exprocr.core.preprocess import preprocess
 from exprocr.core.tensor_record import TensorRecorder, read_tensor_record
+from exprocr.core.torch_engine import parameter_values, set_threads
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer
 from exprocr.training.batches import Batches
 from exprocr.training.loop import Trainer
+from exprocr.training.precision import pick_precision
 
 EPOCH = 10_000
 """Images between two evaluations."""
@@ -50,6 +51,7 @@ def make_trainer(run_dir: Path) -> Trainer:
         input_size=settings.preprocess,
         grammar="level1",
         config=settings.training,
+        precision=pick_precision("auto", torch.device("cpu")),
         batches=Batches(inks, texts, None, settings.training, workers=0),
         validation=LabelledImages(inks[:1], texts[:1], [None]),
         settings={},
@@ -71,12 +73,12 @@ def main() -> None:
         rates: list[float] = []
         recordings: list[float] = []
         sizes: list[int] = []
-        trainer._step(batches[0])
+        trainer.stepper.take(0, batches[0]).result()
         until = time.perf_counter() + args.seconds
         while len(recordings) < 2 or time.perf_counter() < until:
             batch = batches[len(recordings) % len(batches)]
             started = time.perf_counter()
-            trainer._step(batch)
+            trainer.stepper.take(len(recordings), batch).result()
             stepped = time.perf_counter()
             recorder.add(len(recordings), parameter_values(trainer.network))
             recorder.flush()

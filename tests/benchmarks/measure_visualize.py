@@ -40,8 +40,8 @@ def write_model(path: Path, channels: int) -> None:
     from exprocr.core.artifact import ModelFile
     from exprocr.core.charset import Charset
     from exprocr.core.config import PRESETS, ConvModuleConfig
-    from exprocr.core.engine import export_weights, new_network
     from exprocr.core.preprocess import PreprocessConfig
+    from exprocr.core.torch_engine import export_weights, new_network
     from exprocr.synth.renderer import CHARACTERS
 
     default = PRESETS["default"].model

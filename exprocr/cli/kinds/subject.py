@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from exprocr.cli.inputs import STDIN, read_stdin
 from exprocr.cli.kinds import Request
-from exprocr.core.engine import TorchEngine
 from exprocr.core.expression import format_value
 from exprocr.core.prediction import format_confidence
 from exprocr.core.preprocess import PreprocessConfig, describe, load_image, preprocess
 from exprocr.core.recognizer import Recognizer
+from exprocr.core.torch_engine import TorchEngine
 from exprocr.errors import ImageError
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, SAMPLE_STREAM, Renderer
@@ -73,7 +73,9 @@ def load_recognizer(request: Request, *, n_best: int = 1) -> Recognizer:
         ConfigError: The device is not there.
     """
     model = str(request.runs[0]) if request.runs else request.model
-    return Recognizer.load(model, device=request.device, threads=request.threads, n_best=n_best)
+    return Recognizer.load(
+        model, engine="torch", device=request.device, threads=request.threads, n_best=n_best
+    )
 
 
 def load_subject(request: Request, *, n_best: int = 1) -> Subject:

@@ -18,7 +18,7 @@ from exprocr.viz.weights import TensorStats, draw_weights, tensor_stats
 def show(request: Request) -> None:
     """Draw a histogram of each parameter tensor."""
     layers = chosen_layers(request)
-    from exprocr.core.engine import build_network, parameter_values, pick_device
+    from exprocr.core.torch_engine import build_network, parameter_values, pick_device
 
     source = str(request.runs[0]) if request.runs else request.model
     model = ModelFile.load(source)

@@ -1,0 +1,37 @@
+"""What the training steps compute in; validation, reading and all that is saved stay float32."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def pick_precision(asked: Literal["auto"] | Precision, device: torch.device) -> Precision:
+    """Return the precision called ``asked``; ``auto`` is bfloat16 where the device is fast at it.
+
+    That is a CUDA device with bfloat16, or a processor with AVX-512 BF16 or AMX.
+    """
+    if asked != "auto":
+        return asked
+    fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": _processor_has_bfloat16}
+    return "bfloat16" if device.type in fast and fast[device.type]() else "float32"
+
+
+def mixed_precision(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return a context in which matrix products and convolutions are of a precision.
+
+    The weights and their gradients are float32 all the same (Micikevicius et al. 2018, section
+    3.1). bfloat16 has the range of float32, so that the loss needs no scaling.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _processor_has_bfloat16() -> bool:
+    # Both are missing from some builds and versions of PyTorch: then float32 is right.
+    has_kernels = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    is_native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return is_native and has_kernels is not None and bool(has_kernels())

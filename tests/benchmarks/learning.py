@@ -1,0 +1,170 @@
+"""Training: images a second, whether it waits for rendering, and the time it takes to learn."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from exprocr.core.calibration import Calibration
+from exprocr.core.config import PRESETS, Preset
+from exprocr.core.engine import pick_threads
+from exprocr.synth.fonts import find_fonts
+from exprocr.synth.renderer import CHARACTERS, Renderer
+from exprocr.training.batches import Batch
+from exprocr.training.checkpoint import TrainingState
+from exprocr.training.limits import Limits
+from exprocr.training.run import RunSpec, default_workers, read_data
+from exprocr.training.setup import make_trainer
+from tests.benchmarks.measure_training import TARGETS, Trainings, minutes
+from tests.benchmarks.measuring import SEED, Options, Row, per_second
+
+EVALUATIONS = 3
+"""Validations of a run that has a time to keep to."""
+
+NUM_IMAGES = 2048
+VAL_IMAGES = 64
+WARM_UP = 0.25
+"""Share of the steps that the rate leaves out: the first ones, and what was rendered ahead."""
+
+
+@dataclass(frozen=True)
+class TrainingSpeed:
+    """How fast training goes."""
+
+    images_per_s: float
+    """Evaluations and checkpoints left out, loading and rendering counted."""
+
+    waiting: float
+    """Share of the time in which the training steps wait for their images, 0..1."""
+
+
+@dataclass
+class _Laps:
+    """An observer that notes when each step was done."""
+
+    elapsed_s: list[float] = field(default_factory=list)
+
+    def on_step(self, state: TrainingState, record: dict[str, Any]) -> None:
+        self.elapsed_s.append(state.elapsed_s)
+
+    def on_evaluation(self, record: dict[str, Any]) -> None:
+        pass
+
+    def on_calibration(self, calibration: Calibration) -> None:
+        pass
+
+
+def training_rows(options: Options, presets: Mapping[str, Preset] = PRESETS) -> Iterator[Row]:
+    """Train each preset on ready images, and the first one on images rendered meanwhile."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = {}
+        for name, preset in presets.items():
+            folders[name] = Path(temporary) / name
+            _render(folders[name], preset)
+            speeds = [_speed(preset, folders[name], options) for _ in range(options.repetitions)]
+            yield Row(f"{name}, ready images", per_second(_median_rate(speeds)))
+        name, preset = next(iter(presets.items()))
+        ready, rendered = [], []
+        for _ in range(options.repetitions):  # in turns, so that other work slows both
+            ready.append(_speed(preset, folders[name], options))
+            rendered.append(_speed(preset, None, options))
+        ratio = _median_rate(rendered) / _median_rate(ready)
+        waiting = statistics.median(speed.waiting for speed in rendered)
+        yield Row(
+            f"{name}, --synth-mix 1",
+            f"{per_second(_median_rate(rendered))}, {ratio:.2f} of ready images, "
+            f"{waiting:.1%} of the time waiting",
+        )
+
+
+def recipe_rows(options: Options) -> Iterator[Row]:
+    """Train the default preset from scratch, once for each time that it is given."""
+    if options.recipe is None:
+        yield Row("time to learn", "not measured: needs --recipe")
+        return
+    arguments = ["--seed", "0", "--device", options.device]
+    arguments += ["--threads", str(options.threads)] if options.threads else []
+    trainings = Trainings(options.recipe, tuple(arguments))
+    for given in options.minutes:
+        plan = trainings.plan("default", given, EVALUATIONS)
+        learning = trainings.learn("default", plan)
+        passed = [f"{t:.1%} after {minutes(learning.passed(t))}" for t in TARGETS]
+        what = f"default, planned for {given:g} min, {plan.num_images:,} images x {plan.epochs}"
+        yield Row(what, ", ".join(passed))
+
+
+def training_speed(spec: RunSpec, seconds: float) -> TrainingSpeed:
+    """Train for some seconds.
+
+    Raises:
+        ValueError: There was no time for a few steps.
+    """
+    spec, data = read_data(spec)
+    laps, sizes, waits = _Laps(), [], []
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = make_trainer(spec, data, Path(folder))
+        between = trainer.batches.between
+
+        def timed(first_step: int, last_step: int) -> Iterator[Batch]:
+            batches = between(first_step, last_step)
+            started = time.perf_counter()
+            for batch in batches:
+                waits.append(time.perf_counter() - started)
+                sizes.append(len(batch.texts))
+                yield batch
+                started = time.perf_counter()
+
+        trainer.batches.between = timed  # type: ignore[method-assign]
+        trainer.train(Limits(max_time_s=seconds), laps, lambda: False)
+    last = len(laps.elapsed_s) - 1
+    first = int(last * WARM_UP)
+    if last <= first:
+        raise ValueError(f"expected several training steps in {seconds} s, found {last + 1}")
+    elapsed = laps.elapsed_s[last] - laps.elapsed_s[first]
+    steps = slice(first + 1, last + 1)
+    return TrainingSpeed(sum(sizes[steps]) / elapsed, sum(waits[steps]) / elapsed)
+
+
+def _speed(preset: Preset, data: Path | None, options: Options) -> TrainingSpeed:
+    """Train a preset on files, or on rendered images if there are none."""
+    mix = 1.0 if data is None else 0.0
+    # So many epochs that the time ends the training, and an evaluation that takes no time.
+    training = replace(
+        preset.training,
+        epochs=1000,
+        synth_mix=mix,
+        val_images=VAL_IMAGES,
+        val_fraction=VAL_IMAGES / NUM_IMAGES,
+    )
+    spec = RunSpec(
+        settings=replace(preset, training=training),
+        data=None if data is None else str(data),
+        device=options.device,
+        threads=pick_threads(options.threads),
+        workers=default_workers(mix),
+    )
+    return training_speed(spec, options.seconds)
+
+
+def _render(folder: Path, preset: Preset) -> None:
+    """Write labelled images such as the preset renders."""
+    folder.mkdir()
+    synth = preset.synth
+    places = [Path(place) for place in synth.fonts]
+    fonts = find_fonts(places, CHARACTERS, system=synth.system_fonts).usable
+    renderer = Renderer(fonts, synth)
+    with (folder / "labels.csv").open("w") as labels:
+        labels.write("image,text\n")
+        for number in range(NUM_IMAGES):
+            text, image = renderer.sample(SEED, 0, number)
+            image.save(folder / f"{number}.png", compress_level=1)
+            labels.write(f"{number}.png,{text}\n")
+
+
+def _median_rate(speeds: list[TrainingSpeed]) -> float:
+    return statistics.median(speed.images_per_s for speed in speeds)

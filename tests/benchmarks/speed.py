@@ -1,0 +1,68 @@
+"""Rendering and decoding: images per second of processor time, which is what one core does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+
+import numpy as np
+
+from exprocr.core.preprocess import preprocess
+from exprocr.core.recognizer import Recognizer
+from exprocr.synth.fonts import find_fonts
+from exprocr.synth.renderer import CHARACTERS, Renderer
+from tests.benchmarks.measuring import (
+    SEED,
+    Options,
+    Row,
+    draw_captchas,
+    median_rate,
+    per_second,
+    version_of,
+)
+
+CHUNK = 512
+
+
+def rendering_rows(options: Options) -> Iterator[Row]:
+    """Draw pictures, without encoding them: our own, and those of the ``captcha`` package."""
+    fonts = find_fonts([], CHARACTERS).usable
+    rate = rendering_rate(Renderer(fonts), options)
+    yield Row(f"exprocr, {len(fonts)} fonts, one core", per_second(rate))
+    what = "captcha package, its own font, one core"
+    if version_of("captcha") == "not installed":
+        yield Row(what, "not installed")
+        return
+    rate = _core_rate(lambda: list(draw_captchas(CHUNK)), options)
+    yield Row(what, per_second(rate))
+
+
+def rendering_rate(renderer: Renderer, options: Options) -> float:
+    """Return images per second of processor time, each image a new one."""
+    numbers = count()
+
+    def draw() -> None:
+        for number in islice(numbers, CHUNK):
+            renderer.sample(SEED, 0, number)
+
+    # Before the clock starts most glyphs are prepared, as they are in a long run.
+    until = time.perf_counter() + 2 * options.seconds
+    while time.perf_counter() < until:
+        draw()
+    return _core_rate(draw, options)
+
+
+def decoding_rows(options: Options) -> Iterator[Row]:
+    """Turn log-probabilities into readings with confidence and positions."""
+    recognizer = Recognizer.load(options.model, threads=options.threads)
+    inks = [preprocess(image, recognizer.preprocess) for _, image in draw_captchas(CHUNK)]
+    log_probs = np.concatenate([part for _, part in recognizer.log_probs(inks)], axis=1)
+    rate = _core_rate(lambda: recognizer.decoder(log_probs), options)
+    what = f"grammar {recognizer.decoder.grammar}, confidences and positions, one core"
+    yield Row(what, per_second(rate))
+
+
+def _core_rate(work: Callable[[], object], options: Options) -> float:
+    clock = time.process_time
+    return median_rate(CHUNK, work, repetitions=options.repetitions, clock=clock)

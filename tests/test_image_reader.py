@@ -1,0 +1,83 @@
+"""Reading a data set's pictures in several processes: the same as in one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from exprocr.core import image_reader
+from exprocr.core.image_reader import load_images
+from exprocr.core.labels import Sample
+from exprocr.core.preprocess import PreprocessConfig, load
+from exprocr.errors import DataError
+
+CONFIG = PreprocessConfig(height=20)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_reader, "FEW", 2)
+    monkeypatch.setattr(image_reader, "CHUNK_SIZE", 3)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    rng = np.random.default_rng(0)
+    made = []
+    for number in range(8):
+        path = tmp_path / f"{number}.png"
+        size = (20, 40 + 20 * (number % 2))
+        Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(path)
+        made.append(Sample(path, "1+1", str(path)))
+    return made
+
+
+class _EndsItsProcess:
+    """A path that no process survives being sent."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (1,)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_processes_read_the_same_in_order(samples: list[Sample], workers: int) -> None:
+    calls: list[int] = []
+    inks = load_images(samples, CONFIG, workers=workers, progress=lambda: calls.append(1))
+    assert len(inks) == len(calls) == 8
+    for ink, sample in zip(inks, samples, strict=True):
+        assert np.array_equal(ink, load(sample.path, CONFIG).ink)
+    assert not multiprocessing.active_children()
+
+
+def test_failures_in_processes_are_collected(samples: list[Sample]) -> None:
+    for number in (1, 6):
+        samples[number].path.write_bytes(b"no picture")
+    messages, calls = [], []
+    for workers in (1, 2):
+        with pytest.raises(DataError) as caught:
+            load_images(samples, CONFIG, workers=workers, progress=lambda: calls.append(1))
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    assert messages[0].startswith(f"2 of 8 images cannot be read: {samples[1].path}: expected")
+    assert len(calls) == 16
+
+
+def test_a_process_that_ends_is_an_error(samples: list[Sample]) -> None:
+    samples[4] = Sample(_EndsItsProcess(), "1+1", "")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="a process that reads images ended unexpectedly"):
+        load_images(samples, CONFIG, workers=2)
+
+
+def test_stopping_midway_leaves_no_processes(samples: list[Sample]) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_images(samples, CONFIG, workers=2, progress=stop)
+    assert not multiprocessing.active_children()
