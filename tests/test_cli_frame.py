@@ -180,9 +180,10 @@ def test_shell_completion() -> None:
 def test_choices_are_those_of_the_core() -> None:
     from exprocr.core.decode.decoder import MAX_BEAM_WIDTH, MAX_NUM_BEST
     from exprocr.core.decode.search import METHODS
-    from exprocr.core.engine import DEVICES
+    from exprocr.core.engine import DEVICES, ENGINES
 
     assert options.DEVICES == DEVICES
+    assert options.ENGINES == ENGINES
     assert options.DECODERS == METHODS
     assert options.MAX_BEAM_WIDTH == MAX_BEAM_WIDTH
     assert options.MAX_NUM_BEST == MAX_NUM_BEST

@@ -80,7 +80,7 @@ def test_which_engine_reads(model: Path, options: dict[str, str], expected: str)
             ""
             if wanted
             else f"{graph}: no such graph, so PyTorch reads, which is slower to start; exprocr "
-            "export writes one"
+            f"export {model} writes one"
         )
 
 

@@ -274,7 +274,7 @@ def test_several_threads_at_a_time(graph: Path) -> None:
             np.testing.assert_array_equal(found, one)
 
 
-def test_no_pictures_and_pictures_that_do_not_lie_together(graph: Path) -> None:
+def test_pictures_need_not_lie_together_in_memory(graph: Path) -> None:
     _, _, engine = load_graph(graph)
     pictures = noise(6, 80)
     expected = engine.log_probs(pictures)

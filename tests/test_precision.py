@@ -59,6 +59,7 @@ def spec_of(files: Path, asked: Literal["auto", "float32", "bfloat16"]) -> RunSp
         ("cpu", {"avx512_bf16", "no kernels"}, "float32"),
         ("cuda", {"cuda"}, "bfloat16"),
         ("cuda", {"avx512_bf16"}, "float32"),
+        ("cuda", {"emulated"}, "float32"),
         ("mps", {"avx512_bf16", "cuda"}, "float32"),
     ],
 )
@@ -67,12 +68,23 @@ def test_auto_is_bfloat16_where_it_is_fast(
 ) -> None:
     flags = {name: name in has for name in ("avx512_bf16", "amx_bf16", "avx512_f")}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: "cuda" in has)
+
+    def is_supported(including_emulation: bool = True) -> bool:
+        return "cuda" in has or (including_emulation and "emulated" in has)
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", is_supported)
     kernels = type("Ops", (), {"_is_mkldnn_bf16_supported": lambda: "no kernels" not in has})
     monkeypatch.setattr(torch.ops, "mkldnn", kernels)
     assert pick_precision("auto", torch.device(device)) == expected
     assert pick_precision("float32", torch.device(device)) == "float32"
-    assert pick_precision("bfloat16", torch.device(device)) == "bfloat16"
+    if device != "mps":
+        assert pick_precision("bfloat16", torch.device(device)) == "bfloat16"
+
+
+def test_a_device_without_bfloat16_refuses_it() -> None:
+    message = "training.precision: expected auto or float32 on mps, found 'bfloat16'"
+    with pytest.raises(ConfigError, match=message):
+        pick_precision("bfloat16", torch.device("mps"))
 
 
 @pytest.mark.parametrize("missing", ["capabilities", "kernels"])

@@ -101,7 +101,7 @@ class Duration(click.ParamType[float]):
 @click.option(
     "--target-accuracy", type=SHARE, metavar="X", help="Stop at this validation exact match."
 )
-@click.option("--patience", type=COUNT, metavar="N", help="Stop after N epochs without gain.")
+@click.option("--patience", type=COUNT, metavar="N", help="Stop after N evaluations without gain.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),

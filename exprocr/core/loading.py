@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ def load_model(
     if engine == "onnx" and not graph.exists():
         raise ModelFileError(
             f"{graph}: expected a graph for engine onnx, found none; "
-            f"exprocr export {model.name} writes it"
+            f"exprocr export {shlex.quote(model.name)} writes it"
         )
     if engine != "torch" and not only_torch and graph.exists():
         return _load_graph(graph, model, threads)
@@ -76,7 +77,7 @@ def load_model(
     if engine is None and not only_torch:
         remark = (
             f"{graph}: no such graph, so PyTorch reads, which is slower to start; "
-            "exprocr export writes one"
+            f"exprocr export {shlex.quote(model.name)} writes one"
         )
     return _load_network(model, device, threads, remark)
 

@@ -8,6 +8,7 @@ names the digest of the weights that it was made of; `exprocr.core.onnx_export` 
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -161,7 +162,7 @@ def check_match(path: Path, info: ModelInfo, digest: str, model: ModelFile) -> N
     Raises:
         ModelFileError: It was made of another.
     """
-    advice = f"exprocr export {model.name} writes it again"
+    advice = f"exprocr export {shlex.quote(model.name)} writes it again"
     expected = model.weights_digest()
     if digest != expected:
         raise ModelFileError(

@@ -150,7 +150,7 @@ class Recognizer:
         return predictions
 
     def stream(self, sources: Iterable[ImageSource]) -> Iterator[Prediction | ImageError]:
-        """Read pictures one chunk at a time, in order; memory does not grow with their number.
+        """Read pictures a chunk or two at a time, in order; memory does not grow with their number.
 
         Yields:
             A `Prediction`, or the `ImageError` of a picture that cannot be read.

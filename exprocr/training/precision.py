@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, Literal
 
 import torch
+
+from exprocr.errors import ConfigError
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -13,20 +18,31 @@ def pick_precision(asked: Literal["auto"] | Precision, device: torch.device) -> 
     """Return the precision called ``asked``; ``auto`` is bfloat16 where the device is fast at it.
 
     That is a CUDA device with bfloat16, or a processor with AVX-512 BF16 or AMX.
+
+    Raises:
+        ConfigError: bfloat16 is asked for, and the device has none.
     """
+    # Older GPUs emulate bfloat16, which is slower than float32.
+    on_cuda = partial(torch.cuda.is_bf16_supported, including_emulation=False)
+    fast: dict[str, Callable[[], bool]] = {"cuda": on_cuda, "cpu": _processor_has_bfloat16}
+    if asked == "bfloat16" and device.type not in fast:
+        raise ConfigError(
+            f"training.precision: expected auto or float32 on {device.type}, found {asked!r}"
+        )
     if asked != "auto":
         return asked
-    fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": _processor_has_bfloat16}
     return "bfloat16" if device.type in fast and fast[device.type]() else "float32"
 
 
-def mixed_precision(device: torch.device, precision: Precision) -> torch.autocast:
+def mixed_precision(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
     """Return a context in which matrix products and convolutions are of a precision.
 
     The weights and their gradients are float32 all the same (Micikevicius et al. 2018, section
     3.1). bfloat16 has the range of float32, so that the loss needs no scaling.
     """
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    if precision == "float32":  # not all devices have autocast, even to turn it off
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def _processor_has_bfloat16() -> bool:

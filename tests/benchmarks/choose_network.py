@@ -4,8 +4,9 @@
 
 A run keeps the network that was best on its validation images; where several are alike, on 2,000
 images, chance decides. The network of the last step, which the checkpoint holds, has had the
-lowest learning rates. Both read the same fresh images, rendered as those of a run without files
-were, and the temperature is fitted on these.
+lowest learning rates. Both read the same fresh images, and the temperature is fitted on these: in
+the run's fonts, but as hard as the renderer draws by default, so that the confidence is not that of
+images made easier for training.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 
 from exprocr.core.artifact import ModelFile
 from exprocr.core.calibration import Calibration, calibrate
+from exprocr.core.config import SynthConfig
 from exprocr.core.decode.decoder import Decoder
 from exprocr.core.geometry import cell_axis
 from exprocr.core.grammar.grammars import load_grammar, tightest
@@ -58,13 +60,13 @@ def main() -> None:
     spec, checkpoint = read_checkpoint(args.run)
     state = checkpoint.state
     last = replace(kept, weights=checkpoint.part("network"), training={"step": state.step})
-    synth = spec.settings.synth
+    trained_on = spec.settings.synth
     fonts = find_fonts(
-        [Path(folder) for folder in synth.fonts], CHARACTERS, system=synth.system_fonts
+        [Path(folder) for folder in trained_on.fonts], CHARACTERS, system=trained_on.system_fonts
     ).usable
     images = RenderedBatches(
         fonts,
-        synth,
+        SynthConfig(),
         kept.preprocess,
         seed=spec.settings.training.seed,
         stream=FILES_STREAM,

@@ -1,48 +1,58 @@
 """What the shipped weights read, on images they were never trained on.
 
     python -m tests.benchmarks.measure_weights --heldout fonts/heldout [--real DIR]... [--model M]
+        [--errors PNG]
 
 Rows: images by the ``captcha`` package in its own font and distortion; the same in sixteen
-families with a thin minus; our own renderer in fonts held out from training; folders of real
-images. Rendered images are easier than a contest's: these figures are not comparable with its
-leaderboard.
+families with a thin minus; our own renderer in fonts held out from training, as hard as it draws
+by default, and then without its faint, degraded and mixed images; folders of real images.
+Rendered images are easier than a contest's: these figures are not comparable with its
+leaderboard. ``--errors`` draws what is read wrong of the first row.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from itertools import tee
 from pathlib import Path
 
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from exprocr.core.config import SynthConfig
 from exprocr.core.dataset import load_dataset
 from exprocr.core.expression import value_of
 from exprocr.core.metrics import Evaluation
-from exprocr.core.preprocess import load_image, preprocess
+from exprocr.core.preprocess import load_image
 from exprocr.core.recognizer import Recognizer
+from exprocr.errors import ImageError
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer
+from exprocr.viz.picture import save_picture
+from exprocr.viz.samples import Tile, draw_samples
 from tests.benchmarks.captcha_images import draw_images, recipe_fonts
 
 SEED = 20_000
+CLEAR = SynthConfig(faint_share=0.0, degraded_share=0.0, mixed_fonts_share=0.0)
 
 
 def measure(
     recognizer: Recognizer, name: str, images: Iterable[tuple[str, Image.Image]], table: Table
-) -> None:
-    """Read images and add a row."""
-    texts, inks = [], []
-    for text, image in images:
-        texts.append(text)
-        inks.append(preprocess(image, recognizer.preprocess))
+) -> list[Tile]:
+    """Read images and add a row; return those read wrong."""
     counts = Evaluation()
-    confident_errors = 0
-    for text, reading in zip(texts, recognizer.read(inks), strict=True):
+    wrong = []
+    ours, theirs = tee(images)
+    readings = recognizer.stream(image for _, image in ours)
+    for number, ((text, image), reading) in enumerate(zip(theirs, readings, strict=True)):
+        assert not isinstance(reading, ImageError), reading
         counts.add(text, value_of(text), reading.text, reading.value)
-        confident_errors += reading.text != text and reading.confidence >= 0.9
+        if reading.text != text:
+            tile = Tile(image, f"image {number}", text, reading.text, reading.confidence)
+            wrong.append(tile)
+    confident_errors = sum(tile.confidence >= 0.9 for tile in wrong)
     table.add_row(
         name,
         f"{counts.num_images:,}",
@@ -51,6 +61,7 @@ def measure(
         f"{counts.cer:.3%}",
         str(confident_errors),
     )
+    return wrong
 
 
 def main() -> None:
@@ -60,17 +71,23 @@ def main() -> None:
     parser.add_argument("--heldout", type=Path, help="folder with fonts held out from training")
     parser.add_argument("--real", type=Path, action="append", default=[])
     parser.add_argument("-n", type=int, default=2000, help="rendered images a row")
+    parser.add_argument("--errors", type=Path, help="PNG of what is read wrong of the first row")
     args = parser.parse_args()
     recognizer = Recognizer.load(args.model)
     table = Table("images", "number", "right", "exact match", "CER", "wrong at 0.9 or more")
-    measure(recognizer, "captcha package", draw_images(args.n, SEED), table)
+    wrong = measure(recognizer, "captcha package", draw_images(args.n, SEED), table)
+    if args.errors:
+        title = "Images by the captcha package that are read wrong"
+        save_picture(draw_samples(wrong, title, f"{len(wrong)} of {args.n:,}"), args.errors)
     thin = draw_images(args.n, SEED, recipe_fonts(), thin_minus=True)
     measure(recognizer, "captcha package, 16 families, thin minus", thin, table)
     if args.heldout:
         fonts = find_fonts([args.heldout], CHARACTERS, system=False)
-        renderer = Renderer(fonts.usable)
-        drawn = (renderer.sample(SEED, 0, i) for i in range(args.n))
-        measure(recognizer, f"own renderer, {len(fonts.families)} held-out families", drawn, table)
+        for kind, synth in (("", SynthConfig()), (", none faint, degraded or mixed", CLEAR)):
+            renderer = Renderer(fonts.usable, synth)
+            drawn = (renderer.sample(SEED, 0, i) for i in range(args.n))
+            name = f"own renderer, {len(fonts.families)} held-out families{kind}"
+            measure(recognizer, name, drawn, table)
     for folder in args.real:
         samples = load_dataset(folder).parts["all"]
         images = ((sample.text, load_image(sample.path)) for sample in samples)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import count, islice
+from itertools import count, islice, product
 
 import numpy as np
 
 from exprocr.core.preprocess import preprocess
 from exprocr.core.recognizer import Recognizer
 from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, Renderer
+from exprocr.synth.renderer import CHARACTERS, MASTER_SIZES_PX, Renderer, _prepare
 from tests.benchmarks.measuring import (
     SEED,
     Options,
@@ -28,6 +28,8 @@ CHUNK = 512
 def rendering_rows(options: Options) -> Iterator[Row]:
     """Draw pictures, without encoding them: our own, and those of the ``captcha`` package."""
     fonts = find_fonts([], CHARACTERS).usable
+    for font, character, size_px in product(fonts, CHARACTERS, MASTER_SIZES_PX):
+        _prepare(font, character, size_px)
     rate = rendering_rate(Renderer(fonts), options)
     yield Row(f"exprocr, {len(fonts)} fonts, one core", per_second(rate))
     what = "captcha package, its own font, one core"
@@ -46,10 +48,6 @@ def rendering_rate(renderer: Renderer, options: Options) -> float:
         for number in islice(numbers, CHUNK):
             renderer.sample(SEED, 0, number)
 
-    # Before the clock starts most glyphs are prepared, as they are in a long run.
-    until = time.perf_counter() + 2 * options.seconds
-    while time.perf_counter() < until:
-        draw()
     return _core_rate(draw, options)
 
 
