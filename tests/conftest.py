@@ -41,6 +41,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a labelled set of 24 pictures."""
+    from tests.tiny_runs import write_files
+
+    return write_files(tmp_path_factory.mktemp("files") / "data", 24)
+
+
 @pytest.fixture
 def one_font(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train with the built-in font: looking at all of the system's takes long."""

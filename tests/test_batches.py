@@ -13,14 +13,9 @@ from exprocr.synth.renderer import random_expression
 from exprocr.training.batches import Batches
 from exprocr.training.run import RunSpec, read_data
 from exprocr.training.setup import MAX_RENDERED_LENGTH
-from tests.tiny_runs import prepare, tiny_settings, write_files
+from tests.tiny_runs import prepare, tiny_settings
 
 pytestmark = pytest.mark.usefixtures("one_font")
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("files") / "data", 24)
 
 
 def test_an_epoch_takes_every_file_once() -> None:

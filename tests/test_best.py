@@ -30,18 +30,12 @@ from tests.tiny_runs import (
     prepare,
     start,
     tiny_settings,
-    write_files,
 )
 
 LEVEL1 = ("1+2*3", "(4-5)-6", "7*(8+9)", "0-0-0")
 
 
 pytestmark = pytest.mark.usefixtures("one_font")
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("files") / "data", 24)
 
 
 def labelled(folder: Path, *texts: str) -> str:

@@ -21,9 +21,9 @@ from exprocr.core.dataset import (
     check_charset,
     check_widths,
     load_dataset,
-    load_images,
     split,
 )
+from exprocr.core.image_reader import load_images
 from exprocr.core.preprocess import PreprocessConfig
 from exprocr.errors import DataError
 

@@ -32,18 +32,12 @@ from tests.tiny_runs import (
     prepare,
     start,
     tiny_settings,
-    write_files,
 )
 
 pytestmark = pytest.mark.usefixtures("one_font")
 
 CPU = torch.device("cpu")
 STAGES = ("conv1", "conv2", "conv3", "fc1", "gru1", "gru2")
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("files") / "data", 24)
 
 
 def spec_of(files: Path, asked: Literal["auto", "float32", "bfloat16"]) -> RunSpec:

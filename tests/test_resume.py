@@ -30,7 +30,6 @@ from tests.tiny_runs import (
     prepare,
     start,
     tiny_settings,
-    write_files,
 )
 
 # Rendering processes are forked, which newer Pythons advise against beside threads.
@@ -38,11 +37,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 STEPS = {"files": 5, "mixed": 9, "rendered": 5}
 """Steps an epoch: 18 files by 4, the same by 2, and 18 rendered images by 4."""
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("files") / "data", 24)
 
 
 @pytest.fixture(scope="module")

@@ -26,15 +26,9 @@ from tests.tiny_runs import (
     prepare,
     start,
     tiny_settings,
-    write_files,
 )
 
 pytestmark = pytest.mark.usefixtures("one_font")
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("files") / "data", 24)
 
 
 def check_match(run: Path) -> ModelFile:

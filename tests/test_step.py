@@ -27,15 +27,10 @@ from exprocr.training.loss import TargetEncoder, Targets, mean_ctc_loss
 from exprocr.training.run import RunSpec
 from exprocr.training.schedule import make_optimizer
 from exprocr.training.step import Stepper, StepResult, TakenStep, compare
-from tests.tiny_runs import NEVER, Recorder, metrics, prepare, tiny_settings, write_files
+from tests.tiny_runs import NEVER, Recorder, metrics, prepare, tiny_settings
 
 CHARSET = Charset("+-01")
 TEXTS = st.text(CHARSET.characters, min_size=1, max_size=6)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("files") / "data", 24)
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=5))

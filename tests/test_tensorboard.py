@@ -30,7 +30,6 @@ from tests.tiny_runs import (
     prepare,
     start,
     tiny_settings,
-    write_files,
 )
 
 pytestmark = pytest.mark.usefixtures("one_font")
@@ -39,11 +38,6 @@ STEPS = 5
 """Steps an epoch: 18 files by 4."""
 
 LAYERS = ("conv1", "conv2", "conv3", "fc1")
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("files") / "data", 24)
 
 
 @pytest.fixture(autouse=True)

@@ -28,16 +28,11 @@ from exprocr.training.tensorboard import (
     require_tensorboard,
     write_events,
 )
-from tests.tiny_runs import SETTINGS, Recorder, invoke, prepare, tiny_settings, write_files
+from tests.tiny_runs import SETTINGS, Recorder, invoke, prepare, tiny_settings
 
 pytestmark = pytest.mark.usefixtures("one_font")
 
 Train = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("files") / "data", 24)
 
 
 @pytest.fixture

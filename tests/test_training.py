@@ -41,11 +41,6 @@ from tests.tiny_runs import (
 pytestmark = pytest.mark.usefixtures("one_font")
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_files(tmp_path_factory.mktemp("files") / "data", 24)
-
-
 def targets(texts: list[list[int]]) -> Targets:
     charset = Charset("ab")
     return TargetEncoder(charset)([charset.decode(ids) for ids in texts])

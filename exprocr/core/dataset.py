@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.core.charset import Charset
-from exprocr.core.image_reader import load_images
 from exprocr.core.labels import (
     IMAGE_SUFFIXES,
     TABLE_SUFFIXES,
@@ -34,7 +33,6 @@ __all__ = [
     "check_charset",
     "check_widths",
     "load_dataset",
-    "load_images",
     "split",
 ]
 

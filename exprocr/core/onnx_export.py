@@ -38,7 +38,8 @@ def write_graph(model: ModelFile, path: Path) -> float:
             than PyTorch; nothing is written then.
         OutputError: The place cannot be written.
     """
-    engine = TorchEngine(build_network(model, pick_device("cpu")), pick_device("cpu"))
+    device = pick_device("cpu")
+    engine = TorchEngine(build_network(model, device), device)
     metadata = {**model.metadata(), DIGEST_KEY: model.weights_digest()}
     graph = build_graph(model, {METADATA_KEY: json.dumps(metadata)}).SerializeToString()
     difference = 0.0

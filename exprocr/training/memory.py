@@ -17,7 +17,7 @@ def keep_freed_memory() -> None:
     """Let freed memory stay with this process, where the C library is glibc.
 
     It would return the maps of a step to the system and ask for them again in the next one, and
-    the system zeroes every page it gives: up to a third of the time of a step.
+    the system zeroes every page it gives: a good part of the time of a step.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     # The second parameter alone would make matters worse: it stops glibc from raising the first.

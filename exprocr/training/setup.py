@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from exprocr.core.artifact import ModelFile
 from exprocr.core.charset import Charset
 from exprocr.core.config import Preset
-from exprocr.core.dataset import Sample, check_charset, check_widths, load_images
+from exprocr.core.dataset import Sample, check_charset, check_widths
 from exprocr.core.evaluate import LabelledImages
 from exprocr.core.expression import value_of
 from exprocr.core.files import make_folder
 from exprocr.core.geometry import num_frames
 from exprocr.core.grammar.grammars import tightest
+from exprocr.core.image_reader import load_images
 from exprocr.core.model import Network
 from exprocr.core.preprocess import padded_width, scaled_width
 from exprocr.core.settings import to_dict

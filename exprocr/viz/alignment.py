@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from exprocr.core.expression import format_value
 from exprocr.core.prediction import Prediction, format_confidence
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, WHITE, Box
+from exprocr.viz.drawing import DARK, GREY, WHITE, Box, plural
 from exprocr.viz.grid import (
     LABEL_PX,
     LINE_PX,
@@ -21,7 +21,6 @@ from exprocr.viz.grid import (
     READING_PX,
     draw_picture,
     draw_title,
-    plural,
     title_height,
 )
 from exprocr.viz.heatmap import MAX_PLOT_WIDTH_PX, draw_frame_axis

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import nn
 
 from exprocr.core.model import BiGRU, ConvModule, FrameLinear
+from exprocr.viz.drawing import plural
 
 
 class Call(NamedTuple):
@@ -128,16 +129,12 @@ def describe(stage: nn.Module) -> str:
         linear = stage.linear
         return f"linear, {linear.in_features} to {linear.out_features} for each column{norm}"
     if isinstance(stage, BiGRU):
-        units = _plural(stage.gru.hidden_size, "unit")
+        units = plural(stage.gru.hidden_size, "unit")
         merged = "summed" if stage.merge == "sum" else "concatenated"
         return f"bidirectional GRU, {units} each way, {merged}"
     if isinstance(stage, nn.Linear):
         return f"linear, {stage.in_features} to {stage.out_features} for each frame"
     return type(stage).__name__
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}" + "s" * (number > 1)
 
 
 def _parts(stage: ConvModule) -> list[str]:
@@ -148,7 +145,7 @@ def _parts(stage: ConvModule) -> list[str]:
             (rows, columns), (stride, _) = module.kernel_size, module.stride
             part = f"{rows}x{columns} conv"
             part += f", stride {stride}" if stride > 1 else ""
-            part += f", {_plural(module.out_channels, 'channel')}"
+            part += f", {plural(module.out_channels, 'channel')}"
             unpadded = rows > 1 and _sides(module, "padding") == (0, 0)
             parts.append(part + ", no padding" * unpadded)
         elif isinstance(module, nn.MaxPool2d):

@@ -1,4 +1,4 @@
-"""What the pictures of feature maps are drawn with: text, colours, hatching, sampling, layout."""
+"""What the pictures of feature maps are drawn with: words, colours, hatching, sampling, layout."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ WHITE: Colour = (255, 255, 255)
 DARK: Colour = (32, 32, 32)
 GREY: Colour = (96, 96, 96)
 LIGHT: Colour = (236, 236, 236)
+
+
+def plural(number: int, noun: str) -> str:
+    """Return ``1 channel``, ``2 channels``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @lru_cache

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, Box
-from exprocr.viz.grid import GAP_PX, LABEL_PX, MARGIN_PX, draw_title, plural, title_height
+from exprocr.viz.drawing import DARK, GREY, Box, plural
+from exprocr.viz.grid import GAP_PX, LABEL_PX, MARGIN_PX, draw_title, title_height
 
 DEAD_SHARE = 1e-6
 """A kernel whose norm is below this share of the greatest is dead."""

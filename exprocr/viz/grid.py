@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, TEXT_PX, Box
+from exprocr.viz.drawing import DARK, GREY, TEXT_PX, Box, plural
 from exprocr.viz.features import FeatureStats, Shown
 from exprocr.viz.geometry import Geometry
 from exprocr.viz.spelling import clip
@@ -32,11 +32,6 @@ MAX_HEAD_PX = 600
 WIDENED = "Hatched: background that the picture was widened with."
 MAX_ASPECT = 30.0
 """Wider pictures get higher tiles than their own proportions, so that rows can be told apart."""
-
-
-def plural(number: int, noun: str) -> str:
-    """Return ``1 channel``, ``2 channels``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def describe_dead(stats: FeatureStats, noun: str, mark: str) -> str:

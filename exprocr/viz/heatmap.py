@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, LIGHT, TEXT_PX, Box
+from exprocr.viz.drawing import DARK, GREY, LIGHT, TEXT_PX, Box, plural
 from exprocr.viz.features import FeatureStats, Shown
 from exprocr.viz.geometry import Geometry
 from exprocr.viz.grid import (
@@ -23,7 +23,6 @@ from exprocr.viz.grid import (
     draw_picture,
     draw_reading,
     draw_title,
-    plural,
     title_height,
 )
 from exprocr.viz.spelling import typeset

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from exprocr.cli.kinds import Request
+from exprocr.cli.kinds.layers import picture_layers
 from exprocr.cli.output import cell, new_table, print_table
-from exprocr.core.geometry import CONV_LAYERS, LAYERS, check_layer
+from exprocr.core.geometry import CONV_LAYERS, LAYERS
 from exprocr.errors import ConfigError
 from exprocr.viz.features import FeatureStats, choose, draw_grid, feature_stats
 from exprocr.viz.geometry import geometry_of
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from exprocr.cli.kinds.subject import Subject
 
-ALL = "all"
-DEFAULT_LAYER = "conv3"
 CLASS_LAYER = "fc2"
 
 
@@ -70,18 +69,7 @@ def _layers(request: Request) -> tuple[str, ...]:
     """
     if request.top is not None and request.channels is not None:
         raise click.UsageError("--top and --channels both choose channels; give one of them.")
-    layers = tuple(dict.fromkeys(request.layers)) or (DEFAULT_LAYER,)
-    for layer in layers:
-        if layer != ALL:
-            check_layer(layer)
-    layers = LAYERS if ALL in layers else layers
-    output = request.output or ""
-    if len(layers) > 1 and output.lower().endswith(".png") and not Path(output).is_dir():
-        raise click.UsageError(
-            f"{len(layers)} layers are {len(layers)} pictures: --output is their folder, "
-            f"found the file name {output}."
-        )
-    return layers
+    return picture_layers(request, LAYERS)
 
 
 def _check_channels(layer: str, num_channels: int, channels: Sequence[int] | None) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import numpy as np
 
 from exprocr.cli.kinds import Request
+from exprocr.cli.kinds.layers import DEFAULT_LAYER, picture_layers
 from exprocr.cli.output import cell, new_table, print_table, summary_table
-from exprocr.core.geometry import CONV_LAYERS, check_layer
+from exprocr.core.geometry import CONV_LAYERS
 from exprocr.errors import ConfigError
 from exprocr.viz.geometry import Geometry, geometry_of
 from exprocr.viz.picture import save_picture
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from exprocr.cli.kinds.subject import Subject
     from exprocr.viz.attribution import GradCam, IntegratedGradients, Target
-
-ALL = "all"
-DEFAULT_LAYER = "conv3"
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Explanation:
 
 def show(request: Request) -> None:
     """Draw a picture for each layer asked for."""
-    layers = _layers(request)
+    layers = picture_layers(request, CONV_LAYERS)
     from exprocr.cli.kinds.subject import load_subject
 
     found = explain(load_subject(request), layers, request.character)
@@ -65,27 +62,6 @@ def show(request: Request) -> None:
     for layer, path in zip(layers, paths, strict=True):
         save_picture(draw_explanation(found, layer), path)
     _print(found, paths)
-
-
-def _layers(request: Request) -> tuple[str, ...]:
-    """Return the layers asked for, each once.
-
-    Raises:
-        ConfigError: A layer is no convolution module.
-        click.UsageError: There is one file name for several pictures.
-    """
-    layers = tuple(dict.fromkeys(request.layers)) or (DEFAULT_LAYER,)
-    for layer in layers:
-        if layer != ALL:
-            check_layer(layer, CONV_LAYERS)
-    layers = CONV_LAYERS if ALL in layers else layers
-    output = request.output or ""
-    if len(layers) > 1 and output.lower().endswith(".png") and not Path(output).is_dir():
-        raise click.UsageError(
-            f"{len(layers)} layers are {len(layers)} pictures: --output is their folder, "
-            f"found the file name {output}."
-        )
-    return layers
 
 
 def explain(

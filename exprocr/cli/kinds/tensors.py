@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.cli.kinds import Request
+from exprocr.cli.kinds.layers import ALL
 from exprocr.cli.output import cell, new_table, print_table, summary_table
 from exprocr.core.geometry import LAYERS, check_layer
 from exprocr.core.tensor_record import (
@@ -26,7 +27,6 @@ from exprocr.viz.picture import save_picture
 if TYPE_CHECKING:
     from exprocr.viz.picture import Picture
 
-ALL = "all"
 NONE = "-"
 """Stands in a table for what is not finite."""
 

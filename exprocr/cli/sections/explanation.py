@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from exprocr.cli.kinds.alignment import frames_of
-from exprocr.cli.kinds.saliency import DEFAULT_LAYER, draw_explanation, explain
+from exprocr.cli.kinds.layers import DEFAULT_LAYER
+from exprocr.cli.kinds.saliency import draw_explanation, explain
 from exprocr.cli.kinds.subject import Subject
 from exprocr.cli.sections import Run
 from exprocr.cli.sections.subjects import Subjects
