@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.eval_runs import Eval
+    from tests.predict_runs import Predict
 
 TINY_CHARSET = "()*+-0123456789"
 
@@ -69,3 +75,47 @@ def image(tmp_path: Path) -> Path:
     ImageDraw.Draw(picture).text((20, 12), "(7+5)-4", fill="navy", font_size=30)
     picture.save(path)
     return path
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Return a folder of 0, 2, 10.png, and files that are no images."""
+    from tests.predict_runs import draw
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, text in ((10, "1+2"), (2, "3*4-5"), (0, "(7+5)+4")):
+        draw(folder / f"{number}.png", text)
+    (folder / "labels.txt").write_text("1+2 3\n")
+    (folder / "._0.png").write_bytes(b"not a picture")
+    return folder
+
+
+@pytest.fixture
+def predict(tiny_model: Path) -> Predict:
+    """Return a function that runs ``exprocr predict`` with the tiny model."""
+    from tests.predict_runs import predict_with
+
+    return partial(predict_with, tiny_model)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Return a labelled set of the pictures that `evaluate` reads."""
+    from tests.eval_runs import make_data
+
+    return make_data(tmp_path / "data")
+
+
+@pytest.fixture
+def loaded() -> dict[str, Any]:
+    """Return what `evaluate` loads a model with."""
+    return {}
+
+
+@pytest.fixture
+def evaluate(monkeypatch: pytest.MonkeyPatch, loaded: dict[str, Any]) -> Eval:
+    """Return a function that runs ``exprocr eval`` with a model that reads a script."""
+    from tests.eval_runs import eval_scripted
+
+    return partial(eval_scripted, monkeypatch, loaded)

@@ -1,4 +1,4 @@
-"""Pictures that the tests of preprocessing share."""
+"""Pictures that several test modules share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
+
+WIDTHS = (180, 90, 240, 180, 60, 240, 180, 121, 180)
 
 
 def text_picture(
@@ -23,6 +25,16 @@ def text_picture(
         for x, y in dot_places():
             draw.rectangle((x, y, x + 2, y + 2), fill=dots)
     return image
+
+
+def expressions() -> list[Image.Image]:
+    """Return nine pictures of expressions, of several widths."""
+    result = []
+    for number, width in enumerate(WIDTHS):
+        image = Image.new("RGB", (width, 60), "white")
+        ImageDraw.Draw(image).text((4, 8), f"{number}+(7*{number})", "black", font_size=34)
+        result.append(image)
+    return result
 
 
 def dot_places() -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Reading a data set's pictures in several processes: the same as in one."""
+"""Reading a data set's pictures: in order, and in several processes the same as in one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 from exprocr.core import image_reader
+from exprocr.core.dataset import load_dataset
 from exprocr.core.image_reader import load_images
 from exprocr.core.labels import Sample
 from exprocr.core.preprocess import PreprocessConfig, load
 from exprocr.errors import DataError
+from tests.data_sets import contest, write_image
 
 CONFIG = PreprocessConfig(height=20)
 
@@ -43,6 +45,39 @@ class _EndsItsProcess:
 
     def __reduce__(self) -> Any:
         return os._exit, (1,)
+
+
+def test_images_are_decoded_in_order(tmp_path: Path) -> None:
+    contest(tmp_path)
+    write_image(tmp_path / "1.png", width=240)
+    calls: list[int] = []
+    samples = load_dataset(tmp_path).parts["all"]
+    inks = load_images(samples, PreprocessConfig(), progress=lambda: calls.append(1))
+    assert [ink.shape for ink in inks] == [(60, 180), (60, 240), (60, 180), (60, 180)]
+    assert {ink.dtype for ink in inks} == {np.dtype(np.uint8)}
+    assert len(calls) == 4
+    # write_image's ink: a box of columns 10..29 and rows 10..49.
+    for ink in inks:
+        rows, columns = np.nonzero(ink)
+        assert (rows.min(), rows.max(), columns.min(), columns.max()) == (10, 49, 10, 29)
+
+
+def test_unreadable_images_are_collected(tmp_path: Path) -> None:
+    samples = load_dataset(contest(tmp_path, "1+1\n" * 6, 6)).parts["all"]
+    (tmp_path / "0.png").write_bytes(b"")
+    (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes()[:60])
+    (tmp_path / "3.png").unlink()
+    (tmp_path / "5.png").write_text("no image")
+    calls: list[int] = []
+    with pytest.raises(DataError) as caught:
+        load_images(samples, PreprocessConfig(), progress=lambda: calls.append(1))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(f"4 of 6 images cannot be read: {tmp_path / '0.png'}: expected")
+    assert f"{tmp_path / '2.png'}: " in message
+    assert f"{tmp_path / '3.png'}: expected a picture, found no such file" in message
+    assert "5.png" not in message
+    assert len(calls) == 6
 
 
 @pytest.mark.parametrize("workers", [1, 2])

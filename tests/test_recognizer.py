@@ -1,11 +1,9 @@
-"""The recogniser: order, batches, errors, laziness, and what a prediction holds."""
+"""The recogniser: order, batches, and what a prediction holds."""
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,18 +12,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from exprocr import Prediction, Recognizer
 from exprocr.core import recognizer as module
-from exprocr.core.artifact import ModelFile
 from exprocr.core.decode.decoder import Alternative, Decoder
 from exprocr.core.decode.search import METHODS
 from exprocr.core.evaluate import LabelledImages, evaluate
 from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.preprocess import PreprocessConfig, preprocess
 from exprocr.core.torch_engine import TorchEngine
-from exprocr.errors import ConfigError, DataError, ImageError, ModelFileError
+from exprocr.errors import DataError, ModelFileError
+from tests.pictures import expressions
 from tests.scripted import (
     CHARSET,
     FRAME_AXIS,
@@ -33,8 +30,6 @@ from tests.scripted import (
     log_probs_of,
     scripted_recognizer,
 )
-
-WIDTHS = (180, 90, 240, 180, 60, 240, 180, 121, 180)
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +40,10 @@ def lively(tiny_model: Path) -> Recognizer:
     last = recognizer.engine.network.fc2
     with torch.no_grad():
         last.weight.mul_(8)
-        inks = [preprocess(pictures()[0], recognizer.preprocess)]
+        inks = [preprocess(expressions()[0], recognizer.preprocess)]
         ((_, log_probs),) = recognizer.log_probs(inks)
         last.bias.sub_(torch.from_numpy(log_probs.mean(axis=(0, 1))))
     return recognizer
-
-
-def pictures() -> list[Image.Image]:
-    result = []
-    for number, width in enumerate(WIDTHS):
-        image = Image.new("RGB", (width, 60), "white")
-        ImageDraw.Draw(image).text((4, 8), f"{number}+(7*{number})", "black", font_size=34)
-        result.append(image)
-    return result
 
 
 def check_same(one: Prediction, other: Prediction) -> None:
@@ -72,7 +58,7 @@ def places(prediction: Prediction) -> list[tuple[object, ...]]:
 
 
 def test_readings_depend_neither_on_the_batch_nor_on_the_order(lively: Recognizer) -> None:
-    images = pictures()
+    images = expressions()
     together = lively.predict(images)
     assert len({prediction.text for prediction in together}) > 4
     for image, prediction in zip(images, together, strict=True):
@@ -86,10 +72,10 @@ def test_readings_depend_neither_on_the_batch_nor_on_the_order(lively: Recognize
 def test_small_batches_and_chunks_change_nothing(
     lively: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    together = lively.predict(pictures())
+    together = lively.predict(expressions())
     monkeypatch.setattr(module, "BATCH_PIXELS", 2 * 60 * 180)
     monkeypatch.setattr(module, "CHUNK_SIZE", 5)
-    for one, other in zip(lively.predict(pictures()), together, strict=True):
+    for one, other in zip(lively.predict(expressions()), together, strict=True):
         check_same(one, other)
 
 
@@ -110,73 +96,6 @@ def test_batches_hold_one_width_and_at_most_so_many_pixels(
         *((1, 60, 2580), (1, 60, 2580)),
     ]
     assert recognizer.read([]) == []
-
-
-def test_errors_stand_in_their_place_and_the_rest_is_read(tmp_path: Path) -> None:
-    good = Image.new("L", (180, 60), 255)
-    good.save(tmp_path / "good.png")
-    (tmp_path / "bad.png").write_bytes(b"no picture")
-    names = ["bad.png", "good.png", "none.png", "good.png", "bad.png"]
-    recognizer = scripted_recognizer(("1+2", 0.9), ("3*4", 0.9))
-    results = list(recognizer.stream(tmp_path / name for name in names))
-    kinds = [type(result) for result in results]
-    assert kinds == [ImageError, Prediction, ImageError, Prediction, ImageError]
-    for name, result in zip(names, results, strict=True):
-        if isinstance(result, Prediction):
-            assert result.path == str(tmp_path / name)
-        else:
-            assert str(result).startswith(f"{tmp_path / name}: ")
-    assert [r.text for r in results if isinstance(r, Prediction)] == ["1+2", "3*4"]
-
-
-def test_characters_are_placed_in_their_own_picture_beside_unreadable_ones() -> None:
-    sizes = [(180, 60), (90, 30), (60, 60), (360, 120), (20, 20)]
-    pictures: list[Image.Image | bytes] = [Image.new("L", size, 255) for size in sizes]
-    for place in (3, 1, 0):
-        pictures.insert(place, b"no picture")
-    readings = [("1+2", 0.9)] * len(sizes)
-    results = list(scripted_recognizer(*readings).stream(pictures))
-    predictions = [result for result in results if isinstance(result, Prediction)]
-    for (_, height), prediction in zip(sizes, predictions, strict=True):
-        # The frames lie at 8, 20 and 32 px of 60 rows.
-        marks = [x * height // 60 for x in (8, 20, 32)]
-        assert [character.x for character in prediction.characters] == marks
-        assert {character.box[3] for character in prediction.characters} == {height}
-
-
-def test_predict_raises_the_first_error(tmp_path: Path) -> None:
-    recognizer = scripted_recognizer(("1+2", 0.9))
-    sources: list[Image.Image | Path] = [Image.new("L", (180, 60), 255)]
-    sources += [tmp_path / "first.png", tmp_path / "second.png"]
-    with pytest.raises(ImageError, match=r"first\.png: expected a picture, found no such file"):
-        recognizer.predict(sources)
-
-
-def test_only_unreadable_pictures() -> None:
-    assert [type(r) for r in scripted_recognizer().stream([b"", b"x"])] == [ImageError] * 2
-
-
-@pytest.mark.parametrize("source", ["0.png", b"0", Path("0.png")])
-def test_one_picture_is_no_list(source: str | bytes | Path) -> None:
-    with pytest.raises(TypeError, match=r"expected a list .* found one \w+; pass \[source\]"):
-        scripted_recognizer().predict(source)  # type: ignore[arg-type]
-
-
-def test_stream_takes_pictures_as_it_needs_them() -> None:
-    pulled = 0
-
-    def sources() -> Iterator[Image.Image]:
-        nonlocal pulled
-        for _ in range(10_000):
-            pulled += 1
-            yield Image.new("L", (3, 1), 255)
-
-    recognizer = scripted_recognizer(*[("1", 0.9)] * 1000)
-    results = recognizer.stream(sources())
-    assert pulled == 0
-    for number in range(1, 700):
-        next(results)
-        assert pulled == -(-number // module.CHUNK_SIZE) * module.CHUNK_SIZE
 
 
 @pytest.mark.parametrize(
@@ -243,7 +162,9 @@ def test_confidence_is_torchs_probability_of_the_text(
     lively: Recognizer, decoder: str, grammar: str
 ) -> None:
     recognizer = decoding(lively, grammar, method=decoder)
-    inks = [preprocess(image, recognizer.preprocess) for image in pictures() if image.width == 180]
+    inks = [
+        preprocess(image, recognizer.preprocess) for image in expressions() if image.width == 180
+    ]
     readings = recognizer.read(inks)
     ((_, log_probs),) = recognizer.log_probs(inks)
     expected = torch_probabilities(
@@ -279,78 +200,9 @@ def test_beam_search_is_used_and_finds_what_the_best_path_misses() -> None:
         assert reading.confidence == pytest.approx(confidence, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"decoder": "bean"}, "unknown decoder; did you mean 'beam'"),
-        ({"beam_width": 0}, "beam_width: expected 1 to 1000, found 0"),
-        ({"beam_width": 1001}, "beam_width: expected 1 to 1000, found 1001"),
-        ({"n_best": 0}, "n_best: expected 1 to 1000, found 0"),
-        ({"decoder": "greedy", "n_best": 2}, "expected auto, beam or exact for several texts"),
-        ({"decoder": "greedy", "by_value": True}, "expected auto, beam or exact for several texts"),
-        ({"grammar": "levle1"}, "unknown grammar; did you mean 'level1'"),
-        ({"grammar": "regex:[0-9]+["}, r"grammar regex:\[0-9\]\+\[: expected a regular expression"),
-        ({"grammar": "regex:a+"}, "expected characters of .*0123456789', found 'a'"),
-        ({"grammar": "lexicon:/nowhere"}, "grammar: /nowhere: expected a file of one"),
-        ({"device": "tpu"}, r"unknown device; did you mean 'cpu'\? \(devices: auto, cpu, cuda"),
-        ({"engine": "tensorflow"}, r"unknown engine; did you mean '.*'\? \(engines: onnx, torch\)"),
-    ],
-)
-def test_settings_out_of_range(tiny_model: Path, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        Recognizer.load(tiny_model, threads=1, **options)
-
-
-def test_load_takes_a_file_or_a_run(tiny_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").write_bytes(tiny_model.read_bytes())
-    image = pictures()[:1]
-    expected = Recognizer.load(tiny_model, engine="torch", threads=1).predict(image)
-    for place in (str(tiny_model), tmp_path, tmp_path / "model.safetensors"):
-        assert Recognizer.load(place, engine="torch", threads=1).predict(image) == expected
-    with pytest.raises(ModelFileError, match=r"none\.safetensors: expected a model file"):
-        Recognizer.load(tmp_path / "none.safetensors")
-
-
-def test_load_takes_grammar_and_temperature_from_the_file(tiny_model: Path, tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
-    model = dataclasses.replace(ModelFile.load(tiny_model), grammar="level1", temperature=2.5)
-    model.save(path)
-    recognizer = Recognizer.load(path, threads=1)
-    assert (recognizer.decoder.grammar.name, recognizer.decoder.temperature) == ("level1", 2.5)
-    assert recognizer.decoder.method == "auto"
-    assert recognizer.charset == model.charset
-    level1 = recognizer.predict(pictures())
-    assert all(recognizer.decoder.grammar.accepts(prediction.text) for prediction in level1)
-    # A user's grammar wins; the temperature stays, and changes no text.
-    digits = Recognizer.load(path, threads=1, grammar="digits")
-    assert digits.decoder.temperature == 2.5
-    assert all(prediction.text.isdigit() for prediction in digits.predict(pictures()))
-    plain = Recognizer.load(tiny_model, threads=1)
-    assert (plain.decoder.grammar.name, plain.decoder.temperature) == ("none", 1.0)
-    cold = Recognizer.load(tiny_model, threads=1, grammar="level1").predict(pictures())
-    assert [prediction.text for prediction in cold] == [prediction.text for prediction in level1]
-    assert [p.confidence for p in cold] != pytest.approx([p.confidence for p in level1])
-
-
-def test_load_hands_the_decoders_options_on(tiny_model: Path) -> None:
-    recognizer = Recognizer.load(
-        tiny_model, threads=1, grammar="regex:[0-9][+][0-9]", decoder="beam", beam_width=7,
-        n_best=4, by_value=True,
-    )  # fmt: skip
-    decoder = recognizer.decoder
-    assert (decoder.method, decoder.beam_width, decoder.num_best) == ("beam", 7, 4)
-    (prediction,) = recognizer.predict(pictures()[:1])
-    values = [alternative.value for alternative in prediction.alternatives]
-    assert len(set(values)) == 4
-    assert prediction.uncovered == pytest.approx(0.0, abs=1e-6)
-    best = prediction.alternatives[0]
-    expected = (best.text, best.value, best.probability)
-    assert (prediction.text, prediction.value, prediction.confidence) == expected
-
-
 def test_alternatives_of_a_character(lively: Recognizer) -> None:
     """Every character's is another one of the charset, or none."""
-    found = [c for prediction in lively.predict(pictures()) for c in prediction.characters]
+    found = [c for prediction in lively.predict(expressions()) for c in prediction.characters]
     assert found
     for character in found:
         assert character.alternative != character.text
