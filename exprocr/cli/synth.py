@@ -24,8 +24,12 @@ MIN_SIZE_PX, MAX_SIZE_PX = (20, 20), (6000, 1000)
 """Width and height of an image; `SynthConfig` has the same limits."""
 
 
-def _parse_size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[int, int]:
+def _parse_size(
+    ctx: click.Context, param: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
     """Return width and height, px."""
+    if text is None:
+        return None
     match = re.fullmatch("([0-9]{1,5})[xX]([0-9]{1,5})", text)
     if not match:
         raise click.BadParameter(f"expected WIDTHxHEIGHT, like 180x60, found {text!r}", ctx, param)
@@ -60,9 +64,7 @@ def _parse_size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[
     "--size",
     callback=_parse_size,
     metavar="WxH",
-    default="180x60",
-    show_default=True,
-    help="Size of an image, px.",
+    help="Size of an image, px.  [default: 180x60]",
 )
 @click.option(
     "--fonts",
@@ -72,6 +74,12 @@ def _parse_size(ctx: click.Context, param: click.Parameter, text: str) -> tuple[
     help="Use the fonts in this folder too; repeatable.",
 )
 @click.option("--no-system-fonts", is_flag=True, help="Use only the fonts of --fonts.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Settings in TOML, as for train: [synth] says what the images look like.",
+)
 @click.option(
     "--val-fraction",
     type=FiniteRange(min=0, max=1, max_open=True),
@@ -99,9 +107,10 @@ def synth(
     out: Path,
     num_images: int,
     seed: int,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     fonts: tuple[str, ...],
     no_system_fonts: bool,
+    config: Path | None,
     val_fraction: float,
     workers: int | None,
     overwrite: bool,
@@ -113,19 +122,17 @@ def synth(
     same; the number of processes makes no difference.
     """
     from exprocr.cli.output import print_table
-    from exprocr.core.config import SynthConfig
     from exprocr.synth.fonts import find_fonts
-    from exprocr.synth.renderer import CHARACTERS
+    from exprocr.synth.renderer import CHARACTERS, Renderer
     from exprocr.synth.writer import prepare_folder
 
     parts = _plan(out, num_images, val_fraction)
-    config = SynthConfig(
-        width=size[0], height=size[1], fonts=fonts, system_fonts=not no_system_fonts
-    )
-    report = find_fonts([Path(f) for f in fonts], CHARACTERS, system=config.system_fonts)
+    looks = _looks(config, size, fonts, system_fonts=not no_system_fonts)
+    report = find_fonts([Path(f) for f in looks.fonts], CHARACTERS, system=looks.system_fonts)
+    Renderer(report.usable, looks)  # what cannot be drawn is an error before anything is replaced
     prepare_folder(out, overwrite=overwrite)
     start = time.perf_counter()
-    written = _write(session, parts, report, config, seed, workers)
+    written = _write(session, parts, report, looks, seed, workers)
     seconds = time.perf_counter() - start
     num_written = sum(done.num_images for done in written)
     if any(done.interrupted for done in written):
@@ -134,8 +141,24 @@ def synth(
             "labels; the same command with --overwrite renders all."
         )
         ctx.exit(INTERRUPTED)
-    print_table(_summary(out, parts, written, report, config, seed, seconds, session))
+    print_table(_summary(out, parts, written, report, looks, seed, seconds, session))
     session.note(f"Next: exprocr train {shlex.quote(str(out))}")
+
+
+def _looks(
+    config: Path | None, size: tuple[int, int] | None, fonts: tuple[str, ...], *, system_fonts: bool
+) -> SynthConfig:
+    """Return what the images look like: options over the file over the defaults."""
+    from exprocr.core.settings import load_settings
+
+    changes: dict[str, object] = {}
+    if size is not None:
+        changes["width"], changes["height"] = size
+    if fonts:
+        changes["fonts"] = fonts
+    if not system_fonts:
+        changes["system_fonts"] = False
+    return load_settings("default", config, {"synth": changes}).synth
 
 
 def _plan(out: Path, num_images: int, val_fraction: float) -> list[tuple[Path, int]]:
@@ -154,7 +177,7 @@ def _write(
     session: Session,
     parts: list[tuple[Path, int]],
     report: FontReport,
-    config: SynthConfig,
+    looks: SynthConfig,
     seed: int,
     workers: int | None,
 ) -> list[WriteReport]:
@@ -171,7 +194,7 @@ def _write(
                 write_samples(
                     folder,
                     report.usable,
-                    config,
+                    looks,
                     seed=seed,
                     stream=stream,
                     num_images=num,
@@ -189,7 +212,7 @@ def _summary(
     parts: list[tuple[Path, int]],
     written: list[WriteReport],
     report: FontReport,
-    config: SynthConfig,
+    looks: SynthConfig,
     seed: int,
     seconds: float,
     session: Session,
@@ -205,7 +228,7 @@ def _summary(
     rows: list[tuple[str, object]] = [
         ("images", f"{num:,}" + (f" ({shares})" if len(parts) > 1 else "")),
         ("folder", out),
-        ("size", f"{config.width} x {config.height} px"),
+        ("size", f"{looks.width} x {looks.height} px"),
         ("seed", seed),
         (
             "fonts",

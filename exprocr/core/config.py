@@ -174,7 +174,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SynthConfig:
-    """What rendered images look like. Shares and ranges are wider than the contest's own."""
+    """What rendered images look like: the contest's ranges, and a share of rarer looks."""
 
     width: int = 180
     """Width of an image, px."""
@@ -188,7 +188,7 @@ class SynthConfig:
     system_fonts: bool = True
     """Use the fonts of the system and of the packages exprocr depends on."""
 
-    min_font_size_px: float = 28.0
+    min_font_size_px: float = 35.0
     """Smallest glyph, px per em."""
 
     max_font_size_px: float = 56.0
@@ -197,13 +197,13 @@ class SynthConfig:
     rotation_deg: float = 30.0
     """A glyph is turned by up to this, either way."""
 
-    max_overlap: float = 0.3
+    max_overlap: float = 0.25
     """Largest overlap of neighbours, as a share of the average glyph width."""
 
     max_dots: int = 60
     """Largest number of dots."""
 
-    mixed_fonts_share: float = 0.3
+    mixed_fonts_share: float = 0.1
     """Share of images in which every glyph has a font of its own."""
 
     favourite_font: str = ""
@@ -212,10 +212,10 @@ class SynthConfig:
     favourite_share: float = 0.0
     """Share of images in ``favourite_font`` alone, beside those that have it by chance."""
 
-    unstretched_share: float = 0.2
+    unstretched_share: float = 0.15
     """Share of images whose glyphs keep their own proportions."""
 
-    stepwise_share: float = 0.7
+    stepwise_share: float = 0.8
     """Share of images whose glyphs are rotated, stretched and warped one after the other, with
     jagged strokes like the ``captcha`` package's; the others are distorted at once, smoothly."""
 
@@ -223,10 +223,10 @@ class SynthConfig:
     """Share of images whose minus is stretched like the other glyphs, to a block, as the
     ``captcha`` package draws it; in the contest's images it stays thin."""
 
-    faint_share: float = 0.15
+    faint_share: float = 0.05
     """Share of images whose text is 2 to 40 grey levels off the background."""
 
-    degraded_share: float = 0.15
+    degraded_share: float = 0.05
     """Share of images that are noisy, blurred, or shrunk and enlarged, binarised or not."""
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,14 @@ from exprocr.core.reliability import Reliability
 from exprocr.synth.fonts import FontFile, find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer, sample_rng
 from tests.benchmarks.captcha_images import draw_images, recipe_fonts
+from tests.benchmarks.measure_weights import WIDE
 from tests.benchmarks.measuring import median_rate
 
 SEED = 30_000
-HARD = SynthConfig(faint_share=1.0, max_overlap=0.5, degraded_share=0.0)
-"""Nearly invisible, and glyphs that overlap more than they do in training (0.3)."""
+HARD = replace(WIDE, faint_share=1.0, max_overlap=0.5, degraded_share=0.0)
+"""Nearly invisible, and glyphs that overlap twice as much as they do in training (0.25)."""
 
-HARDER = SynthConfig(faint_share=1.0, max_overlap=0.6, degraded_share=0.0)
+HARDER = replace(HARD, max_overlap=0.6)
 CHUNK_SIZE = 256
 
 Batches = list[NDArray[np.float32]]
