@@ -192,11 +192,11 @@ def extent(ink: NDArray[np.bool_]) -> tuple[int, int, int]:
 
 
 def contrasts(config: SynthConfig, num: int) -> NDArray[np.float64]:
-    """Return the largest luma difference from the background in each of ``num`` pictures."""
+    """Return the largest luma difference from the background of ``num`` lone glyphs."""
     one = Renderer([SANS], config)
     result = []
     for index in range(num):
-        image = np.asarray(one.sample(0, 0, index)[1], dtype=float)
+        image = np.asarray(one.render("8", sample_rng(0, 0, index)), dtype=float)
         background = np.median(image, axis=(0, 1))
         result.append(float(((background - image) @ [0.299, 0.587, 0.114]).max()))
     return np.array(result)
@@ -210,6 +210,26 @@ def test_faint_text_has_2_to_40_grey_levels() -> None:
     logs = (np.log(levels) - math.log(2)) / math.log(20)
     assert logs.mean() == pytest.approx(0.5, abs=0.06)
     assert logs.std() == pytest.approx(math.sqrt(1 / 12), abs=0.04)
+
+
+def test_glyphs_are_darker_where_they_overlap() -> None:
+    one = Renderer([SANS], PLAIN)
+    square = Image.new("L", (60, 60), 255)
+    colour = np.array([90.0, 20.0, 160.0])
+    one._draw_glyphs = lambda text, *rest: [square] * len(text)  # type: ignore[assignment, method-assign]
+    one._text_colour = lambda *rest: (colour, 0.5)  # type: ignore[assignment, method-assign]
+    num_overlapping = 0
+    for index in range(20):
+        row = np.asarray(one.render("88", sample_rng(0, 0, index)))[30].astype(float)
+        background = row.max(axis=0)
+        # Porter and Duff 1984, "over": what two layers let through is the product.
+        once, twice = (
+            int((np.abs(row - (background + share * (colour - background))) <= 1).all(axis=1).sum())
+            for share in (0.5, 0.75)
+        )
+        assert once >= 80
+        num_overlapping += twice > 0
+    assert num_overlapping >= 10
 
 
 def test_other_text_is_stronger_and_backgrounds_near_white() -> None:

@@ -2,8 +2,8 @@
 
 The geometry is that of the Python package ``captcha`` 0.2 (``ImageCaptcha``), which cannot be
 seeded: each glyph is cropped to its ink, rotated, stretched to the box of its font metrics and
-warped to a random quadrilateral; glyphs are pasted left to right, overlapping; dots and a 3 x 3
-smoothing follow. So is a quirk of it that makes the contest's hard cases: a glyph is blended
+warped to a random quadrilateral; glyphs are pasted left to right, one over the other; dots and a
+3 x 3 smoothing follow. So is a quirk of it that makes the contest's hard cases: a glyph is blended
 with its own *luminance* (times 1.97) as opacity, so dark colours come out pale, black ones
 invisible, while the dots keep the full colour.
 
@@ -102,18 +102,17 @@ class Renderer:
     def render(self, text: str, rng: np.random.Generator) -> Image.Image:
         """Draw ``text``: an RGB image of ``config.width`` x ``config.height`` px."""
         config = self.config
-        coverage = self._draw_text(text, rng)
         background = rng.integers(238, 256, size=3).astype(np.float64)
         colour, opacity = self._text_colour(background, rng)
-        image = _blend(coverage, background, colour, opacity)
+        image = _blend(self._draw_text(text, opacity, rng), background, colour)
         self._draw_dots(image, colour, rng)
         image = image.filter(ImageFilter.SMOOTH)
         if rng.random() < config.degraded_share:
             image = _degrade(image, rng)
         return image
 
-    def _draw_text(self, text: str, rng: np.random.Generator) -> Image.Image:
-        """Return the coverage of the text: mode L, the size of the picture."""
+    def _draw_text(self, text: str, opacity: float, rng: np.random.Generator) -> Image.Image:
+        """Return the opacity of the text: mode L, the size of the picture."""
         config = self.config
         num = len(text)
         fonts = [self._random_font(rng)] * num
@@ -140,10 +139,14 @@ class Renderer:
         width = max(config.width, right)
         shift = int(rng.integers(width - right + 1)) if rng.random() < 0.3 else 0
         canvas = Image.new("L", (width, config.height))
+        # As in the captcha package, glyphs are laid one over the other, each with its own opacity:
+        # where a pale text overlaps it is darker, and both glyphs can be told. The product is
+        # clipped, as the package's mask is.
+        mask = [min(round(coverage * opacity), 255) for coverage in range(256)]
         for start, glyph in zip(starts, glyphs, strict=True):
             free = config.height - glyph.height
             top = free // 2 + round(free * rng.uniform(-0.15, 0.15))
-            canvas.paste(255, (start + shift, top), glyph)
+            canvas.paste(255, (start + shift, top), glyph.point(mask))
         if width > config.width:
             canvas = canvas.resize((config.width, config.height), Image.Resampling.BICUBIC)
         return canvas
@@ -209,20 +212,16 @@ class Renderer:
 
 
 def _blend(
-    coverage: Image.Image,
-    background: NDArray[np.float64],
-    colour: NDArray[np.float64],
-    opacity: float,
+    opacity: Image.Image, background: NDArray[np.float64], colour: NDArray[np.float64]
 ) -> Image.Image:
-    """Lay a colour over a background, by a table of the 256 coverages: mode L to RGB.
+    """Lay a colour over a background, by a table of the 256 opacities: mode L to RGB.
 
-    ``coverage`` gets the table as its palette.
+    ``opacity`` gets the table as its palette.
     """
-    # The product is clipped first, as the mask of the captcha package is.
-    alpha = np.minimum(np.arange(256) * (opacity / 255), 1.0)
-    table = np.rint(background + alpha[:, None] * (colour - background)).astype(np.uint8)
-    coverage.putpalette(table.tobytes())
-    return coverage.convert("RGB")
+    alpha = np.arange(256)[:, None] / 255
+    table = np.rint(background + alpha * (colour - background)).astype(np.uint8)
+    opacity.putpalette(table.tobytes())
+    return opacity.convert("RGB")
 
 
 def _degrade(image: Image.Image, rng: np.random.Generator) -> Image.Image:
