@@ -216,8 +216,8 @@ def test_glyphs_are_darker_where_they_overlap() -> None:
     one = Renderer([SANS], PLAIN)
     square = Image.new("L", (60, 60), 255)
     colour = np.array([90.0, 20.0, 160.0])
-    one._draw_glyphs = lambda text, *rest: [square] * len(text)  # type: ignore[assignment, method-assign]
-    one._text_colour = lambda *rest: (colour, 0.5)  # type: ignore[assignment, method-assign]
+    one._draw_glyphs = lambda text, *rest: [square] * len(text)  # type: ignore[method-assign]
+    one._text_colour = lambda *rest: (colour, 0.5)  # type: ignore[method-assign]
     num_overlapping = 0
     for index in range(20):
         row = np.asarray(one.render("88", sample_rng(0, 0, index)))[30].astype(float)
