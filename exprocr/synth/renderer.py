@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,11 +143,12 @@ class Renderer:
         # As in the captcha package, glyphs are laid one over the other, each with its own opacity:
         # where a pale text overlaps it is darker, and both glyphs can be told. The product is
         # clipped, as the package's mask is.
-        mask = [min(round(coverage * opacity), 255) for coverage in range(256)]
-        for start, glyph in zip(starts, glyphs, strict=True):
+        mask = np.minimum(np.rint(np.arange(256) * opacity), 255).astype(int).tolist()
+        drops = rng.uniform(-0.15, 0.15, size=num).tolist()
+        for start, drop, glyph in zip(starts, drops, _point(glyphs, mask), strict=True):
             free = config.height - glyph.height
-            top = free // 2 + round(free * rng.uniform(-0.15, 0.15))
-            canvas.paste(255, (start + shift, top), glyph.point(mask))
+            top = free // 2 + round(free * drop)
+            canvas.paste(255, (start + shift, top), glyph)
         if width > config.width:
             canvas = canvas.resize((config.width, config.height), Image.Resampling.BICUBIC)
         return canvas
@@ -209,6 +211,19 @@ class Renderer:
         width = round((2, 3, 3, 3, 4)[rng.integers(5)] * self._scale)
         for x, y in rng.integers((0, 0), (image.width, image.height), size=(num, 2)).tolist():
             draw.line((x, y, x - 1, y - 1), fill=fill, width=width)
+
+
+def _point(images: list[Image.Image], table: list[int]) -> list[Image.Image]:
+    """Map all pixels of several images, mode L, side by side in one: a table is dear to pass."""
+    lefts = list(accumulate((image.width for image in images), initial=0))
+    strip = Image.new("L", (lefts[-1], max(image.height for image in images)))
+    for image, left in zip(images, lefts, strict=False):
+        strip.paste(image, (left, 0))
+    strip = strip.point(table)
+    return [
+        strip.crop((left, 0, left + image.width, image.height))
+        for image, left in zip(images, lefts, strict=False)
+    ]
 
 
 def _blend(
