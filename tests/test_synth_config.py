@@ -71,11 +71,8 @@ def test_images_look_as_the_file_says(tmp_path: Path, fonts: Path, config: Path)
 
 
 def test_options_win_over_the_file(tmp_path: Path, fonts: Path, config: Path) -> None:
-    (fonts / "DejaVuSans.ttf").rename(tmp_path / "sans.ttf")
-    both = tmp_path / "both"
-    both.mkdir()
-    shutil.copy(fonts / "DejaVuSerif.ttf", both)
-    shutil.copy(tmp_path / "sans.ttf", both)
+    both = shutil.copytree(fonts, tmp_path / "both")
+    (fonts / "DejaVuSans.ttf").unlink()
     options = ("--size", "90x30", "--fonts", both)
     result = synth(tmp_path / "out", "-n", 2, "--config", config, *options)
     assert result.exit_code == 0, result.stderr

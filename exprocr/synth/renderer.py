@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,12 +217,12 @@ def _point(images: list[Image.Image], table: list[int]) -> list[Image.Image]:
     """Map all pixels of several images, mode L, side by side in one: a table is dear to pass."""
     lefts = list(accumulate((image.width for image in images), initial=0))
     strip = Image.new("L", (lefts[-1], max(image.height for image in images)))
-    for image, left in zip(images, lefts, strict=False):
+    for image, left in zip(images, lefts[:-1], strict=True):
         strip.paste(image, (left, 0))
     strip = strip.point(table)
     return [
-        strip.crop((left, 0, left + image.width, image.height))
-        for image, left in zip(images, lefts, strict=False)
+        strip.crop((left, 0, right, image.height))
+        for image, (left, right) in zip(images, pairwise(lefts), strict=True)
     ]
 
 

@@ -112,7 +112,10 @@ def main() -> None:
         samples = load_dataset(folder).parts["all"]
         images = ((sample.text, load_image(sample.path)) for sample in samples)
         measure(recognizer, folder.name, images, table)
-    Console().print(table, by_family)
+    console = Console()
+    console.print(table)
+    if args.heldout:
+        console.print(by_family)
 
 
 if __name__ == "__main__":
