@@ -6,19 +6,18 @@ import math
 import re
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
+from types import SimpleNamespace
 
 import captcha.image
 import numpy as np
 import pytest
 from captcha.image import ImageCaptcha
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from exprocr.core.config import SynthConfig
-from exprocr.errors import FontError
 from exprocr.synth import fonts, renderer
-from exprocr.synth.fonts import FontFile, find_fonts
+from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import CHARACTERS, Renderer, random_expression, sample_rng
 from tests.pictures import correlation
 
@@ -146,6 +145,19 @@ def test_the_minus_is_thin() -> None:
     assert min(turned) < max(heights_of_minus(level)) + 2 < max(turned) < 15  # but it is turned
 
 
+@pytest.mark.parametrize("place", [(30, 20), (0, 0), (59, 40)])
+@pytest.mark.parametrize("width", [2, 3, 4, 9])
+def test_dots_are_the_captcha_packages(
+    width: int, place: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest = list(reversed(place))
+    monkeypatch.setattr(captcha.image, "secrets", SimpleNamespace(randbelow=lambda _: rest.pop()))
+    theirs, ours = Image.new("RGB", (60, 41)), Image.new("RGB", (60, 41))
+    ImageCaptcha.create_noise_dots(theirs, (9, 9, 9), width, 1)
+    ImageDraw.Draw(ours).point((renderer._dot(width) + place).ravel().tolist(), fill=(9, 9, 9))
+    assert ours.tobytes() == theirs.tobytes()
+
+
 def test_dots_are_as_many_as_asked_for() -> None:
     shares = []
     for num in (0, 30, 2000):
@@ -157,38 +169,6 @@ def test_dots_are_as_many_as_asked_for() -> None:
     assert shares[0] < 0.003
     assert 0.004 < shares[1] - shares[0] < 0.0095
     assert shares[2] > 0.15
-
-
-def test_look_is_that_of_the_captcha_package() -> None:
-    (droid,) = find_fonts([Path(captcha.image.DATA_DIR)], CHARACTERS, system=False).usable
-    config = replace(
-        PLAIN, width=400, min_font_size_px=42, unstretched_share=0, block_minus_share=1
-    )
-    ours = Renderer([droid], config)
-    theirs = ImageCaptcha(400, 60)  # wide enough for the text not to be squeezed
-    theirs.word_space_probability = 1
-    rng = np.random.default_rng(0)
-    figures = []
-    for _ in range(200):
-        text = random_expression(rng)
-        pair = (
-            ours.render(text, rng),
-            theirs.create_captcha_image(text, (150, 150, 150, 255), (250, 250, 250)),
-        )
-        inks = [ink_of(image) for image in pair]
-        figures.append([(ink.mean(), *extent(ink)) for ink in inks])
-    (share, left, right, rows), (their_share, their_left, their_right, their_rows) = np.mean(
-        figures, axis=0
-    )
-    assert share == pytest.approx(their_share, rel=0.2)
-    assert right - left == pytest.approx(their_right - their_left, rel=0.14)
-    assert rows == pytest.approx(their_rows, rel=0.1)
-
-
-def extent(ink: NDArray[np.bool_]) -> tuple[int, int, int]:
-    """Return the first and last column and the number of rows with ink."""
-    columns = np.flatnonzero(ink.any(axis=0))
-    return int(columns[0]), int(columns[-1]), int(ink.any(axis=1).sum())
 
 
 def contrasts(config: SynthConfig, num: int) -> NDArray[np.float64]:
@@ -217,7 +197,10 @@ def test_glyphs_are_darker_where_they_overlap() -> None:
     square = Image.new("L", (60, 60), 255)
     colour = np.array([90.0, 20.0, 160.0])
     one._draw_glyphs = lambda text, *rest: [square] * len(text)  # type: ignore[method-assign]
-    one._text_colour = lambda *rest: (colour, 0.5)  # type: ignore[method-assign]
+    draw = one._looks.draw
+    one._looks.draw = lambda *args: replace(  # type: ignore[method-assign]
+        draw(*args), colour=colour, opacity=0.5
+    )
     num_overlapping = 0
     for index in range(20):
         row = np.asarray(one.render("88", sample_rng(0, 0, index)))[30].astype(float)
@@ -236,7 +219,7 @@ def test_other_text_is_stronger_and_backgrounds_near_white() -> None:
     assert np.median(contrasts(PLAIN, 60)) > 40
     for index in range(40):
         image = np.asarray(Renderer(FONTS, PLAIN).sample(0, 0, index)[1])
-        assert np.median(image, axis=(0, 1)).min() >= 238
+        assert np.quantile(image, 0.7, axis=(0, 1)).min() >= 238  # text covers half of some
 
 
 def test_degraded_pictures_stay_of_their_size_and_readable() -> None:
@@ -249,45 +232,3 @@ def test_degraded_pictures_stay_of_their_size_and_readable() -> None:
         same.append(correlation(before.convert("L"), after.convert("L")))
     assert num_changed >= 36  # noise of hardly any strength, rounded, may leave a picture alone
     assert np.median(same) > 0.85
-
-
-def test_families_are_drawn_evenly() -> None:
-    styles = [replace(SERIF, style=str(number)) for number in range(9)]
-    one = Renderer([SANS, *styles])
-    rng = np.random.default_rng(0)
-    drawn = Counter(one._random_font(rng).family for _ in range(2000))
-    check_even(drawn, 2)
-
-
-def test_the_favourite_font_has_its_share_beside_its_chance() -> None:
-    fonts = [SANS, *(replace(SERIF, family=f"Serif {number}") for number in range(3))]
-    config = SynthConfig(
-        favourite_font=SANS.family, favourite_share=0.6, mixed_fonts_share=0.0, width=300
-    )
-    one = Renderer(fonts, config)
-    drawn: list[set[str]] = []
-
-    def draw_glyphs(text: str, fonts: list[FontFile], *rest: object) -> list[Image.Image]:
-        drawn.append({font.family for font in fonts})
-        return [Image.new("L", (9, 9), 255)] * len(text)
-
-    one._draw_glyphs = draw_glyphs  # type: ignore[assignment, method-assign]
-    for index in range(1000):
-        one.sample(0, 0, index)
-    assert all(len(families) == 1 for families in drawn)
-    # 0.6 + 0.4 / 4 = 0.7; three standard errors are 0.044
-    assert drawn.count({SANS.family}) / 1000 == pytest.approx(0.7, abs=0.045)
-
-
-def test_a_favourite_font_without_a_share_changes_nothing() -> None:
-    plain, named = SynthConfig(), SynthConfig(favourite_font=SANS.family)
-    for index in range(5):
-        one, other = (Renderer([SANS, SERIF], c).sample(0, 0, index) for c in (plain, named))
-        assert one[0] == other[0]
-        assert one[1].tobytes() == other[1].tobytes()
-
-
-def test_a_favourite_font_that_is_not_there_is_named() -> None:
-    message = "synth.favourite_font: expected one of 2 font families, found 'Comic'"
-    with pytest.raises(FontError, match=message):
-        Renderer([SANS, SERIF], SynthConfig(favourite_font="Comic", favourite_share=0.1))

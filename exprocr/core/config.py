@@ -212,6 +212,11 @@ class SynthConfig:
     favourite_share: float = 0.0
     """Share of images in ``favourite_font`` alone, beside those that have it by chance."""
 
+    package_share: float = 0.0
+    """Share of images drawn just as version 0.7 of the ``captcha`` package draws them, without
+    spaces and without the curve, in ``favourite_font`` if there is one; of what else is here, only
+    the size bears on them."""
+
     unstretched_share: float = 0.15
     """Share of images whose glyphs keep their own proportions."""
 
@@ -242,6 +247,7 @@ class SynthConfig:
             max_dots=(0, 100_000),
             mixed_fonts_share=(0, 1),
             favourite_share=(0, 1),
+            package_share=(0, 1),
             unstretched_share=(0, 1),
             stepwise_share=(0, 1),
             block_minus_share=(0, 1),

@@ -25,6 +25,28 @@ Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
+class Warp:
+    """Ranges of a warp: a corner is shifted by up to a value drawn from them, either way."""
+
+    across: Pair
+    """Least and most, as shares of the box's width."""
+
+    down: Pair
+    """Least and most, as shares of its height."""
+
+    whole: bool = False
+    """Whether shifts are cut to whole px."""
+
+
+CONTEST_WARP = Warp((0.1, 0.3), (0.2, 0.3))
+"""That of version 0.2 of the ``captcha`` package, which drew the contest's images."""
+
+PACKAGE_WARP = Warp((0.0, 0.2), (0.0, 0.1), whole=True)
+"""That of version 0.7, which names the same ranges but multiplies only their extent by the box: the
+lower ends are tenths of a px."""
+
+
+@dataclass(frozen=True)
 class Distortion:
     """How a glyph is distorted; lengths in px of the result."""
 
@@ -41,21 +63,31 @@ class Distortion:
     """Vertical shifts of the quadrilateral's top and bottom corners."""
 
     @classmethod
-    def random(cls, box: Pair | None, max_angle_deg: float, rng: np.random.Generator) -> Distortion:
-        """Draw a distortion: the package's ranges, and warped only if stretched to a box."""
+    def random(
+        cls,
+        box: Pair | None,
+        max_angle_deg: float,
+        rng: np.random.Generator,
+        warp: Warp = CONTEST_WARP,
+    ) -> Distortion:
+        """Draw a distortion; a glyph is warped only if stretched to a box."""
         # All at once, and not as arrays: a glyph has but seven numbers.
         turn, *shares = rng.random(7).tolist()
         angle = (2 * turn - 1) * max_angle_deg
         if box is None:
             return cls(angle, None)
         across, left, right, down, top, bottom = shares
-        dx, dy = box[0] * (0.1 + 0.2 * across), box[1] * (0.2 + 0.1 * down)
-        return cls(
-            angle,
-            box,
-            (dx * (2 * left - 1), dx * (2 * right - 1)),
-            (dy * (2 * top - 1), dy * (2 * bottom - 1)),
+        dx = box[0] * (warp.across[0] + (warp.across[1] - warp.across[0]) * across)
+        dy = box[1] * (warp.down[0] + (warp.down[1] - warp.down[0]) * down)
+        shifts = (
+            dx * (2 * left - 1),
+            dx * (2 * right - 1),
+            dy * (2 * top - 1),
+            dy * (2 * bottom - 1),
         )
+        if warp.whole:
+            shifts = tuple(map(math.trunc, shifts))
+        return cls(angle, box, shifts[:2], shifts[2:])
 
 
 def _quadrilateral(box: Pair, dx: Pair, dy: Pair) -> tuple[list[Pair], Pair]:
@@ -89,7 +121,8 @@ def distort_in_steps(
     Returns:
         Coverage, mode L.
     """
-    glyph = ink.resize(_whole((ink.width * scale, ink.height * scale)), Image.Resampling.BILINEAR)
+    size = _whole((ink.width * scale, ink.height * scale))
+    glyph = ink if size == ink.size else ink.resize(size, Image.Resampling.BILINEAR)
     # Colour times opacity is what Pillow resamples. Where the colour is full wherever there is any
     # opacity it stays so, and the opacity alone tells all.
     if not solid:

@@ -11,7 +11,8 @@ import numpy as np
 from exprocr.core.preprocess import preprocess
 from exprocr.core.recognizer import Recognizer
 from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, MASTER_SIZES_PX, Renderer, _prepare
+from exprocr.synth.look import MASTER_SIZES_PX
+from exprocr.synth.renderer import CHARACTERS, Renderer, _prepare
 from tests.benchmarks.measuring import (
     SEED,
     Options,

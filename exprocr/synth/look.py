@@ -1,0 +1,198 @@
+"""Drawing lots for a picture: fonts, sizes, places and colours, before any glyph is drawn.
+
+There are two manners. The *contest's* is that of 2017: version 0.2 of the Python package
+``captcha`` with thin minus signs, in ranges wide enough for images that were not made by it. The
+*package's* is that of version 0.7: fixed sizes, weaker warps, no lot for the opacity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exprocr.core.config import SynthConfig
+from exprocr.errors import FontError
+from exprocr.synth.distort import CONTEST_WARP, PACKAGE_WARP, Warp
+from exprocr.synth.fonts import FontFile
+
+MASTER_SIZES_PX = (40, 56, 96)
+"""Sizes glyphs are prepared at; the next larger one serves every size between."""
+
+PACKAGE_SIZES_PX = (42, 50, 56)
+"""The ``captcha`` package's font sizes; in pictures 60 px high, glyphs are prepared at each."""
+
+_MASK_GAIN = 1.97
+"""The package's factor from a glyph's luminance to its opacity."""
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+Manner = Literal["solid", "faded", "nearest", "bilinear"]
+"""How glyphs are distorted: in steps, from the full colour or from one that fades at the edges; or
+at once, by either resampling. See `exprocr.synth.distort`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a picture of some glyphs looks like, but for the distortion of each.
+
+    Lengths in px are for pictures 60 px high; shares are of the glyphs' average width, but for
+    ``drops``, of the room above and below a glyph, and ``shift``, of the room right of the text.
+    """
+
+    fonts: Sequence[FontFile]
+    sizes_px: Sequence[float]
+    master_sizes_px: Sequence[int]
+    manner: Manner
+    rotation_deg: float
+    stretched: bool
+    block_minus: bool
+    box_margin_px: int
+    """What a glyph's box is larger than its font metrics."""
+    warp: Warp
+    start: float
+    overlaps: Sequence[float]
+    drops: Sequence[float]
+    shift: float
+    squeezed_by_widths: bool
+    """Whether the picture is as wide as all glyphs side by side, with space left behind them."""
+    background: NDArray[np.float64]
+    colour: NDArray[np.float64]
+    opacity: float
+    """Above 1 it is clipped."""
+    num_dots: int
+    dot_width_px: int
+    degraded: bool
+
+
+class Looks:
+    """Draws looks.
+
+    Args:
+        fonts: Usable fonts; a family is drawn first, then one of its fonts, so that families of
+            many styles do not crowd out the others.
+        config: Sizes, ranges and shares.
+
+    Raises:
+        FontError: The favourite font is none of them.
+    """
+
+    def __init__(self, fonts: Sequence[FontFile], config: SynthConfig) -> None:
+        self.config = config
+        families: dict[str, list[FontFile]] = {}
+        for font in fonts:
+            families.setdefault(font.family, []).append(font)
+        self._families = list(families.values())
+        self._favourite = families.get(config.favourite_font, [])
+        is_drawn = config.favourite_share or (config.package_share and config.favourite_font)
+        if is_drawn and not self._favourite:
+            raise FontError(
+                f"synth.favourite_font: expected one of {len(families):,} font families, found "
+                f"{config.favourite_font!r}"
+            )
+
+    def draw(self, num: int, rng: np.random.Generator) -> Look:
+        """Draw the look of a picture of ``num`` glyphs."""
+        if self.config.package_share and rng.random() < self.config.package_share:
+            return self._package_look(num, rng)
+        return self._contest_look(num, rng)
+
+    def _contest_look(self, num: int, rng: np.random.Generator) -> Look:
+        config = self.config
+        chance = rng.random(9).tolist()
+        fonts = [self._random_font(rng)] * num
+        if chance[0] < config.mixed_fonts_share:
+            fonts = [self._random_font(rng) for _ in range(num)]
+        if chance[1] < config.favourite_share:
+            fonts = [self._random_font(rng, self._favourite)] * num
+        # Mostly large, as in the contest, where the smallest glyph is two thirds of the largest.
+        smallest = rng.uniform(config.min_font_size_px, config.max_font_size_px)
+        # Mostly overlapping by a random amount of its own, as in the contest; some lines set wider.
+        low, high = (-0.3, 0.1) if chance[2] < 0.1 else (0.0, config.max_overlap)
+        high *= rng.uniform(0.2, 1.0)
+        manners: tuple[Manner, Manner] = ("nearest", "bilinear")
+        if chance[3] < config.stepwise_share:
+            manners = ("solid", "faded")
+        start, shift, share_of_dots = rng.random(3).tolist()
+        background = rng.integers(238, 256, size=3).astype(np.float64)
+        colour, opacity = self._contest_colour(background, rng)
+        return Look(
+            fonts=fonts,
+            sizes_px=rng.uniform(smallest, config.max_font_size_px, size=num).tolist(),
+            master_sizes_px=MASTER_SIZES_PX,
+            manner=manners[chance[4] < 0.5],
+            rotation_deg=config.rotation_deg,
+            stretched=chance[5] >= config.unstretched_share,
+            block_minus=chance[6] < config.block_minus_share,
+            box_margin_px=0,
+            warp=CONTEST_WARP,
+            start=0.2 * start,
+            overlaps=rng.uniform(low, high, size=num).tolist(),
+            drops=rng.uniform(-0.15, 0.15, size=num).tolist(),
+            shift=shift if chance[7] < 0.3 else 0.0,
+            squeezed_by_widths=False,
+            background=background,
+            colour=colour,
+            opacity=opacity,
+            num_dots=int(rng.integers(config.max_dots + 1) * (0.3 + 0.7 * share_of_dots)),
+            dot_width_px=(2, 3, 3, 3, 4)[rng.integers(5)],
+            degraded=chance[8] < config.degraded_share,
+        )
+
+    def _contest_colour(
+        self, background: NDArray[np.float64], rng: np.random.Generator
+    ) -> tuple[NDArray[np.float64], float]:
+        """Return the colour (RGB, 0..255) and the opacity of the text."""
+        colour = rng.integers(0, 201, size=3).astype(np.float64)
+        if rng.random() < self.config.faint_share:
+            contrast = math.exp(rng.uniform(math.log(2.0), math.log(40.0)))
+            if rng.random() < 0.5:  # dots as faint as the text
+                return np.maximum(background - contrast, 0), 1.0
+            return colour, contrast / float((background - colour) @ _LUMA)
+        opacity = rng.uniform(220, 256) / 255
+        if rng.random() < 0.7:
+            # Below 0.15 the image counts as faint, and faint_share says how many there are.
+            opacity *= max(_package_opacity(colour), 0.15)
+        return colour, opacity
+
+    def _package_look(self, num: int, rng: np.random.Generator) -> Look:
+        """Draw as ``ImageCaptcha`` does with one font."""
+        font = self._random_font(rng, self._favourite or None)
+        colour = rng.integers(10, 201, size=3).astype(np.float64)
+        return Look(
+            fonts=[font] * num,
+            sizes_px=[PACKAGE_SIZES_PX[i] for i in rng.integers(3, size=num).tolist()],
+            master_sizes_px=(*PACKAGE_SIZES_PX, MASTER_SIZES_PX[-1]),
+            manner="solid",
+            rotation_deg=30.0,
+            stretched=True,
+            block_minus=True,
+            box_margin_px=1,  # it measures a text that begins at (1, 1)
+            warp=PACKAGE_WARP,
+            start=0.1,
+            overlaps=rng.uniform(0.0, 0.25, size=num).tolist(),
+            drops=[0.0] * num,
+            shift=0.0,
+            squeezed_by_widths=True,
+            background=rng.integers(238, 256, size=3).astype(np.float64),
+            colour=colour,
+            opacity=_package_opacity(colour),
+            num_dots=30,
+            dot_width_px=3,
+            degraded=False,
+        )
+
+    def _random_font(
+        self, rng: np.random.Generator, family: list[FontFile] | None = None
+    ) -> FontFile:
+        family = family or self._families[rng.integers(len(self._families))]
+        return family[rng.integers(len(family))]
+
+
+def _package_opacity(colour: NDArray[np.float64]) -> float:
+    """Return the opacity that the ``captcha`` package gives a text: by its luminance."""
+    return _MASK_GAIN * float(colour @ _LUMA) / 255
