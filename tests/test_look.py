@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 import captcha.image
@@ -22,8 +20,9 @@ from exprocr.synth.distort import CONTEST_WARP, PACKAGE_WARP, Distortion, Warp
 from exprocr.synth.fonts import FontFile, find_fonts
 from exprocr.synth.look import PACKAGE_SIZES_PX, Look, Looks
 from exprocr.synth.renderer import CHARACTERS, Renderer, sample_rng
-from tests.benchmarks.captcha_images import draw_images
+from tests.benchmarks.captcha_images import SeededSecrets, draw_images
 
+(DROID,) = find_fonts([Path(captcha.image.DATA_DIR)], CHARACTERS, system=False).usable
 SANS, SERIF = FontFile("Sans", "Book", "sans.ttf"), FontFile("Serif", "Book", "serif.ttf")
 NUM_LOOKS = 2000
 
@@ -141,8 +140,7 @@ def figures(image: Image.Image) -> list[float]:
 
 
 def test_glyphs_in_the_packages_manner_are_as_large_as_the_packages() -> None:
-    (droid,) = find_fonts([Path(captcha.image.DATA_DIR)], CHARACTERS, system=False).usable
-    one, rng = Renderer([droid], SynthConfig(package_share=1)), np.random.default_rng(0)
+    one, rng = Renderer([DROID], SynthConfig(package_share=1)), np.random.default_rng(0)
     canvas = ImageDraw.Draw(Image.new("RGB", (180, 60)))
     for size in PACKAGE_SIZES_PX:
         artist = ImageCaptcha(font_sizes=(size,))
@@ -152,7 +150,6 @@ def test_glyphs_in_the_packages_manner_are_as_large_as_the_packages() -> None:
 
 
 def test_nothing_else_bears_on_the_packages_manner() -> None:
-    (droid,) = find_fonts([Path(captcha.image.DATA_DIR)], CHARACTERS, system=False).usable
     other = SynthConfig(
         min_font_size_px=20,
         max_font_size_px=30,
@@ -167,7 +164,7 @@ def test_nothing_else_bears_on_the_packages_manner() -> None:
         degraded_share=1,
         package_share=1,
     )
-    one, two = (Renderer([droid], c) for c in (SynthConfig(package_share=1), other))
+    one, two = (Renderer([DROID], c) for c in (SynthConfig(package_share=1), other))
     for index in range(5):
         assert one.sample(0, 0, index)[1].tobytes() == two.sample(0, 0, index)[1].tobytes()
 
@@ -176,9 +173,8 @@ def test_pictures_in_the_packages_manner_are_like_the_packages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(captcha.image, "secrets", vars(captcha.image)["secrets"])  # put back after
-    (droid,) = find_fonts([Path(captcha.image.DATA_DIR)], CHARACTERS, system=False).usable
-    ours = Renderer([droid], SynthConfig(package_share=1))
-    contest = Renderer([droid], SynthConfig(block_minus_share=1))
+    ours = Renderer([DROID], SynthConfig(package_share=1))
+    contest = Renderer([DROID], SynthConfig(block_minus_share=1))
     drawn = [list(draw_images(400, 0))]
     drawn += [[one.sample(0, 0, index) for index in range(400)] for one in (ours, contest)]
     theirs, package, other = (
@@ -209,9 +205,7 @@ def test_warps_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Image.Image, "transform", spy)
     artist = ImageCaptcha(font_sizes=(56,))
     canvas = ImageDraw.Draw(Image.new("RGB", (180, 60)))
-    rng = Random(0)
-    secrets = SimpleNamespace(choice=rng.choice, randbits=rng.getrandbits, randbelow=rng.randrange)
-    monkeypatch.setattr(captcha.image, "secrets", secrets)
+    monkeypatch.setattr(captcha.image, "secrets", SeededSecrets(0))
     while len(theirs) < 2000:
         size = artist._draw_character("(", canvas, (9, 9, 9, 255)).size
     assert np.all(shifts_of(PACKAGE_WARP, size, 50) % 1 == 0)
@@ -222,9 +216,8 @@ def test_warps_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("text", ["1", "(1+2)*3-(4*5)"])
 def test_any_text_can_be_drawn_in_the_packages_manner(text: str) -> None:
-    (droid,) = find_fonts([Path(captcha.image.DATA_DIR)], CHARACTERS, system=False).usable
     for width, height in ((180, 60), (400, 133)):
         config = SynthConfig(package_share=1, width=width, height=height)
-        image = Renderer([droid], config).render(text, sample_rng(0, 0, 0))
+        image = Renderer([DROID], config).render(text, sample_rng(0, 0, 0))
         assert image.size == (width, height)
         assert 0.01 < figures(image)[0] < 0.6

@@ -215,6 +215,33 @@ def test_glyphs_are_darker_where_they_overlap() -> None:
     assert num_overlapping >= 10
 
 
+@pytest.mark.parametrize(
+    ("start", "drop", "shift", "left", "top"),
+    [
+        (0.0, 0.0, 0.0, 0, 20),
+        (0.2, 0.0, 0.0, 4, 20),  # of the glyph's width
+        (0.0, 0.15, 0.0, 0, 26),  # of the 40 px that it does not fill
+        (0.0, -0.15, 0.0, 0, 14),
+        (0.2, 0.0, 0.5, 4 + 78, 20),  # of the 157 places where its left end can be
+        (0.0, 0.0, 0.999, 160, 20),
+    ],
+)
+def test_a_glyph_is_where_its_look_says(
+    start: float, drop: float, shift: float, left: int, top: int
+) -> None:
+    one = Renderer([SANS], PLAIN)
+    square = Image.new("L", (20, 20), 255)
+    one._draw_glyphs = lambda *args: [square]  # type: ignore[method-assign]
+    draw = one._looks.draw
+    one._looks.draw = lambda *args: replace(  # type: ignore[method-assign]
+        draw(*args), start=start, drops=[drop], shift=shift, opacity=1.0
+    )
+    grey = np.asarray(one.render("8", sample_rng(0, 0, 0)).convert("L")).astype(float)
+    ink = grey < (grey.min() + grey.max()) / 2
+    columns, rows = np.flatnonzero(ink.any(axis=0)), np.flatnonzero(ink.any(axis=1))
+    assert (columns[0], columns[-1], rows[0], rows[-1]) == (left, left + 19, top, top + 19)
+
+
 def test_other_text_is_stronger_and_backgrounds_near_white() -> None:
     assert np.median(contrasts(PLAIN, 60)) > 40
     for index in range(40):

@@ -215,7 +215,7 @@ class SynthConfig:
     package_share: float = 0.0
     """Share of images drawn just as version 0.7 of the ``captcha`` package draws them, without
     spaces and without the curve, in ``favourite_font`` if there is one; of what else is here, only
-    the size bears on them."""
+    the size and the fonts bear on them, and the other shares are of the other images."""
 
     unstretched_share: float = 0.15
     """Share of images whose glyphs keep their own proportions."""

@@ -39,7 +39,8 @@ class Warp:
 
 
 CONTEST_WARP = Warp((0.1, 0.3), (0.2, 0.3))
-"""That of version 0.2 of the ``captcha`` package, which drew the contest's images."""
+"""The ranges of version 0.2 of the ``captcha`` package, with or after which the contest's images
+were made. It cuts shifts to whole px as well; here they are free, as the sizes are."""
 
 PACKAGE_WARP = Warp((0.0, 0.2), (0.0, 0.1), whole=True)
 """That of version 0.7, which names the same ranges but multiplies only their extent by the box: the

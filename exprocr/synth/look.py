@@ -40,13 +40,15 @@ at once, by either resampling. See `exprocr.synth.distort`."""
 class Look:
     """What a picture of some glyphs looks like, but for the distortion of each.
 
-    Lengths in px are for pictures 60 px high; shares are of the glyphs' average width, but for
-    ``drops``, of the room above and below a glyph, and ``shift``, of the room right of the text.
+    Lengths in px are for pictures 60 px high, but for ``master_sizes_px``; shares are of the
+    glyphs' average width, but for ``drops``, of the room above and below a glyph, and ``shift``, of
+    the room right of the text.
     """
 
     fonts: Sequence[FontFile]
     sizes_px: Sequence[float]
     master_sizes_px: Sequence[int]
+    """Sizes glyphs are prepared at, ascending."""
     manner: Manner
     rotation_deg: float
     stretched: bool
@@ -161,7 +163,7 @@ class Looks:
 
     def _package_look(self, num: int, rng: np.random.Generator) -> Look:
         """Draw as ``ImageCaptcha`` does with one font."""
-        font = self._random_font(rng, self._favourite or None)
+        font = self._random_font(rng, self._favourite)
         colour = rng.integers(10, 201, size=3).astype(np.float64)
         return Look(
             fonts=[font] * num,

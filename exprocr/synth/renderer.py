@@ -1,9 +1,9 @@
 """Drawing distorted expressions after the look of the 2017 contest's images.
 
-They were made by the Python package ``captcha`` (``ImageCaptcha``), which cannot be seeded: each
-glyph is cropped to its ink, rotated, stretched to the box of its font metrics and warped to a
-random quadrilateral; glyphs are pasted left to right, one over the other; dots and a 3 x 3
-smoothing follow. What is drawn by lot, and in which ranges, is in `exprocr.synth.look`.
+They were made with, or after, the Python package ``captcha`` (``ImageCaptcha``), which cannot be
+seeded: each glyph is cropped to its ink, rotated, stretched to the box of its font metrics and
+warped to a random quadrilateral; glyphs are pasted left to right, one over the other; dots and a
+3 x 3 smoothing follow. What is drawn by lot, and in which ranges, is in `exprocr.synth.look`.
 
 A sample is a pure function of ``(seed, stream, index)``: the same whatever process draws it.
 """
@@ -109,7 +109,7 @@ class Renderer:
             scale = size_px / master
             box = None
             if look.stretched and (character != "-" or look.block_minus):
-                margin = look.box_margin_px
+                margin = look.box_margin_px * self._scale
                 box = (glyph.box_width * scale + margin, glyph.box_height * scale + margin)
             distortion = Distortion.random(box, look.rotation_deg, rng, look.warp)
             if look.manner in _RESAMPLING:

@@ -52,7 +52,7 @@ fonts-lato fonts-liberation2 fonts-noto-core fonts-open-sans fonts-paratype
 fonts-roboto-unhinted."""
 
 
-class _SeededSecrets:
+class SeededSecrets:
     """The three functions of ``secrets`` that the package uses, from a seeded generator."""
 
     def __init__(self, seed: int) -> None:
@@ -89,7 +89,7 @@ def draw_images(
         fonts: Font files; None is the package's own font.
         thin_minus: Whether the minus is left unstretched.
     """
-    setattr(package, "secrets", _SeededSecrets(seed))  # noqa: B010 - the package exports no such name
+    setattr(package, "secrets", SeededSecrets(seed))  # noqa: B010 - the package exports no such name
     artist = (_ThinMinus if thin_minus else ImageCaptcha)(180, 60, fonts)
     artist.word_space_probability = 1
     rng = np.random.default_rng(seed)
