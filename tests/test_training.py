@@ -46,6 +46,12 @@ def targets(texts: list[list[int]]) -> Targets:
     return TargetEncoder(charset)([charset.decode(ids) for ids in texts])
 
 
+def log_loss(confidences: list[float], target: float) -> float:
+    """Compute the mean cross entropy between a target and each confidence."""
+    sure = np.array(confidences)
+    return float(-(target * np.log(sure) + (1 - target) * np.log1p(-sure)).mean())
+
+
 def test_overfits_16_images(tmp_path: Path) -> None:
     size = {"width": 120, "height": 40}
     data = write_files(tmp_path / "data", 16, synth=SynthConfig(**SYNTH | size))
@@ -76,6 +82,15 @@ def test_overfits_16_images(tmp_path: Path) -> None:
     assert calibration.reliability.correct == [True] * 16
     confidences = [reading.confidence for reading in readings]
     assert confidences == pytest.approx(calibration.reliability.confidences, rel=1e-4)
+    # As sure as 16 right readings allow, (n + 1) / (n + 2), by one temperature for all: with
+    # another they are further from it, by their log loss.
+    model = ModelFile.load(tmp_path / "run")
+    for factor in (0.9, 1.1):
+        other = dataclasses.replace(model, temperature=model.temperature * factor)
+        other.save(tmp_path / "other.safetensors")
+        recognizer = Recognizer.load(tmp_path / "other.safetensors", device="cpu", threads=1)
+        others = [reading.confidence for reading in recognizer.predict(paths)]
+        assert log_loss(confidences, 17 / 18) < log_loss(others, 17 / 18)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -25,7 +25,7 @@ import torch
 
 from exprocr.core.artifact import ModelFile
 from exprocr.core.calibration import Calibration, calibrate
-from exprocr.core.config import SynthConfig
+from exprocr.core.config import Preset, SynthConfig
 from exprocr.core.decode.decoder import Decoder
 from exprocr.core.geometry import cell_axis
 from exprocr.core.grammar.grammars import load_grammar, tightest
@@ -38,6 +38,22 @@ from exprocr.training.run import read_checkpoint
 from exprocr.training.setup import RENDERED_TEXTS
 
 BATCH_SIZE = 64
+
+
+def fresh_images(settings: Preset) -> RenderedBatches:
+    """Return images in a run's fonts that it was not trained on, drawn as by default."""
+    trained_on = settings.synth
+    fonts = find_fonts(
+        [Path(folder) for folder in trained_on.fonts], CHARACTERS, system=trained_on.system_fonts
+    ).usable
+    return RenderedBatches(
+        fonts,
+        SynthConfig(),
+        settings.preprocess,
+        seed=settings.training.seed,
+        stream=FILES_STREAM,
+        size=BATCH_SIZE,
+    )
 
 
 def fit(model: ModelFile, images: RenderedBatches, num_batches: int) -> Calibration:
@@ -86,18 +102,7 @@ def main() -> None:
     spec, checkpoint = read_checkpoint(args.run)
     state = checkpoint.state
     last = replace(kept, weights=checkpoint.part("network"), training={"step": state.step})
-    trained_on = spec.settings.synth
-    fonts = find_fonts(
-        [Path(folder) for folder in trained_on.fonts], CHARACTERS, system=trained_on.system_fonts
-    ).usable
-    images = RenderedBatches(
-        fonts,
-        SynthConfig(),
-        kept.preprocess,
-        seed=spec.settings.training.seed,
-        stream=FILES_STREAM,
-        size=BATCH_SIZE,
-    )
+    images = fresh_images(spec.settings)
     candidates = {"last": last} if args.last else {"kept": kept, "last": last}
     if args.average:
         candidates["mean"] = mean([last, *map(ModelFile.load, args.average)])
