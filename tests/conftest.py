@@ -49,7 +49,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a labelled set of 24 pictures."""
+    """Return a labeled set of 24 pictures."""
     from tests.tiny_runs import write_files
 
     return write_files(tmp_path_factory.mktemp("files") / "data", 24)
@@ -101,7 +101,7 @@ def predict(tiny_model: Path) -> Predict:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Return a labelled set of the pictures that `evaluate` reads."""
+    """Return a labeled set of the pictures that `evaluate` reads."""
     from tests.eval_runs import make_data
 
     return make_data(tmp_path / "data")

@@ -1,4 +1,4 @@
-"""``exprocr eval`` with a model that misreads half of a labelled set."""
+"""``exprocr eval`` with a model that misreads half of a labeled set."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ def white(width: int = 180, height: int = 60) -> Image.Image:
     return Image.new("RGB", (width, height), "white")
 
 
-def boxes_of(image: Image.Image, colour: tuple[int, int, int]) -> list[Box]:
-    """Return the boxes of rectangles of a colour: left, top, right, bottom, by rows."""
-    mask = (np.asarray(image) == colour).all(axis=2)
+def boxes_of(image: Image.Image, color: tuple[int, int, int]) -> list[Box]:
+    """Return the boxes of rectangles of a color: left, top, right, bottom, by rows."""
+    mask = (np.asarray(image) == color).all(axis=2)
     boxes = []
     for y, x in np.argwhere(mask).tolist():
         if not mask[y, x]:  # in a box that was found
@@ -61,26 +61,26 @@ def spread_grid(
     return draw_grid(layer, maps, image, reading, geometry=geometry, **options)
 
 
-def cell_colours(
+def cell_colors(
     image: Image.Image | NDArray[np.uint8], box: Box, rows: int, columns: int
 ) -> NDArray[np.uint8]:
-    """Return the colours in the middles of a box's cells, (rows, columns, 3)."""
+    """Return the colors in the middles of a box's cells, (rows, columns, 3)."""
     left, top, right, bottom = box
     xs = left + ((np.arange(columns) + 0.5) * (right - left) / columns).astype(int)
     ys = top + ((np.arange(rows) + 0.5) * (bottom - top) / rows).astype(int)
-    colours: NDArray[np.uint8] = np.asarray(image)[np.ix_(ys, xs)]
-    return colours
+    colors: NDArray[np.uint8] = np.asarray(image)[np.ix_(ys, xs)]
+    return colors
 
 
 def viridis(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Return matplotlib's own colours of values."""
+    """Return matplotlib's own colors of values."""
     shares = (values.astype(np.float64) - low) / (high - low)
-    colours = mpl.colormaps["viridis"](np.rint(shares * 255).astype(int), bytes=True)
-    return np.asarray(colours)[..., :3]
+    colors = mpl.colormaps["viridis"](np.rint(shares * 255).astype(int), bytes=True)
+    return np.asarray(colors)[..., :3]
 
 
 def assert_near(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
-    """Check colours; a value between two of the 256 may be rounded either way."""
+    """Check colors; a value between two of the 256 may be rounded either way."""
     assert np.abs(found.astype(int) - expected.astype(int)).max() <= 6
 
 

@@ -17,7 +17,7 @@ WIDTHS = (180, 90, 240, 180, 60, 240, 180, 121, 180)
 def text_picture(
     ink: int = 0, background: int = 255, *, dots: int | None = None, size: int = 1
 ) -> Image.Image:
-    """Return grey text, with 30 dots over it if asked for."""
+    """Return gray text, with 30 dots over it if asked for."""
     image = Image.new("L", (180 * size, 60 * size), background)
     draw = ImageDraw.Draw(image)
     draw.text((18 * size, 10 * size), "(7+5)-4", fill=ink, font_size=32 * size)
@@ -48,7 +48,7 @@ def encoded(image: Image.Image, format_: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def grey_values() -> NDArray[Any]:
+def gray_values() -> NDArray[Any]:
     return np.asarray(text_picture())
 
 

@@ -1,4 +1,4 @@
-"""What saliency maps are checked by: hiding pixels, and randomising weights."""
+"""What saliency maps are checked by: hiding pixels, and randomizing weights."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def correlation(pictures: Pictures, one: Maps, other: Maps, *, on_ink: bool) -> 
     return float(np.mean([spearman(a[w], b[w]) for a, b, w in zip(one, other, where, strict=True)]))
 
 
-def randomised(pictures: Pictures, down_to: str, seed: int = 0) -> Network:
+def randomized(pictures: Pictures, down_to: str, seed: int = 0) -> Network:
     """Return a copy of the network, random from its top down to a layer, this one included."""
     network = pictures.network
     with torch.random.fork_rng(devices=[]):

@@ -46,7 +46,7 @@ class ScriptedEngine:
 def scripted_recognizer(
     *readings: tuple[str, float], grammar: str = "none", decoder: str = "greedy", **options: Any
 ) -> Recognizer:
-    """Return a recogniser that gives out texts, each with the certainty of its every frame.
+    """Return a recognizer that gives out texts, each with the certainty of its every frame.
 
     ``options`` are those of `Decoder`.
     """

@@ -1,4 +1,4 @@
-"""``exprocr visualize --kind alignment``: the figures are the recogniser's, and softmax's."""
+"""``exprocr visualize --kind alignment``: the figures are the recognizer's, and softmax's."""
 
 from __future__ import annotations
 

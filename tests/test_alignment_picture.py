@@ -75,8 +75,8 @@ def prediction_of(*characters: Character, others: tuple[str, ...] = ()) -> Predi
     )
 
 
-def mask(image: Image.Image, colour: tuple[int, int, int]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = (np.asarray(image) == colour).all(axis=2)
+def mask(image: Image.Image, color: tuple[int, int, int]) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (np.asarray(image) == color).all(axis=2)
     return found
 
 
@@ -91,10 +91,10 @@ def box_of(found: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 def test_a_frame_is_below_the_columns_it_sees(num_frames: int, padding: int, place: float) -> None:
     geometry = geometry_of(num_frames, padding=padding)
     frame = round(place * (geometry.picture_width / 4 - 2))
-    centre = geometry.columns.centre(frame)
+    center = geometry.columns.center(frame)
     # The columns that the frame sees are red in an otherwise white picture.
     picture = Image.new("RGB", (geometry.picture_width, 60), "white")
-    ImageDraw.Draw(picture).rectangle((centre - 2, 0, centre + 1, 59), fill="red")
+    ImageDraw.Draw(picture).rectangle((center - 2, 0, center + 1, 59), fill="red")
     values = np.zeros((num_frames, 16))
     values[frame, 7] = 1.0
     drawn = draw_alignment(picture, prediction_of(), "", frames_of(values, geometry=geometry))
@@ -112,7 +112,7 @@ def test_a_frame_is_below_the_columns_it_sees(num_frames: int, padding: int, pla
     assert abs(stripe[2] - right) <= 1
 
 
-def test_colours_follow_the_cube_root() -> None:
+def test_colors_follow_the_cube_root() -> None:
     shares = np.array([0.0, 1e-3, 0.01, 0.02, 0.1, 0.5, 0.9, 1.0])
     canvas = Image.new("RGB", (160, ROW_PX))
     frames = frames_of(shares[:, None], classes=["blank"], geometry=geometry_of(8))
@@ -121,9 +121,9 @@ def test_colours_follow_the_cube_root() -> None:
     # In the corner of a cell: its middle may hold a number.
     found = np.asarray(canvas)[2, 2:160:20]
     np.testing.assert_array_equal(found, (expected[:, :3] * 255).astype(np.uint8))
-    grey = np.asarray(canvas.convert("L")).astype(int)[2, 2:160:20]
-    assert (np.diff(grey[[0, 2, 4, 5, 7]]) > 20).all()  # 0, 1, 10, 50, 100 %
-    assert grey[3] - grey[0] > 40  # a doubt of 2 % is seen, in grey as well
+    gray = np.asarray(canvas.convert("L")).astype(int)[2, 2:160:20]
+    assert (np.diff(gray[[0, 2, 4, 5, 7]]) > 20).all()  # 0, 1, 10, 50, 100 %
+    assert gray[3] - gray[0] > 40  # a doubt of 2 % is seen, in gray as well
 
 
 def test_numbers_stand_in_cells_that_are_not_sure() -> None:
@@ -171,9 +171,9 @@ def test_no_frame_is_lost_where_there_are_more_than_columns() -> None:
     assert count == 2
     expected = [values[i : i + 2].max(axis=0) for i in range(0, 6000, 2)]
     np.testing.assert_array_equal(pooled, expected)
-    for cell in (0, 1, 2999):  # each is centred between its frames
-        centres = [frames.geometry.columns.centre(2 * cell + i) for i in (0, 1)]
-        assert axis.centre(cell) == sum(centres) / 2
+    for cell in (0, 1, 2999):  # each is centered between its frames
+        centers = [frames.geometry.columns.center(2 * cell + i) for i in (0, 1)]
+        assert axis.center(cell) == sum(centers) / 2
     spike = np.zeros((6000, 16))
     spike[:, 0], spike[3001] = 1, np.eye(16)[3]
     drawn = draw_alignment(

@@ -24,7 +24,7 @@ from exprocr.viz.stages import (
     format_share,
 )
 
-BAR_COLOURS = ((31, 59, 115), (217, 95, 2), (77, 146, 33))
+BAR_COLORS = ((31, 59, 115), (217, 95, 2), (77, 146, 33))
 LINE = (190, 190, 190)
 VIRIDIS_ENDS = {"low": (68, 1, 84), "high": (253, 231, 36)}
 FIGURES = ((1, 2000, 0.01), (300, 5000, 0.02), (0, 0, 0.0), (699, 3000, 0.97))
@@ -121,8 +121,8 @@ def test_totals_and_shares() -> None:
 def test_bars_are_as_long_as_the_shares() -> None:
     pixels = drawn(profile())
     lefts = []
-    for column, colour in enumerate(BAR_COLOURS):
-        mask = (pixels == colour).all(axis=2)
+    for column, color in enumerate(BAR_COLORS):
+        mask = (pixels == color).all(axis=2)
         starts = np.flatnonzero(np.diff(mask.any(axis=1).astype(int), prepend=0) == 1)
         lengths = [int(mask[y].sum()) for y in starts]
         figures = [figures[column] for figures in FIGURES if figures[column]]
@@ -145,7 +145,7 @@ def test_each_stage_has_its_row() -> None:
             assert columns.min() >= 24 + 416 + 26
             assert columns.max() <= 24 + 416 + 26 + 350
             spans.append((number, rows.min(), rows.max()))
-    bars = (before == BAR_COLOURS[1]).all(axis=2).any(axis=1)
+    bars = (before == BAR_COLORS[1]).all(axis=2).any(axis=1)
     bar_tops = np.flatnonzero(np.diff(bars.astype(int), prepend=0) == 1)
     for number, top in zip((0, 1, 3), bar_tops, strict=True):  # stage 2 multiplies nothing
         assert min(first for n, first, _ in spans if n == number) < top
@@ -255,7 +255,7 @@ def test_more_channels_are_more_sheets() -> None:
     assert heights[-1] > heights[2] > 1
 
 
-def test_what_is_no_number_is_drawn_grey() -> None:
+def test_what_is_no_number_is_drawn_gray() -> None:
     measured = profile()
     for value in (np.nan, np.inf, -np.inf):
         values = np.full((192, 45), value, dtype=np.float32)

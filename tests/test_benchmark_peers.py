@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from tests.benchmarks import peers, tools
 from tests.benchmarks.measuring import Options, Row
-from tests.benchmarks.peers import normalise
+from tests.benchmarks.peers import normalize
 from tests.benchmarks.tools import TOOLS
 
 STAND_INS = {
@@ -55,7 +55,7 @@ def image_to_string(image, config):
 
 
 @pytest.fixture
-def labelled(tmp_path: Path) -> Path:
+def labeled(tmp_path: Path) -> Path:
     """Return a folder of four pictures; what is on them does not matter to the stand-ins."""
     folder = tmp_path / "real"
     folder.mkdir()
@@ -75,8 +75,8 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def options(labelled: Path) -> Options:
-    return Options(repetitions=1, num_images=2, threads=1, real=(labelled,))
+def options(labeled: Path) -> Options:
+    return Options(repetitions=1, num_images=2, threads=1, real=(labeled,))
 
 
 def choose(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -85,10 +85,10 @@ def choose(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 @pytest.mark.usefixtures("stand_ins")
 def test_tools_are_rated_with_their_best_settings_missing_and_broken_ones_named(
-    labelled: Path, monkeypatch: pytest.MonkeyPatch
+    labeled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choose(monkeypatch, "ddddocr", "rapidocr", "tesseract")
-    _, rated, missing, broken = peers.rows(options(labelled))
+    _, rated, missing, broken = peers.rows(options(labeled))
     assert re.fullmatch(r"ddddocr [\d.]* ?\(masked\): real \(4\)", rated.what)
     # 1+2*3 is read each time: one of four texts is wrong, in five of twenty characters but one.
     wrong = sum(a != b for a, b in zip("4-1+6", "1+2*3", strict=True))
@@ -100,19 +100,19 @@ def test_tools_are_rated_with_their_best_settings_missing_and_broken_ones_named(
 
 @pytest.mark.usefixtures("stand_ins")
 def test_a_program_that_is_missing_is_named(
-    labelled: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch
+    labeled: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = STAND_INS["pytesseract"].replace('return "9"', "raise TesseractNotFoundError")
     (stand_ins / "pytesseract.py").write_text(code)
     choose(monkeypatch, "tesseract")
-    assert list(peers.rows(options(labelled))) == [
+    assert list(peers.rows(options(labeled))) == [
         Row("Tesseract", "not installed: the program tesseract")
     ]
 
 
 @pytest.mark.usefixtures("stand_ins")
 def test_boxes_of_text_are_joined_from_left_to_right(
-    labelled: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch
+    labeled: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (stand_ins / "rapidocr.py").write_text("""
 class Answer:
@@ -128,7 +128,7 @@ class RapidOCR:
         return Answer if use_det else Line
 """)
     choose(monkeypatch, "rapidocr")
-    _, rated = peers.rows(options(labelled))
+    _, rated = peers.rows(options(labeled))
     assert "(default)" in rated.what
     assert rated.result.startswith("exact match 75.00%")
 
@@ -155,7 +155,7 @@ def test_each_reading_is_compared_with_the_label_of_its_image(
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])
 def test_exprocr_reads_with_the_engine_of_the_row(
-    labelled: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+    labeled: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     from exprocr import Recognizer
 
@@ -167,7 +167,7 @@ def test_exprocr_reads_with_the_engine_of_the_row(
         return load(model, **arguments)
 
     monkeypatch.setattr(Recognizer, "load", noting)
-    path = str(labelled / "0.png")
+    path = str(labeled / "0.png")
     result = tools.work(tools.Job(f"exprocr-{engine}", engine, 1, [path]))
     assert given == [(None, {"engine": engine, "threads": 1})]
     assert len(result.texts) == len(result.seconds) == 1
@@ -186,14 +186,14 @@ def test_a_tool_has_as_many_processors_as_threads(monkeypatch: pytest.MonkeyPatc
 
 
 def test_exprocr_reads_as_predict_does(
-    labelled: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    labeled: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from exprocr import Recognizer
     from exprocr.core.metrics import Evaluation
     from tests.benchmarks.measuring import draw_captchas
 
     choose(monkeypatch, "exprocr-torch")
-    settings = dataclasses.replace(options(labelled), num_images=5, model=str(tiny_model))
+    settings = dataclasses.replace(options(labeled), num_images=5, model=str(tiny_model))
     captchas, _ = peers.rows(settings)
     recognizer = Recognizer.load(tiny_model, engine="torch", threads=1)
     counts = Evaluation()
@@ -221,12 +221,12 @@ def test_exprocr_reads_as_predict_does(
     ],
 )
 def test_spellings_become_those_of_the_labels(read: str, spelled: str) -> None:
-    assert normalise(read) == spelled
+    assert normalize(read) == spelled
 
 
 @given(st.text("0123456789+-*()"))
 def test_a_text_that_is_spelled_like_labels_stays_as_it_is(text: str) -> None:
-    assert normalise(text) == text
+    assert normalize(text) == text
 
 
 OTHER_SPELLINGS = {
@@ -242,4 +242,4 @@ OTHER_SPELLINGS = {
 def test_any_mixture_of_spellings_is_the_same_text(data: st.DataObject, text: str) -> None:
     spelled = [data.draw(st.sampled_from(OTHER_SPELLINGS[character])) for character in text]
     separator = data.draw(st.sampled_from(["", " ", "\u3000"]))
-    assert normalise(separator.join(spelled)) == text
+    assert normalize(separator.join(spelled)) == text

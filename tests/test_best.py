@@ -38,7 +38,7 @@ LEVEL1 = ("1+2*3", "(4-5)-6", "7*(8+9)", "0-0-0")
 pytestmark = pytest.mark.usefixtures("one_font")
 
 
-def labelled(folder: Path, *texts: str) -> str:
+def labeled(folder: Path, *texts: str) -> str:
     """Write a data set of blank pictures with these labels; return its place."""
     folder.mkdir(parents=True)
     for i in range(len(texts)):
@@ -64,7 +64,7 @@ def labelled(folder: Path, *texts: str) -> str:
 def test_the_tightest_grammar_for_the_labels(
     tmp_path: Path, texts: tuple[str, ...], grammar: str
 ) -> None:
-    spec = RunSpec(settings=tiny_settings(), data=labelled(tmp_path / "data", *texts))
+    spec = RunSpec(settings=tiny_settings(), data=labeled(tmp_path / "data", *texts))
     trainer = prepare(spec, tmp_path / "run")
     assert trainer.best.grammar == grammar
     start(spec, tmp_path / "run", Recorder(stop_after=1))
@@ -72,8 +72,8 @@ def test_the_tightest_grammar_for_the_labels(
 
 
 def test_validation_labels_count_too(tmp_path: Path) -> None:
-    data = labelled(tmp_path / "data", *LEVEL1)
-    val = labelled(tmp_path / "val", "12-34")
+    data = labeled(tmp_path / "data", *LEVEL1)
+    val = labeled(tmp_path / "val", "12-34")
     trainer = prepare(RunSpec(settings=tiny_settings(), data=data, val=val), tmp_path / "run")
     assert trainer.best.grammar == "expression"
 
@@ -91,7 +91,7 @@ def test_validation_labels_count_too(tmp_path: Path) -> None:
 def test_rendered_texts_count_too(
     tmp_path: Path, texts: tuple[str, ...] | None, mix: float, grammar: str
 ) -> None:
-    data = labelled(tmp_path / "data", *texts) if texts else None
+    data = labeled(tmp_path / "data", *texts) if texts else None
     trainer = prepare(RunSpec(settings=tiny_settings(synth_mix=mix), data=data), tmp_path / "run")
     assert trainer.best.grammar == grammar
 

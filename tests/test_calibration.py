@@ -78,7 +78,7 @@ def test_the_factor_is_found_again(factor: float, grammar: str) -> None:
     assert calibration.temperature == pytest.approx(factor, rel=0.06)
     assert calibration.reliability.ece() < 0.025
     assert factor == 1.0 or before.ece() > 3 * calibration.reliability.ece()
-    # It holds for other images of the process too, read as a recogniser reads.
+    # It holds for other images of the process too, read as a recognizer reads.
     others, other_texts = process(seed=2)
     decoder = decoder_of(grammar, temperature=calibration.temperature)
     after = reliability_of(scaled(others, factor), other_texts, decoder)
@@ -118,7 +118,7 @@ def test_no_temperature_is_better(seed: int, factor: float) -> None:
     assert fitted == pytest.approx(grid[int(np.argmin(losses))], rel=0.03)
 
 
-def test_confidences_are_those_of_a_recogniser_at_the_temperature() -> None:
+def test_confidences_are_those_of_a_recognizer_at_the_temperature() -> None:
     true, texts = process(seed=5, num_samples=60)
     log_probs = scaled(true, 1.7)
     calibration = calibrate([log_probs], texts, decoder_of("digits"))

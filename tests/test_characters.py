@@ -35,7 +35,7 @@ def spot(log_probs: FloatArray, paths: list[list[int]]) -> list[tuple[SpottedCha
 
 
 def parts_of(frames: tuple[tuple[int, int], ...], num_frames: int) -> list[range]:
-    """Cut the frames into parts: of an odd gap, the right neighbour has the middle frame."""
+    """Cut the frames into parts: of an odd gap, the right neighbor has the middle frame."""
     starts = [0]
     for (_, last), (first, _) in itertools.pairwise(frames):
         gap = first - last - 1

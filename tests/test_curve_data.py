@@ -20,7 +20,7 @@ from exprocr.viz.curve_data import (
     read_run,
     series,
     smoothed,
-    summarise,
+    summarize,
     throughput,
 )
 
@@ -105,11 +105,11 @@ def test_a_run_in_sum() -> None:
         {**STEP, "step": 250, "epoch": 3, "loss": 0.0, "elapsed_s": 99.5},
         {"kind": "note"},
     ]
-    summary = summarise(records)
+    summary = summarize(records)
     assert (summary.num_steps, summary.num_epochs, summary.num_images) == (250, 3, 750)
     assert (summary.elapsed_s, summary.images_per_s, summary.best) == (99.5, 10.0, records[100])
     assert summary.last_loss == pytest.approx((0 + 100 + 99 + 98 + 97) / 5)
-    nothing = summarise([])
+    nothing = summarize([])
     assert (nothing.num_steps, nothing.num_epochs) == (0, 0)
     figures_left = (nothing.num_images, nothing.elapsed_s, nothing.best, nothing.last_loss)
     assert (*figures_left, nothing.images_per_s) == (None,) * 5

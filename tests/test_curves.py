@@ -82,7 +82,7 @@ SETS: dict[str, Records] = {
 
 
 def check_drawing(figure: Figure) -> None:
-    """Draw it; check that all is labelled, and nothing cut off."""
+    """Draw it; check that all is labeled, and nothing cut off."""
     with Image.open(io.BytesIO(to_png(figure))) as image:
         pixels = np.asarray(image.convert("L"))
     assert max(pixels.shape) <= 2000
@@ -118,7 +118,7 @@ def test_panels_of_one_run_show_its_records() -> None:
     assert loss["validation"] == [(r["step"], r["val_loss"]) for r in evaluations]
     for title, name in (
         ("Exact match", "exact_match"),
-        ("Normalised edit distance", "normalized_edit_distance"),
+        ("Normalized edit distance", "normalized_edit_distance"),
     ):
         curves = lines(drawn[title])
         for label, part in (("training", "train"), ("validation", "val")):
@@ -130,9 +130,9 @@ def test_panels_of_one_run_show_its_records() -> None:
     np.testing.assert_allclose(speeds, [(n, 100) for n in (100, 200, 300, 400)])
 
 
-def test_training_and_validation_differ_in_more_than_colour() -> None:
+def test_training_and_validation_differ_in_more_than_color() -> None:
     drawn = panels(draw_curves({"r": a_run()}))
-    for title in ("Exact match", "Normalised edit distance"):
+    for title in ("Exact match", "Normalized edit distance"):
         training, validation, *_ = drawn[title].lines
         assert training.get_linestyle() != validation.get_linestyle()
         assert training.get_marker() != validation.get_marker()
@@ -197,13 +197,13 @@ def test_several_runs(num: int) -> None:
         np.testing.assert_array_equal(line.get_xdata(), ends)
         means = [np.mean(losses[end - window : end]) for end in ends]
         np.testing.assert_allclose(np.asarray(line.get_ydata()), means)
-    for name in ("CTC loss", "Exact match", "Normalised edit distance"):
+    for name in ("CTC loss", "Exact match", "Normalized edit distance"):
         training, validation = drawn[f"{name}, training"], drawn[f"{name}, validation"]
         assert training.get_ylim() == validation.get_ylim()
         assert list(training.get_yticks()) == list(validation.get_yticks())
 
 
-def test_lines_differ_in_more_than_colour() -> None:
+def test_lines_differ_in_more_than_color() -> None:
     styles = [line_style(number) for number in range(36)]
     assert len({(str(style.dashes), style.marker) for style in styles}) == 36
 
@@ -229,7 +229,7 @@ def test_exact_match_is_readable_wherever_a_run_ends(
     to_png(figure)  # which lays it out
     for title, values in (
         ("Exact match", apart),
-        ("Normalised edit distance", (1 - apart[1], 1 - apart[0])),
+        ("Normalized edit distance", (1 - apart[1], 1 - apart[0])),
     ):
         axes = panels(figure)[title]
         low, high = heights(axes, list(values))
@@ -261,7 +261,7 @@ def test_ticks_are_written_as_they_are(end: float) -> None:
     axes = drawn["Exact match"]
     texts = [label.get_text() for label in axes.get_yticklabels()]
     assert [float(text.rstrip("%")) / 100 for text in texts] == pytest.approx(axes.get_yticks())
-    axes = drawn["Normalised edit distance"]
+    axes = drawn["Normalized edit distance"]
     texts = [label.get_text() for label in axes.get_yticklabels()]
     assert [float(text) for text in texts] == pytest.approx(list(axes.get_yticks()))
     if end == 1.0:

@@ -118,6 +118,6 @@ def test_no_distortion_is_the_glyph() -> None:
     assert distort_at_once(ink, 1.0, still, Image.Resampling.BILINEAR).tobytes() == ink.tobytes()
     opacity = np.asarray(ink, dtype=float)
     faded = np.asarray(distort_in_steps(ink, 1.0, still, solid=False), dtype=float)
-    # Colour times opacity is kept in whole levels: the fainter, the coarser the colour.
+    # Color times opacity is kept in whole levels: the fainter, the coarser the color.
     assert np.all(np.abs(faded - opacity) <= 1 + 128 / np.maximum(opacity, 1))
     assert np.abs(faded - opacity).mean() < 0.5

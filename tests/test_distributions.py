@@ -103,7 +103,7 @@ def test_the_bands_are_the_percentiles_of_the_tensors(tmp_path: Path) -> None:
             np.testing.assert_allclose(high, expected[:, 8 - i], rtol=1e-5, atol=1e-6)
         shades = [luminances(band)[0] for band in bands]
         assert len(shades) == 4
-        assert np.all(np.diff(shades) < -0.08)  # darker towards the median, in grey as well
+        assert np.all(np.diff(shades) < -0.08)  # darker towards the median, in gray as well
         bottom, top = axes.get_ylim()
         assert bottom <= expected.min() <= expected.max() <= top
         assert axes.get_xlim() == (0, 60)

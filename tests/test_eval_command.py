@@ -106,7 +106,7 @@ def test_val_is_measured_where_there_is_one(evaluate: Eval, tmp_path: Path) -> N
     assert figures(tmp_path / "a.json")["num_images"] == 2
 
 
-def test_options_reach_the_recogniser(evaluate: Eval, data: Path, loaded: dict[str, Any]) -> None:
+def test_options_reach_the_recognizer(evaluate: Eval, data: Path, loaded: dict[str, Any]) -> None:
     result = evaluate(data, "--decoder", "beam", "--beam-width", 3, "--threads", 1, "--device",
                       "cpu", "--model", "m")  # fmt: skip
     assert result.exit_code == 0

@@ -164,7 +164,7 @@ def test_tables_of_reliability(
     ]
 
 
-def test_images_of_neighbouring_confidences_share_a_line(
+def test_images_of_neighboring_confidences_share_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     measurement = Measurement(scripted_recognizer().decoder)

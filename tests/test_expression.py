@@ -57,7 +57,7 @@ def test_agrees_with_python(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="0123456789+-*/()", max_size=12))
 def test_accepts_exactly_the_grammar(text: str) -> None:
-    # An independent recogniser: rewrite signs and parentheses to one digit until nothing changes.
+    # An independent recognizer: rewrite signs and parentheses to one digit until nothing changes.
     # Python itself cannot judge here: '2**3', '7//2', '+1' and '()' are Python too.
     reduced, before = re.sub(r"[0-9]+", "0", text), ""
     while reduced != before:

@@ -103,7 +103,7 @@ def one_channel(module: ConvModuleConfig) -> ConvModuleConfig:
 
 @pytest.mark.parametrize("preset", ["default", "reference"])
 @pytest.mark.parametrize("layer", ["conv1", "conv2", "conv3"])
-def test_a_cell_is_centred_on_the_pixels_it_depends_on(preset: str, layer: str) -> None:
+def test_a_cell_is_centered_on_the_pixels_it_depends_on(preset: str, layer: str) -> None:
     full, height, width = PRESETS[preset].model, 120, 200
     stages = [stage for stage in LAYERS[:3] if stage <= layer]
     config = replace(
@@ -128,8 +128,8 @@ def test_a_cell_is_centred_on_the_pixels_it_depends_on(preset: str, layer: str) 
         row, column = values.shape[2] // 2, values.shape[3] // 2
         cell = values[:, 0, row, column]
         seen = torch.nonzero(cell[:-1] > cell[-1] + 1e-6).flatten()
-        centre = (int(seen[0]) + int(seen[-1]) + 1) / 2
-        assert centre == where.centre((row, column)[axis])
+        center = (int(seen[0]) + int(seen[-1]) + 1) / 2
+        assert center == where.center((row, column)[axis])
 
 
 def test_geometry_knows_the_widened_part() -> None:

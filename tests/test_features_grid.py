@@ -1,4 +1,4 @@
-"""Grids of feature maps: every cell's place and colour, computed by hand."""
+"""Grids of feature maps: every cell's place and color, computed by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.feature_maps import (
     YELLOW,
     assert_near,
     boxes_of,
-    cell_colours,
+    cell_colors,
     frames_of,
     spread_grid,
     viridis,
@@ -50,7 +50,7 @@ def test_a_bright_cell_lands_where_it_is() -> None:
         assert y - top == pytest.approx(row * cell_h, abs=1.5)
 
 
-def test_each_live_channel_has_a_tile_and_dead_ones_have_no_colour() -> None:
+def test_each_live_channel_has_a_tile_and_dead_ones_have_no_color() -> None:
     maps = np.zeros((11, 5, 15), dtype=np.float32)
     maps[:, 2, 7] = 1
     maps[3] = 7
@@ -58,8 +58,8 @@ def test_each_live_channel_has_a_tile_and_dead_ones_have_no_colour() -> None:
     assert len(boxes_of(canvas, YELLOW)) == 10
     alive = spread_grid("conv1", np.delete(maps, 3, axis=0), white(), "")
     assert len(boxes_of(alive, YELLOW)) == 10
-    grey = np.asarray(canvas.convert("L"))
-    assert (grey == 236).sum() > 1000  # the crossed-out tile, which is no viridis in grey either
+    gray = np.asarray(canvas.convert("L"))
+    assert (gray == 236).sum() > 1000  # the crossed-out tile, which is no viridis in gray either
     assert (np.asarray(alive.convert("L")) == 236).sum() < 100
 
 
@@ -125,14 +125,14 @@ def random_maps(num: int = 7) -> NDArray[np.float32]:
     return maps.astype(np.float32)
 
 
-def test_own_scale_gives_each_map_all_colours() -> None:
+def test_own_scale_gives_each_map_all_colors() -> None:
     maps = random_maps()
     canvas = spread_grid("conv2", maps, white(), "x")
     tiles = frames_of(canvas)[1:]  # the first is the picture
     for values, box in zip(maps, tiles, strict=True):
         if np.ptp(values):
-            colours = viridis(values, values.min(), values.max())
-            assert_near(cell_colours(canvas, box, 6, 18), colours)
+            colors = viridis(values, values.min(), values.max())
+            assert_near(cell_colors(canvas, box, 6, 18), colors)
 
 
 def test_shared_scale_has_one_bar_and_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ def test_shared_scale_has_one_bar_and_its_figures(monkeypatch: pytest.MonkeyPatc
     _, bar, *tiles = frames_of(canvas)
     for values, box in zip(maps, tiles, strict=True):
         if np.ptp(values):
-            assert_near(cell_colours(canvas, box, 6, 18), viridis(values, low, high))
+            assert_near(cell_colors(canvas, box, 6, 18), viridis(values, low, high))
     ramp = np.linspace(low, high, 9)
     left, top, right, bottom = bar
     places = np.linspace(left, right - 1, 9).round().astype(int)
@@ -159,8 +159,8 @@ def test_shared_scale_has_one_bar_and_its_figures(monkeypatch: pytest.MonkeyPatc
 
 def test_only_one_scale_is_spoken_of(monkeypatch: pytest.MonkeyPatch) -> None:
     for scale, said, not_said in (
-        ("shared", "One colour scale serves all maps", "own minimum"),
-        ("own", "own minimum (dark) to its own maximum", "One colour scale"),
+        ("shared", "One color scale serves all maps", "own minimum"),
+        ("own", "own minimum (dark) to its own maximum", "One color scale"),
     ):
         with written(monkeypatch) as texts:
             spread_grid("conv2", random_maps(), white(), "x", scale=scale)
@@ -195,7 +195,7 @@ def test_chosen_channels_are_drawn_in_their_order(
         values = maps[channel]
         if np.ptp(values):
             limits = (low, high) if scale == "shared" else (values.min(), values.max())
-            assert_near(cell_colours(canvas, box, 6, 18), viridis(values, *limits))
+            assert_near(cell_colors(canvas, box, 6, 18), viridis(values, *limits))
     assert any(f"{len(chosen)} of 7 channels" in text for text, _ in texts)
 
 
@@ -208,7 +208,7 @@ def test_dead_channels_are_those_of_the_layer(monkeypatch: pytest.MonkeyPatch) -
         canvas = spread_grid("conv2", maps, white(), "x", channels=[0, 4])
     assert any(f"{len(dead)} channels dead: {which} (constant" in text for text, _ in texts)
     _, alive, crossed = frames_of(canvas)
-    middles = [cell_colours(canvas, box, 3, 4) for box in (alive, crossed)]
+    middles = [cell_colors(canvas, box, 3, 4) for box in (alive, crossed)]
     # Away from the diagonals, a crossed-out tile is empty.
     assert [(middle[0, 1] == LIGHT).all() for middle in middles] == [False, True]
 
@@ -229,7 +229,7 @@ def test_cells_that_are_left_out_are_counted(monkeypatch: pytest.MonkeyPatch) ->
     assert "There is room" not in " ".join(text for text, _ in texts)
 
 
-def test_what_is_no_number_is_grey_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_number_is_gray_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = np.random.default_rng(0).normal(size=(3, 6, 18)).astype(np.float32)
     maps[2] *= 4
     maps[0] = np.nan
@@ -241,9 +241,9 @@ def test_what_is_no_number_is_grey_and_said(monkeypatch: pytest.MonkeyPatch) -> 
         box = frames_of(canvas)[-2]
         finite = maps[1:][np.isfinite(maps[1:])] if scale == "shared" else None
         known = maps[1][np.isfinite(maps[1])] if finite is None else finite
-        colours = viridis(np.nan_to_num(maps[1], neginf=0), known.min(), known.max())
-        colours[2, 3] = colours[4, 5] = LIGHT
-        assert_near(cell_colours(canvas, box, 6, 18), colours)
+        colors = viridis(np.nan_to_num(maps[1], neginf=0), known.min(), known.max())
+        colors[2, 3] = colors[4, 5] = LIGHT
+        assert_near(cell_colors(canvas, box, 6, 18), colors)
 
 
 def test_very_wide_pictures_are_below_each_other() -> None:

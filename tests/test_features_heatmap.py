@@ -1,4 +1,4 @@
-"""Heat maps of units over frames: every value's place and colour, computed by hand."""
+"""Heat maps of units over frames: every value's place and color, computed by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.feature_maps import (
     YELLOW,
     assert_near,
     boxes_of,
-    cell_colours,
+    cell_colors,
     frames_of,
     spread_grid,
     viridis,
@@ -30,7 +30,7 @@ def test_cells_lie_under_the_picture_they_see() -> None:
     canvas = spread_grid("gru1", maps, image, "x")
     pixels = np.asarray(canvas).astype(int)
     red = np.argwhere((pixels[..., 0] > 200) & (pixels[..., 1] < 90) & (pixels[..., 2] < 90))[:, 1]
-    # The colour bar has a line of the same yellow; the cell is the larger one.
+    # The color bar has a line of the same yellow; the cell is the larger one.
     box = max(boxes_of(canvas, YELLOW), key=lambda b: (b[2] - b[0]) * (b[3] - b[1]))
     assert red.min() - 2 <= box[0] < box[2] <= red.max() + 3
 
@@ -65,10 +65,10 @@ def test_one_scale_serves_all_units_and_a_bar_explains_it(
     with written(monkeypatch) as texts:
         canvas = spread_grid("gru1", maps, white(), "x")
     _, plot, bar = frames_of(canvas)
-    colours = cell_colours(canvas, plot, 6, 20)
+    colors = cell_colors(canvas, plot, 6, 20)
     for unit, values in enumerate(maps):
         if np.ptp(values):
-            assert_near(colours[unit], viridis(values, low, high))
+            assert_near(colors[unit], viridis(values, low, high))
     ramp = np.asarray(canvas)[[bar[1], bar[3] - 1], bar[0]]
     assert_near(ramp, viridis(np.array([high, low]), low, high))
     figures = [text for text, xy in texts if xy[0] > bar[2]]
@@ -76,18 +76,18 @@ def test_one_scale_serves_all_units_and_a_bar_explains_it(
     assert figures[-1] == f"{low:.3g}"
 
 
-def test_own_scale_gives_each_row_all_colours_and_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_scale_gives_each_row_all_colors_and_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = units()
     with written(monkeypatch) as texts:
         canvas = spread_grid("gru1", maps, white(), "x", scale="own")
     _, plot = frames_of(canvas)  # no bar
-    colours = cell_colours(canvas, plot, 6, 20)
+    colors = cell_colors(canvas, plot, 6, 20)
     for unit, values in enumerate(maps):
         if np.ptp(values):
-            assert_near(colours[unit], viridis(values, values.min(), values.max()))
+            assert_near(colors[unit], viridis(values, values.min(), values.max()))
     subtitle = " ".join(text for text, _ in texts)
     assert "row from its own minimum (dark) to its own maximum (light)" in subtitle
-    assert "One colour scale" not in subtitle
+    assert "One color scale" not in subtitle
 
 
 @pytest.mark.parametrize("labels", [None, ["blank", *"+-123"]])
@@ -103,25 +103,25 @@ def test_chosen_units_are_rows_in_their_order(
         with written(monkeypatch) as texts:
             canvas = spread_grid("fc2", maps, white(), "x", row_labels=labels, **options)
         left, top, _, bottom = plot = plot_of(canvas)
-        colours = cell_colours(canvas, plot, len(chosen), 20)
+        colors = cell_colors(canvas, plot, len(chosen), 20)
         live = [unit for unit in chosen if np.ptp(maps[unit])]
         low, high = maps[live].min(), maps[live].max()
         for row, unit in enumerate(chosen):
             if unit in live:
-                assert_near(colours[row], viridis(maps[unit], low, high))
-            else:  # grey
-                assert (np.ptp(colours[row].astype(int), axis=1) == 0).all()
+                assert_near(colors[row], viridis(maps[unit], low, high))
+            else:  # gray
+                assert (np.ptp(colors[row].astype(int), axis=1) == 0).all()
         names = [text for text, (x, y) in texts if x < left and top < y < bottom]
         assert names == [labels[unit] if labels else str(unit) for unit in chosen]
 
 
-def test_the_middle_of_a_symmetric_colour_bar_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_middle_of_a_symmetric_color_bar_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = np.linspace(-1, 1.0000004, 60 * 20, dtype=np.float32).reshape(60, 20)
     with written(monkeypatch) as texts:
         spread_grid("gru1", maps, white(), "x")
     assert [text for text, _ in texts[-6:-1]] == ["1", "0.5", "0", "-0.5", "-1"]
     assert texts[-1][0] == "activation"
-    assert any("One colour scale serves all units." in text for text, _ in texts)
+    assert any("One color scale serves all units." in text for text, _ in texts)
 
 
 @pytest.mark.parametrize(
@@ -140,15 +140,15 @@ def test_rows_and_frames_that_are_left_out_are_counted(
 
 
 @pytest.mark.parametrize("scale", ["own", "shared"])
-def test_what_is_no_number_is_grey(scale: str) -> None:
+def test_what_is_no_number_is_gray(scale: str) -> None:
     maps = units()
     maps[0] = np.arange(20)
     maps[0, 3], maps[0, 7] = np.nan, np.inf
     maps[1] = np.nan
     canvas = spread_grid("gru1", maps, white(), "x", scale=scale)
-    colours = cell_colours(canvas, plot_of(canvas), 6, 20)
-    assert (colours[0, [3, 7]] == LIGHT).all()
-    assert not (colours[0, [2, 4, 6, 8]] == LIGHT).all(axis=1).any()
+    colors = cell_colors(canvas, plot_of(canvas), 6, 20)
+    assert (colors[0, [3, 7]] == LIGHT).all()
+    assert not (colors[0, [2, 4, 6, 8]] == LIGHT).all(axis=1).any()
     spread_grid("gru1", np.full((3, 9), np.nan, dtype=np.float32), white(), "x", scale=scale)
 
 

@@ -1,4 +1,4 @@
-"""The kernels of the first convolution: greys, places and figures against the tensor."""
+"""The kernels of the first convolution: grays, places and figures against the tensor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exprocr.cli import group
 from exprocr.core.artifact import ModelFile, load_tensors
 from exprocr.viz import drawing
 from exprocr.viz.filters import draw_filters, kernel_stats, lay_out
-from tests.feature_maps import LIGHT, cell_colours, frames_of, written
+from tests.feature_maps import LIGHT, cell_colors, frames_of, written
 
 
 def kernels(num: int = 16, size: int = 5) -> NDArray[np.float32]:
@@ -25,14 +25,14 @@ def kernels(num: int = 16, size: int = 5) -> NDArray[np.float32]:
     return ((rng.normal(size=(num, size, size)) + 0.2) * scales).astype(np.float32)
 
 
-def greys_of(kernel: NDArray[np.float32]) -> list[list[int]]:
-    """Return the weights' greys: 128 is 0, 255 the greatest absolute weight, 1 its negative."""
+def grays_of(kernel: NDArray[np.float32]) -> list[list[int]]:
+    """Return the weights' grays: 128 is 0, 255 the greatest absolute weight, 1 its negative."""
     greatest = max(abs(weight) for weight in kernel.flatten().tolist())
     return [[round(128 + 127 * weight / greatest) for weight in row] for row in kernel.tolist()]
 
 
 @pytest.mark.parametrize(("num", "size"), [(1, 1), (3, 3), (16, 5), (40, 9), (512, 3), (20, 99)])
-def test_every_weight_has_its_grey(num: int, size: int) -> None:
+def test_every_weight_has_its_gray(num: int, size: int) -> None:
     weights = kernels(num, size)
     canvas = draw_filters(weights, "Kernels", "")
     pixels = np.asarray(canvas)
@@ -42,8 +42,8 @@ def test_every_weight_has_its_grey(num: int, size: int) -> None:
     for kernel, box in zip(weights, tiles, strict=True):
         assert box[2] - box[0] == box[3] - box[1]
         assert (box[2] - box[0]) % size == 0
-        expected = greys_of(kernel)
-        found = cell_colours(pixels, box, size, size)
+        expected = grays_of(kernel)
+        found = cell_colors(pixels, box, size, size)
         assert (np.ptp(found.astype(int), axis=2) == 0).all()
         assert np.abs(found[..., 0].astype(int) - expected).max() <= 1
         left, top, right, bottom = box
@@ -53,7 +53,7 @@ def test_every_weight_has_its_grey(num: int, size: int) -> None:
     assert bar[1] < tiles[0][1]
 
 
-def test_the_bar_explains_the_greys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_explains_the_grays(monkeypatch: pytest.MonkeyPatch) -> None:
     with written(monkeypatch) as texts:
         canvas = draw_filters(kernels(), "Kernels", "")
     left, top, right, bottom = frames_of(canvas)[0]
@@ -134,8 +134,8 @@ def test_dead_kernels_are_crossed_out_and_counted(monkeypatch: pytest.MonkeyPatc
         canvas = draw_filters(weights, "Kernels", "")
     for number, box in enumerate(frames_of(canvas)[1:]):
         # Away from its diagonals, a crossed-out tile is empty.
-        middle = cell_colours(canvas, box, 3, 4)[0, 1]
-        is_dead = (middle == LIGHT).all() and (cell_colours(canvas, box, 3, 4)[1, 0] == LIGHT).all()
+        middle = cell_colors(canvas, box, 3, 4)[0, 1]
+        is_dead = (middle == LIGHT).all() and (cell_colors(canvas, box, 3, 4)[1, 0] == LIGHT).all()
         assert is_dead == (number in expected)
     which = ", ".join(map(str, expected))
     assert any(f"2 dead: {which} (no weight; crossed out)" in text for text, _ in texts)
@@ -175,8 +175,8 @@ def test_the_command(tiny_model: Path, tmp_path: Path) -> None:
     with Image.open(path) as picture:
         tiles = frames_of(picture)[1:]
         for kernel, box in zip(weights, tiles, strict=True):
-            found = cell_colours(picture, box, 3, 3)[..., 0].astype(int)
-            assert np.abs(found - greys_of(kernel)).max() <= 1
+            found = cell_colors(picture, box, 3, 3)[..., 0].astype(int)
+            assert np.abs(found - grays_of(kernel)).max() <= 1
 
 
 def test_the_command_takes_the_model_of_a_run(tiny_model: Path, tmp_path: Path) -> None:

@@ -61,14 +61,14 @@ def check_axis(config: ModelConfig, size: tuple[int, int], layer: str, axis: int
     for cell in range(num_cells // 2 - 1, num_cells // 2 + 1):
         first, last = seen(stages, size, axis, cell)
         if first > 0 and last < size[axis] - 1:
-            assert where.centre(cell) == pytest.approx((first + last + 1) / 2)
+            assert where.center(cell) == pytest.approx((first + last + 1) / 2)
             checked += 1
     return checked
 
 
 @pytest.mark.parametrize("layer", CONV_LAYERS)
 @pytest.mark.parametrize("preset", PRESETS)
-def test_cells_are_centred_on_what_they_see(preset: str, layer: str) -> None:
+def test_cells_are_centered_on_what_they_see(preset: str, layer: str) -> None:
     for axis in (ROWS, COLUMNS):
         assert check_axis(PRESETS[preset].model, (160, 180), layer, axis) == 2
 
@@ -102,4 +102,4 @@ def test_axes_of_the_presets_by_hand() -> None:
     assert cell_axis(PRESETS["default"].model) == CellAxis(0.5 + 1.0, 4.0)
     # Three times two 3 x 3 without padding, and a pool of two: half a window from the edge each.
     assert cell_axis(PRESETS["reference"].model) == CellAxis(0.5 + 2.5 + 5.0 + 10.0, 8.0)
-    assert CellAxis(1.5, 4.0).centre(3) == 13.5
+    assert CellAxis(1.5, 4.0).center(3) == 13.5

@@ -206,8 +206,8 @@ def test_public_names_are_resolved_when_they_are_used() -> None:
     assert (exprocr.Recognizer, exprocr.Prediction) == (Recognizer, Prediction)
     assert exprocr.ExprocrError is ExprocrError
     assert all(getattr(exprocr, name) for name in exprocr.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'Recogniser'"):
-        _ = exprocr.Recogniser  # type: ignore[attr-defined, unused-ignore]
+    with pytest.raises(AttributeError, match="has no attribute 'Reader'"):
+        _ = exprocr.Reader  # type: ignore[attr-defined, unused-ignore]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from PIL import Image
 
 from exprocr.core.preprocess import PreprocessConfig, describe, load, load_image
 from exprocr.errors import ImageError
-from tests.pictures import encoded, grey_values, text_picture, with_alpha
+from tests.pictures import encoded, gray_values, text_picture, with_alpha
 
 CONFIG = PreprocessConfig()
 
@@ -26,7 +26,7 @@ def test_every_kind_of_source(tmp_path: Path) -> None:
     text_picture().save(path)
     expected = load(path, CONFIG).ink
     with path.open("rb") as file, io.BytesIO(path.read_bytes()) as stream:
-        sources: list[Any] = [str(path), path.read_bytes(), file, stream, grey_values()]
+        sources: list[Any] = [str(path), path.read_bytes(), file, stream, gray_values()]
         sources += [
             text_picture(),
             np.asarray(text_picture().convert("RGB")),
@@ -35,7 +35,7 @@ def test_every_kind_of_source(tmp_path: Path) -> None:
         for source in sources:
             np.testing.assert_allclose(load(source, CONFIG).ink, expected, atol=1)
         assert not file.closed
-        assert [describe(source) for source in (path, file, b"", stream, grey_values())] == [
+        assert [describe(source) for source in (path, file, b"", stream, gray_values())] == [
             str(path), str(path), "<bytes>", "<BytesIO>", "<ndarray>",
         ]  # fmt: skip
     with open(os.open(path, os.O_RDONLY), "rb") as numbered:

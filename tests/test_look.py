@@ -50,29 +50,29 @@ def test_families_are_drawn_evenly() -> None:
     assert max(counts.values()) < 1.5 * min(counts.values())
 
 
-def test_the_favourite_font_has_its_share_beside_its_chance() -> None:
+def test_the_favorite_font_has_its_share_beside_its_chance() -> None:
     fonts = [SANS, *(replace(SERIF, family=f"Serif {number}") for number in range(3))]
     config = SynthConfig(
-        favourite_font=SANS.family, favourite_share=0.6, mixed_fonts_share=0.0, width=300
+        favorite_font=SANS.family, favorite_share=0.6, mixed_fonts_share=0.0, width=300
     )
     looks = draw(config, fonts)
     assert all(len(set(look.fonts)) == 1 for look in looks)
     assert share([look.fonts[0] == SANS for look in looks]) == near(0.6 + 0.4 / 4)
 
 
-def test_a_favourite_font_without_a_share_changes_nothing() -> None:
-    plain, named = (draw(SynthConfig(favourite_font=f), [SANS, SERIF], 50) for f in ("", "Sans"))
+def test_a_favorite_font_without_a_share_changes_nothing() -> None:
+    plain, named = (draw(SynthConfig(favorite_font=f), [SANS, SERIF], 50) for f in ("", "Sans"))
     assert [look.fonts for look in plain] == [look.fonts for look in named]
     assert [look.overlaps for look in plain] == [look.overlaps for look in named]
 
 
 @pytest.mark.parametrize(
-    "config", [SynthConfig(favourite_share=0.1), SynthConfig(package_share=0.1)]
+    "config", [SynthConfig(favorite_share=0.1), SynthConfig(package_share=0.1)]
 )
-def test_a_favourite_font_that_is_not_there_is_named(config: SynthConfig) -> None:
-    message = "synth.favourite_font: expected one of 2 font families, found 'Comic'"
+def test_a_favorite_font_that_is_not_there_is_named(config: SynthConfig) -> None:
+    message = "synth.favorite_font: expected one of 2 font families, found 'Comic'"
     with pytest.raises(FontError, match=message):
-        Looks([SANS, SERIF], replace(config, favourite_font="Comic"))
+        Looks([SANS, SERIF], replace(config, favorite_font="Comic"))
 
 
 def test_shares_of_the_contests_manner_are_those_of_the_configuration() -> None:
@@ -110,21 +110,21 @@ def test_ranges_of_the_contests_manner_are_those_of_the_configuration() -> None:
     assert {look.warp for look in looks} == {CONTEST_WARP}
 
 
-def test_the_packages_manner_has_its_share_and_its_favourite_font() -> None:
-    config = SynthConfig(package_share=0.25, favourite_font="Sans", mixed_fonts_share=0)
+def test_the_packages_manner_has_its_share_and_its_favorite_font() -> None:
+    config = SynthConfig(package_share=0.25, favorite_font="Sans", mixed_fonts_share=0)
     looks = draw(config, [SANS, SERIF])
     package = [look for look in looks if look.warp == PACKAGE_WARP]
     assert len(package) / NUM_LOOKS == near(0.25)
     assert {font for look in package for font in look.fonts} == {SANS}
     assert {size for look in package for size in look.sizes_px} == set(PACKAGE_SIZES_PX)
-    without = draw(replace(config, package_share=1, favourite_font=""), [SANS, SERIF])
+    without = draw(replace(config, package_share=1, favorite_font=""), [SANS, SERIF])
     assert {look.fonts[0] for look in without} == {SANS, SERIF}
 
 
 def figures(image: Image.Image) -> list[float]:
     """Return what can be measured of a picture: ink, extent, contrast, pale seams, unevenness."""
-    grey = np.asarray(image.convert("L"), dtype=float)
-    deviation = np.median(grey) - grey
+    gray = np.asarray(image.convert("L"), dtype=float)
+    deviation = np.median(gray) - gray
     ink = deviation > 0.3 * deviation.max()
     columns, rows = np.flatnonzero(ink.any(axis=0)), np.flatnonzero(ink.any(axis=1))
     return [
@@ -134,8 +134,8 @@ def figures(image: Image.Image) -> list[float]:
         deviation.max(),
         deviation.mean(),
         (deviation < -1.5).mean(),
-        np.abs(np.diff(grey, axis=0)).mean(),
-        np.abs(np.diff(grey, axis=1)).mean(),
+        np.abs(np.diff(gray, axis=0)).mean(),
+        np.abs(np.diff(gray, axis=1)).mean(),
     ]
 
 

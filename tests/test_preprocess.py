@@ -24,10 +24,10 @@ from exprocr.core.preprocess import (
     preprocess,
     scaled_width,
     stretch_contrast,
-    to_grey,
+    to_gray,
 )
 from exprocr.errors import ConfigError, ImageError
-from tests.pictures import correlation, dot_places, encoded, grey_values, text_picture, with_alpha
+from tests.pictures import correlation, dot_places, encoded, gray_values, text_picture, with_alpha
 
 Ink = NDArray[np.uint8]
 CONFIG = PreprocessConfig()
@@ -35,7 +35,7 @@ CONFIG = PreprocessConfig()
 
 def transparent_palette() -> bytes:
     """Return a GIF whose transparent background and whose text are both black."""
-    image = Image.fromarray((grey_values() < 128).astype(np.uint8)).convert("P")
+    image = Image.fromarray((gray_values() < 128).astype(np.uint8)).convert("P")
     image.putpalette([0, 0, 0] * 256)
     return encoded(image, "GIF", transparency=0)
 
@@ -52,32 +52,32 @@ def rgb() -> Image.Image:
 
 MODES: dict[str, tuple[float, Callable[[], bytes]]] = {
     # name: (least correlation with the plain text, file)
-    "grey png": (0.9999, lambda: encoded(text_picture(), "PNG")),
+    "gray png": (0.9999, lambda: encoded(text_picture(), "PNG")),
     "rgb png": (0.9999, lambda: encoded(rgb(), "PNG")),
     "rgba over white": (0.9999, lambda: encoded(with_alpha("RGBA"), "PNG")),
-    "grey with alpha": (0.9999, lambda: encoded(with_alpha("LA"), "PNG")),
+    "gray with alpha": (0.9999, lambda: encoded(with_alpha("LA"), "PNG")),
     "palette": (0.9999, lambda: encoded(text_picture().convert("P"), "PNG")),
     "transparent palette": (0.95, transparent_palette),
     "1 bit": (0.95, lambda: encoded(text_picture().point(lambda v: 255 * (v > 127), "1"), "PNG")),
     "16-bit png": (
         0.9999,
-        lambda: encoded(Image.fromarray(grey_values().astype(np.uint16) * 257), "PNG"),
+        lambda: encoded(Image.fromarray(gray_values().astype(np.uint16) * 257), "PNG"),
     ),
     "32-bit tiff": (
         0.9999,
-        lambda: encoded(Image.fromarray(grey_values().astype(np.int32) * 257), "TIFF"),
+        lambda: encoded(Image.fromarray(gray_values().astype(np.int32) * 257), "TIFF"),
     ),
     "8 bits in a 32-bit tiff": (
         0.9999,
-        lambda: encoded(Image.fromarray(grey_values().astype(np.int32)), "TIFF"),
+        lambda: encoded(Image.fromarray(gray_values().astype(np.int32)), "TIFF"),
     ),
     "float tiff": (
         0.9999,
-        lambda: encoded(Image.fromarray(grey_values().astype(np.float32) / 255), "TIFF"),
+        lambda: encoded(Image.fromarray(gray_values().astype(np.float32) / 255), "TIFF"),
     ),
     "lab tiff": (0.97, lambda: encoded(lab(), "TIFF")),
     "cmyk jpeg": (0.98, lambda: encoded(rgb().convert("CMYK"), "JPEG", quality=95)),
-    "grey jpeg": (0.98, lambda: encoded(text_picture(), "JPEG", quality=95)),
+    "gray jpeg": (0.98, lambda: encoded(text_picture(), "JPEG", quality=95)),
     "turned by exif": (0.95, sideways_jpeg),
     "gif": (0.999, lambda: encoded(text_picture(), "GIF")),
     "bmp": (0.9999, lambda: encoded(text_picture(), "BMP")),
@@ -103,17 +103,17 @@ def test_the_same_text_in_every_mode(name: str) -> None:
     assert (ink[:, :15] < 40).all()  # the background is background
 
 
-def test_grey_is_not_rounded_to_8_bits() -> None:
+def test_gray_is_not_rounded_to_8_bits() -> None:
     values = np.linspace(30_000, 30_250, 180 * 60).astype(np.uint16).reshape(60, 180)
-    grey = to_grey(Image.fromarray(values))
-    assert len(np.unique(grey)) == len(np.unique(values))
-    np.testing.assert_allclose(grey, values / 65535, atol=1e-6)
+    gray = to_gray(Image.fromarray(values))
+    assert len(np.unique(gray)) == len(np.unique(values))
+    np.testing.assert_allclose(gray, values / 65535, atol=1e-6)
 
 
-def test_colours_weigh_as_in_bt601() -> None:
+def test_colors_weigh_as_in_bt601() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
-    grey = to_grey(Image.fromarray(pixels)) * 255
-    assert np.abs(grey - np.asarray(Image.fromarray(pixels).convert("L"))).max() <= 0.51
+    gray = to_gray(Image.fromarray(pixels)) * 255
+    assert np.abs(gray - np.asarray(Image.fromarray(pixels).convert("L"))).max() <= 0.51
 
 
 @pytest.mark.parametrize("dots", [None, 0])
@@ -149,11 +149,11 @@ def test_stretch_is_its_formula() -> None:
     rng = np.random.default_rng(1)
     for _ in range(20):
         rows = 0.9 - rng.random((12, 17)) ** rng.uniform(1, 12) * rng.uniform(0.01, 0.9)
-        grey = (rows if rng.random() < 0.5 else 1 - rows).astype(np.float32)
-        np.testing.assert_allclose(stretch_contrast(grey), restated(grey), atol=2e-6)
+        gray = (rows if rng.random() < 0.5 else 1 - rows).astype(np.float32)
+        np.testing.assert_allclose(stretch_contrast(gray), restated(gray), atol=2e-6)
 
 
-def restated(grey: NDArray[np.float32]) -> NDArray[np.float64]:
+def restated(gray: NDArray[np.float32]) -> NDArray[np.float64]:
     """Compute the asinh stretch from sorted lists, one pixel at a time."""
 
     def at(values: list[float], share: float) -> float:
@@ -163,14 +163,14 @@ def restated(grey: NDArray[np.float32]) -> NDArray[np.float64]:
         ordered, half = sorted(values), len(values) // 2
         return (ordered[half - 1] + ordered[half]) / 2
 
-    background = median(grey.ravel().tolist())
-    depth = [background - value for value in grey.ravel().tolist()]
+    background = median(gray.ravel().tolist())
+    depth = [background - value for value in gray.ravel().tolist()]
     if -at(depth, 0.005) > at(depth, 0.995):
         depth = [-value for value in depth]
     top = at(depth, 0.995)
     bend = max(4 / 255, 3 * median([abs(value) for value in depth]), at(depth, 0.95) / 4)
     stretched = [math.asinh(min(max(d, 0), top) / bend) / math.asinh(top / bend) for d in depth]
-    return np.array(stretched).reshape(grey.shape)
+    return np.array(stretched).reshape(gray.shape)
 
 
 @pytest.mark.parametrize(
@@ -274,9 +274,9 @@ def test_deep_pictures_are_reduced_before_they_become_floats(
         return as_array(source, *args, **options)
 
     monkeypatch.setattr(np, "asarray", asarray)
-    grey = to_grey(picture)
+    gray = to_gray(picture)
     assert sizes == [(large.width // 2, large.height // 2)]
-    assert grey == pytest.approx(to_grey(large), abs=0.01)
+    assert gray == pytest.approx(to_gray(large), abs=0.01)
 
 
 def test_reducing_first_changes_little(monkeypatch: pytest.MonkeyPatch) -> None:

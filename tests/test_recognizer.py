@@ -1,4 +1,4 @@
-"""The recogniser: order, batches, and what a prediction holds."""
+"""The recognizer: order, batches, and what a prediction holds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from exprocr import Prediction, Recognizer
 from exprocr.core import recognizer as module
 from exprocr.core.decode.decoder import Alternative, Decoder
 from exprocr.core.decode.search import METHODS
-from exprocr.core.evaluate import LabelledImages, evaluate
+from exprocr.core.evaluate import LabeledImages, evaluate
 from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.preprocess import PreprocessConfig, preprocess
 from exprocr.core.torch_engine import TorchEngine
@@ -151,7 +151,7 @@ def torch_probabilities(log_probs: torch.Tensor, texts: list[str]) -> NDArray[np
 
 
 def decoding(recognizer: Recognizer, grammar: str = "none", **options: Any) -> Recognizer:
-    """Return the recogniser with another decoder."""
+    """Return the recognizer with another decoder."""
     decoder = Decoder(load_grammar(grammar, recognizer.charset), **options)
     return Recognizer(recognizer.engine, recognizer.preprocess, decoder, recognizer.frame_axis)
 
@@ -218,17 +218,17 @@ def test_evaluate_counts_and_averages_torchs_loss() -> None:
     read = ["1+2", "3*4+5", "6-6"]
     recognizer = scripted_recognizer(*[(text, 0.9) for text in read])
     inks = [np.zeros((60, 180), np.uint8)] * 3
-    images = LabelledImages(inks, truths, [Fraction(3), Fraction(7), Fraction(1)])
+    images = LabeledImages(inks, truths, [Fraction(3), Fraction(7), Fraction(1)])
     counts, loss = evaluate(recognizer, images)
     assert (counts.num_images, counts.num_exact, counts.num_both) == (3, 2, 1)
     log_probs = [log_probs_of(text, 0.9) for text in read]
     batch = torch.from_numpy(np.stack(log_probs, axis=1)).double()
     assert loss == pytest.approx(-np.log(torch_probabilities(batch, truths)).mean(), rel=1e-5)
     with pytest.raises(DataError, match="found 'x'"):
-        evaluate(scripted_recognizer(), LabelledImages(inks[:1], ["x"], [None]))
+        evaluate(scripted_recognizer(), LabeledImages(inks[:1], ["x"], [None]))
 
 
-def test_the_recogniser_itself_needs_no_torch() -> None:
+def test_the_recognizer_itself_needs_no_torch() -> None:
     code = """
 import sys
 import numpy as np

@@ -1,4 +1,4 @@
-"""Loading the recogniser: its settings, and what a model file says itself."""
+"""Loading the recognizer: its settings, and what a model file says itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the recogniser is given: unreadable pictures among others, one alone, and very many."""
+"""What the recognizer is given: unreadable pictures among others, one alone, and very many."""
 
 from __future__ import annotations
 

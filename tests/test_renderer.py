@@ -126,8 +126,8 @@ def test_texts_of_any_length(text: str) -> None:
 
 def ink_of(image: Image.Image) -> NDArray[np.bool_]:
     """Return where a picture without dots has text."""
-    grey = np.asarray(image.convert("L"), dtype=float)
-    deviation = np.abs(np.median(grey) - grey)
+    gray = np.asarray(image.convert("L"), dtype=float)
+    deviation = np.abs(np.median(gray) - gray)
     return np.asarray(deviation > 0.3 * deviation.max())
 
 
@@ -182,7 +182,7 @@ def contrasts(config: SynthConfig, num: int) -> NDArray[np.float64]:
     return np.array(result)
 
 
-def test_faint_text_has_2_to_40_grey_levels() -> None:
+def test_faint_text_has_2_to_40_gray_levels() -> None:
     levels = contrasts(replace(PLAIN, faint_share=1), 300)
     assert levels.min() >= 1.5  # rounded to whole levels
     assert levels.max() <= 40.6
@@ -195,11 +195,11 @@ def test_faint_text_has_2_to_40_grey_levels() -> None:
 def test_glyphs_are_darker_where_they_overlap() -> None:
     one = Renderer([SANS], PLAIN)
     square = Image.new("L", (60, 60), 255)
-    colour = np.array([90.0, 20.0, 160.0])
+    color = np.array([90.0, 20.0, 160.0])
     one._draw_glyphs = lambda text, *rest: [square] * len(text)  # type: ignore[method-assign]
     draw = one._looks.draw
     one._looks.draw = lambda *args: replace(  # type: ignore[method-assign]
-        draw(*args), colour=colour, opacity=0.5
+        draw(*args), color=color, opacity=0.5
     )
     num_overlapping = 0
     for index in range(20):
@@ -207,7 +207,7 @@ def test_glyphs_are_darker_where_they_overlap() -> None:
         background = row.max(axis=0)
         # Porter and Duff 1984, "over": what two layers let through is the product.
         once, twice = (
-            int((np.abs(row - (background + share * (colour - background))) <= 1).all(axis=1).sum())
+            int((np.abs(row - (background + share * (color - background))) <= 1).all(axis=1).sum())
             for share in (0.5, 0.75)
         )
         assert once >= 80
@@ -236,8 +236,8 @@ def test_a_glyph_is_where_its_look_says(
     one._looks.draw = lambda *args: replace(  # type: ignore[method-assign]
         draw(*args), start=start, drops=[drop], shift=shift, opacity=1.0
     )
-    grey = np.asarray(one.render("8", sample_rng(0, 0, 0)).convert("L")).astype(float)
-    ink = grey < (grey.min() + grey.max()) / 2
+    gray = np.asarray(one.render("8", sample_rng(0, 0, 0)).convert("L")).astype(float)
+    ink = gray < (gray.min() + gray.max()) / 2
     columns, rows = np.flatnonzero(ink.any(axis=0)), np.flatnonzero(ink.any(axis=1))
     assert (columns[0], columns[-1], rows[0], rows[-1]) == (left, left + 19, top, top + 19)
 

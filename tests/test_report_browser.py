@@ -37,8 +37,8 @@ MEASURE = """
     if (!inCard && x > 1.01) found.push(`enlarged: ${name} to ${x}`);
     if (Math.abs(x - y) > 0.02) found.push(`distorted: ${name}`);
     for (let paper = image; ; paper = paper.parentElement) {
-      const colour = getComputedStyle(paper).backgroundColor;
-      if (colour === "rgb(255, 255, 255)") break;
+      const color = getComputedStyle(paper).backgroundColor;
+      if (color === "rgb(255, 255, 255)") break;
       if (paper === page) { found.push(`no paper: ${name}`); break; }
     }
   }

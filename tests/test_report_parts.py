@@ -23,7 +23,7 @@ from exprocr.cli.sections.examples import thumbnail
 from exprocr.core.recognizer import CHUNK_SIZE
 from exprocr.errors import DataError
 from exprocr.training import validation
-from exprocr.training.validation import LabelledPicture, ValidationSet
+from exprocr.training.validation import LabeledPicture, ValidationSet
 from exprocr.viz.report import (
     Block,
     Card,
@@ -50,7 +50,7 @@ any_text = st.lists(st.text(st.characters(), max_size=9) | markup, max_size=4).m
 
 
 def example(name: str) -> Example:
-    picture = LabelledPicture(name, b"", "1", None)
+    picture = LabeledPicture(name, b"", "1", None)
     return Example(picture, SimpleNamespace())  # type: ignore[arg-type]
 
 
@@ -78,14 +78,14 @@ def test_thousands_of_images_are_not_held_at_once(monkeypatch: pytest.MonkeyPatc
     alive: set[int] = set()
     most = 0
 
-    def pictures() -> Iterator[LabelledPicture]:
+    def pictures() -> Iterator[LabeledPicture]:
         nonlocal most
         for i in range(number):
             picture = Image.new("L", (40, 60), 255)
             alive.add(i)
             weakref.finalize(picture, alive.discard, i)
             most = max(most, len(alive))
-            yield LabelledPicture(f"image {i}", picture, "1+2", None)
+            yield LabeledPicture(f"image {i}", picture, "1+2", None)
             del picture
 
     # Every third is read wrong.
@@ -104,7 +104,7 @@ def test_images_and_readings_stay_together(monkeypatch: pytest.MonkeyPatch) -> N
     """An image that cannot be read takes no other's reading."""
     blank = Image.new("L", (40, 60), 255)
     sources: list[Any] = [blank, b"no picture", blank, b"", blank]
-    items = [LabelledPicture(str(i), s, f"{i}+{i}", None) for i, s in enumerate(sources)]
+    items = [LabeledPicture(str(i), s, f"{i}+{i}", None) for i, s in enumerate(sources)]
     pictures = ValidationSet("five", 5, lambda: iter(items), ["odd"])
     script = [("0+0", 0.9), ("2+3", 0.9), ("4+4", 0.8)]
     found = read_validation(run_of(monkeypatch, pictures, script))
@@ -116,7 +116,7 @@ def test_images_and_readings_stay_together(monkeypatch: pytest.MonkeyPatch) -> N
 def test_images_that_cannot_be_read_at_all(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    items = [LabelledPicture(str(i), b"", "1", None) for i in range(9)]
+    items = [LabeledPicture(str(i), b"", "1", None) for i in range(9)]
     run = run_of(monkeypatch, ValidationSet("nine images", 9, lambda: iter(items)), [])
     with pytest.raises(DataError, match="nine images: expected readable images, found none"):
         read_validation(run)

@@ -62,27 +62,27 @@ def panel(canvas: Image.Image, width: int = 900, height: int = 300) -> NDArray[n
 
 
 def hottest(pixels: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the centre, column and row, of what is drawn hottest."""
+    """Return the center, column and row, of what is drawn hottest."""
     rows, columns = np.nonzero(pixels[..., 1] <= pixels[..., 1].min() + 2)
     return float(columns.mean() + 0.5), float(rows.mean() + 0.5)
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (5, 19), (2, 7), (4, 12)])
-def test_a_hot_cell_is_drawn_where_its_receptive_field_is_centred(row: int, column: int) -> None:
+def test_a_hot_cell_is_drawn_where_its_receptive_field_is_centered(row: int, column: int) -> None:
     cells = np.zeros((6, 20), dtype=np.float32)
     cells[row, column] = 1
     values = spread(cells, geometry())
     x, y = hottest(panel(draw(values)))
     assert x / 5 == pytest.approx(
-        geometry().columns.centre(column), abs=2.6 * (column in (0, 19)) + 0.5
+        geometry().columns.center(column), abs=2.6 * (column in (0, 19)) + 0.5
     )
-    assert y / 5 == pytest.approx(geometry().rows.centre(row), abs=2.6 * (row in (0, 5)) + 0.5)
+    assert y / 5 == pytest.approx(geometry().rows.center(row), abs=2.6 * (row in (0, 5)) + 0.5)
 
 
-def test_between_the_centres_a_map_is_linear() -> None:
+def test_between_the_centers_a_map_is_linear() -> None:
     cells = np.random.default_rng(0).random((6, 20)).astype(np.float32)
     where = geometry()
-    rows, columns = ([axis.centre(i) for i in range(n)]
+    rows, columns = ([axis.center(i) for i in range(n)]
                      for axis, n in ((where.rows, 6), (where.columns, 20)))  # fmt: skip
     of_rows = [np.interp(np.arange(60) + 0.5, rows, column) for column in cells.T]
     expected = [np.interp(np.arange(180) + 0.5, columns, row) for row in np.transpose(of_rows)]
@@ -90,7 +90,7 @@ def test_between_the_centres_a_map_is_linear() -> None:
 
 
 def test_nothing_is_claimed_far_from_the_cells() -> None:
-    """Without padding the outermost cells are centred well inside."""
+    """Without padding the outermost cells are centered well inside."""
     preset = PRESETS["reference"].model
     where = geometry_of("conv3", SIZE, preset, PreprocessConfig())
     cells = np.ones((3, 17), dtype=np.float32)
@@ -102,23 +102,23 @@ def test_nothing_is_claimed_far_from_the_cells() -> None:
     assert values.max() == pytest.approx(1)
 
 
-def test_colours_go_with_the_strength() -> None:
+def test_colors_go_with_the_strength() -> None:
     values = np.zeros((60, 180), dtype=np.float32)
     for step, left in enumerate(range(0, 180, 36)):
         values[:, left : left + 36] = step / 4
-    colours = panel(draw(values))[150, 90::180]
-    grey = colours @ [0.299, 0.587, 0.114]
-    assert (np.diff(grey) < -15).all()  # darker and darker
-    assert colours[0].tolist() == [255, 255, 255]
-    np.testing.assert_array_equal(panel(draw(values * 1e-9))[150, 90::180], colours)
+    colors = panel(draw(values))[150, 90::180]
+    gray = colors @ [0.299, 0.587, 0.114]
+    assert (np.diff(gray) < -15).all()  # darker and darker
+    assert colors[0].tolist() == [255, 255, 255]
+    np.testing.assert_array_equal(panel(draw(values * 1e-9))[150, 90::180], colors)
 
 
 def test_strokes_stay_visible_under_any_heat() -> None:
     values = np.linspace(0, 1, 180, dtype=np.float32)[None].repeat(60, axis=0)
     ink = np.zeros((60, 180), dtype=np.uint8)
     ink[30:] = 255
-    grey = panel(draw(values, ink=ink)) @ [0.299, 0.587, 0.114]
-    assert (grey[75] - grey[225] > 25).all()
+    gray = panel(draw(values, ink=ink)) @ [0.299, 0.587, 0.114]
+    assert (gray[75] - gray[225] > 25).all()
 
 
 def test_signed_maps_are_drawn_in_blocks_and_dots() -> None:
@@ -135,8 +135,8 @@ def test_signed_maps_are_drawn_in_blocks_and_dots() -> None:
     assert is_dotted.sum() == 9
     assert is_dotted[1:4, 1:4].all()
     assert (pixels != plain).any(axis=2).sum() == 25 + 9  # nothing else
-    grey = pixels @ [0.299, 0.587, 0.114]
-    assert grey[52, 102] < grey[202, 802] < grey[0, 0] - 50  # stay apart in grey as well
+    gray = pixels @ [0.299, 0.587, 0.114]
+    assert gray[52, 102] < gray[202, 802] < gray[0, 0] - 50  # stay apart in gray as well
 
 
 def test_figures_of_a_map() -> None:

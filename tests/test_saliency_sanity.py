@@ -23,7 +23,7 @@ from tests.saliency_checks import (
     integrated_of,
     lead,
     passes,
-    randomised,
+    randomized,
     read_pictures,
     spearman,
 )
@@ -108,7 +108,7 @@ def test_grad_cam_changes_with_the_weights(
     pictures: Pictures, maps: dict[str, Maps], down_to: str
 ) -> None:
     few = pictures.first(40)
-    random = cams_of(few, "conv3", randomised(few, down_to))
+    random = cams_of(few, "conv3", randomized(few, down_to))
     same = cams_of(few, "conv3")
     for name in (PUBLISHED, BY_COLUMN):
         assert correlation(few, same[name], maps[name][:40], on_ink=False) > 0.999
@@ -122,7 +122,7 @@ def test_integrated_gradients_change_with_the_weights(
     pictures: Pictures, maps: dict[str, Maps], down_to: str
 ) -> None:
     few = pictures.first(8)
-    random = integrated_of(few, TOLERANCE, randomised(few, down_to))[INTEGRATED]
+    random = integrated_of(few, TOLERANCE, randomized(few, down_to))[INTEGRATED]
     assert correlation(few, random, maps[INTEGRATED][:8], on_ink=True) < MOST_ALIKE
     if down_to == "fc2":
         same = integrated_of(few, TOLERANCE)[INTEGRATED]
@@ -130,7 +130,7 @@ def test_integrated_gradients_change_with_the_weights(
 
 
 def test_weights_are_random_from_the_top_down(pictures: Pictures) -> None:
-    own, random = pictures.network.state_dict(), randomised(pictures, "gru2").state_dict()
+    own, random = pictures.network.state_dict(), randomized(pictures, "gru2").state_dict()
     changed = {name.split(".")[0] for name in own if not torch.equal(own[name], random[name])}
     assert changed == {"gru2", "fc2"}
 

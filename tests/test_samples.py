@@ -1,4 +1,4 @@
-"""Sheets of samples: every tile has its place and its picture, and what is wrong shows in grey."""
+"""Sheets of samples: every tile has its place and its picture, and what is wrong shows in gray."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def tile_of(truth: str = "7+5", reading: str = "7+5", **options: Any) -> Tile:
     return Tile(picture, options.pop("name", "img.png"), truth, reading, 0.98765)
 
 
-def mask(image: Image.Image, colour: tuple[int, int, int]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = (np.asarray(image) == colour).all(axis=2)
+def mask(image: Image.Image, color: tuple[int, int, int]) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (np.asarray(image) == color).all(axis=2)
     return found
 
 
@@ -136,13 +136,13 @@ def test_a_sheet_without_tiles_says_so() -> None:
 
 
 def test_odd_tiles() -> None:
-    grey = Image.fromarray(np.arange(10_800, dtype=np.uint16).reshape(60, 180) * 6)
+    gray = Image.fromarray(np.arange(10_800, dtype=np.uint16).reshape(60, 180) * 6)
     tiles = [
         tile_of("1", "", name="x" * 500),
         tile_of("3\u00d7é", "3÷中", name="é\n\udcff.png"),
         tile_of("1" * 4000, "1" * 3000, picture=Image.new("RGBA", (5000, 60), (9, 9, 9, 99))),
         tile_of(picture=Image.new("P", (1, 1))),
-        tile_of(picture=grey),
+        tile_of(picture=gray),
     ]
     drawn = draw_samples(tiles, "Samples: a\nb " + "x" * 900, "what " * 300)
     assert max(drawn.size) < 1600

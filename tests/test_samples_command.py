@@ -20,7 +20,7 @@ from exprocr.synth import fonts
 from exprocr.synth.renderer import SAMPLE_STREAM, Renderer
 from exprocr.training import validation
 from exprocr.training.run import RunSpec
-from exprocr.training.validation import LabelledPicture
+from exprocr.training.validation import LabeledPicture
 from tests.tiny_runs import BUILT_IN, metrics, start, tiny_settings, write_files
 
 SamplesOf = Callable[..., Result]
@@ -133,7 +133,7 @@ def test_the_worst_of_many_are_those_of_sorting_all() -> None:
     readings = Readings(limit=10, errors=True)
     every = []
     for i in range(500):
-        picture = LabelledPicture(str(i), "", "7", None)
+        picture = LabeledPicture(str(i), "", "7", None)
         shown = Shown(picture, str(rng.integers(6, 8)), float(rng.integers(40)) / 40)
         readings.add(shown)
         every.append(shown)

@@ -22,8 +22,8 @@ LOOKS = SynthConfig(
     height=40,
     max_dots=0,
     block_minus_share=1.0,
-    favourite_font="DejaVu Serif",
-    favourite_share=1.0,
+    favorite_font="DejaVu Serif",
+    favorite_share=1.0,
 )
 SEED = 4
 
@@ -45,7 +45,7 @@ def config(tmp_path: Path, fonts: Path) -> Path:
     path.write_text(
         "[training]\nepochs = 3\n[synth]\n"
         f"fonts = ['{fonts}']\nsystem_fonts = false\nwidth = 120\nheight = 40\nmax_dots = 0\n"
-        "block_minus_share = 1\nfavourite_font = 'DejaVu Serif'\nfavourite_share = 1\n"
+        "block_minus_share = 1\nfavorite_font = 'DejaVu Serif'\nfavorite_share = 1\n"
     )
     return path
 

@@ -16,7 +16,7 @@ from exprocr.core.tensor_record import (
     TENSORS_NAME,
     TensorRecorder,
     read_tensor_record,
-    summarise,
+    summarize,
 )
 from exprocr.errors import DataError, OutputError
 
@@ -38,7 +38,7 @@ TENSORS = {
     "zeros": np.zeros(16, dtype=np.float32),
     "on edges": np.arange(49, dtype=np.float32).repeat(3),
     "tenths": (np.arange(481) / 10).astype(np.float32),  # whose edges no float32 has
-    "neighbours": np.nextafter(floats(1, 1, 1), floats(1, 2, 0)),
+    "neighbors": np.nextafter(floats(1, 1, 1), floats(1, 2, 0)),
     "far apart": floats(-3.4e38, 1e-38, 0, 3.4e38),
     "smallest": floats(0, 1e-45, 3e-45),
     "minus zero": floats(-0.0, 0.0, -0.0),
@@ -49,7 +49,7 @@ TENSORS = {
 @pytest.mark.parametrize("num_bins", [NUM_BINS, 1, 7])
 def test_figures_are_those_of_numpy(name: str, num_bins: int) -> None:
     values = TENSORS[name].astype(np.float64)
-    percentiles, counts = summarise(TENSORS[name], num_bins)
+    percentiles, counts = summarize(TENSORS[name], num_bins)
     expected = np.percentile(values, PERCENTILES)
     np.testing.assert_allclose(percentiles, expected, rtol=1e-7, atol=1e-45)
     assert percentiles[[0, -1]].tolist() == [values.min(), values.max()]
@@ -64,7 +64,7 @@ def test_figures_are_those_of_numpy(name: str, num_bins: int) -> None:
 def test_order_and_layout_of_the_values_do_not_matter_and_they_are_left_alone() -> None:
     values = TENSORS["normal"][..., ::-1].transpose(0, 2, 3, 1)
     before = values.copy()
-    for one, other in zip(summarise(values), summarise(np.sort(values, axis=None)), strict=True):
+    for one, other in zip(summarize(values), summarize(np.sort(values, axis=None)), strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(values, before)
 
@@ -72,9 +72,9 @@ def test_order_and_layout_of_the_values_do_not_matter_and_they_are_left_alone() 
 @pytest.mark.parametrize("odd", [NAN, INF, -INF])
 def test_what_is_not_finite_is_left_out(odd: float) -> None:
     values = np.append(TENSORS["few"], floats(odd, odd))
-    for one, other in zip(summarise(values), summarise(TENSORS["few"]), strict=True):
+    for one, other in zip(summarize(values), summarize(TENSORS["few"]), strict=True):
         np.testing.assert_array_equal(one, other)
-    percentiles, counts = summarise(floats(odd, odd))
+    percentiles, counts = summarize(floats(odd, odd))
     assert np.isnan(percentiles).all()
     assert not counts.any()
 
@@ -104,7 +104,7 @@ def test_what_is_read_is_what_was_recorded(tmp_path: Path) -> None:
     assert record.counts.shape == (3, 2, NUM_BINS)
     for evaluation, step in enumerate((0, 5, 12)):
         for tensor, values in enumerate(network(step).values()):
-            percentiles, counts = summarise(values)
+            percentiles, counts = summarize(values)
             np.testing.assert_array_equal(record.percentiles[evaluation, tensor], percentiles)
             np.testing.assert_array_equal(record.counts[evaluation, tensor], counts)
             wide = values.astype(np.float64)

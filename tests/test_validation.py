@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exprocr.core.evaluate import LabelledImages
+from exprocr.core.evaluate import LabeledImages
 from exprocr.core.expression import evaluate
 from exprocr.core.preprocess import load
 from exprocr.errors import ConfigError, DataError, ExprocrError, FontError
@@ -30,13 +30,13 @@ def the_trainers_fonts(one_font: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "find_fonts", lambda *args, **kwargs: FontReport([BUILT_IN]))
 
 
-def new_run(run_dir: Path, spec: RunSpec) -> LabelledImages:
+def new_run(run_dir: Path, spec: RunSpec) -> LabeledImages:
     """Prepare a run, and return what its trainer validates on."""
     found, data = read_data(dataclasses.replace(spec, device="cpu"))
     return make_trainer(found, data, run_dir).validation
 
 
-def check_same(found: ValidationSet, expected: LabelledImages) -> None:
+def check_same(found: ValidationSet, expected: LabeledImages) -> None:
     pictures = list(found)
     size = tiny_settings().preprocess
     assert found.number == len(found) == len(pictures) == len(expected.inks) > 0

@@ -73,7 +73,7 @@ def tiny_settings(**training: Any) -> Preset:
 
 
 def write_files(folder: Path, num: int, seed: int = 0, synth: SynthConfig | None = None) -> Path:
-    """Render a labelled set in Pillow's built-in font."""
+    """Render a labeled set in Pillow's built-in font."""
     folder.mkdir(parents=True)
     renderer = Renderer([BUILT_IN], synth or SynthConfig(**SYNTH))
     lines = []

@@ -28,9 +28,9 @@ STREAM_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)
 """What writing to stdout can fail with."""
 
 COMMANDS = {
-    "synth": ("exprocr.cli.synth", "synth", "Render a labelled set of images."),
-    "train": ("exprocr.cli.train", "train", "Train a model on labelled images."),
-    "eval": ("exprocr.cli.eval", "eval_command", "Measure a model on labelled images."),
+    "synth": ("exprocr.cli.synth", "synth", "Render a labeled set of images."),
+    "train": ("exprocr.cli.train", "train", "Train a model on labeled images."),
+    "eval": ("exprocr.cli.eval", "eval_command", "Measure a model on labeled images."),
     "predict": ("exprocr.cli.predict", "predict", "Read expressions in images."),
     "visualize": (
         "exprocr.cli.visualize",

@@ -1,4 +1,4 @@
-"""``exprocr eval``: measure a model on labelled images."""
+"""``exprocr eval``: measure a model on labeled images."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def eval_command(
     min_exact: float | None,
     **options: Any,
 ) -> None:
-    """Measure a model on DATA: labelled images in any layout `exprocr train` reads.
+    """Measure a model on DATA: labeled images in any layout `exprocr train` reads.
 
     Of a data set with train/ and val/, val/ is measured. An image is right in the contest's sense
     if both its expression and its value are.

@@ -127,7 +127,7 @@ def describe_decoder(decoder: Decoder) -> str:
 
 
 def note_remark(session: Session, recognizer: Recognizer) -> None:
-    """Say what there is to know of how a recogniser computes."""
+    """Say what there is to know of how a recognizer computes."""
     if recognizer.remark:
         session.note(recognizer.remark)
 

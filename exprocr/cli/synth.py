@@ -1,4 +1,4 @@
-"""``exprocr synth``: render a labelled set of images."""
+"""``exprocr synth``: render a labeled set of images."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def synth(
     workers: int | None,
     overwrite: bool,
 ) -> None:
-    """Render a labelled set of images into the folder OUT.
+    """Render a labeled set of images into the folder OUT.
 
     Writes 0.png, 1.png .. and labels.txt, whose line i is the expression in image i, a space, and
     its value. The same seed gives the same files, byte for byte, as long as the fonts are the

@@ -1,4 +1,4 @@
-"""``exprocr train``: train a model on labelled images, rendered images, or both."""
+"""``exprocr train``: train a model on labeled images, rendered images, or both."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _kinds_help() -> str:
 @click.option(
     "--scale",
     type=click.Choice(("own", "shared")),
-    help="Features: colours by each channel's own range, or by one for all.  [default: own for "
+    help="Features: colors by each channel's own range, or by one for all.  [default: own for "
     "maps, shared for units]",
 )
 @click.option(
@@ -139,7 +139,7 @@ def visualize(
     """Draw what a model makes of IMAGE, what its weights are, or how it was trained.
 
     Without IMAGE, a sample is rendered on the spot. IMAGE may be - for standard input. Of
-    samples, IMAGE is a labelled data set, as `exprocr eval` reads it.
+    samples, IMAGE is a labeled data set, as `exprocr eval` reads it.
     """
     request = Request(
         session=session,

@@ -1,7 +1,7 @@
 """Model files: safetensors with one JSON metadata entry, and nothing pickled.
 
 The entry ``exprocr`` holds the format version, the network's shape, the preprocessing, the
-charset, the grammar, the temperature, a summary of the training and the licence: all that reading
+charset, the grammar, the temperature, a summary of the training and the license: all that reading
 needs beside the weights.
 """
 
@@ -57,7 +57,7 @@ class ModelInfo:
     """How it was trained, and its figures; for people."""
 
     license: str = "MIT"
-    """Licence of the weights."""
+    """License of the weights."""
 
     name: str = field(default="model", compare=False)
     """Where it was read from, for messages; not in the file."""

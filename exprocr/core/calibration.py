@@ -2,7 +2,7 @@
 
 Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2:
 one number, by which all logits are divided. It is fitted to the confidences themselves: the texts
-are read once, at temperature 1, and the log loss of "this reading is right" is minimised.
+are read once, at temperature 1, and the log loss of "this reading is right" is minimized.
 """
 
 from __future__ import annotations

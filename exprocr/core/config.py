@@ -81,7 +81,7 @@ class ModelConfig:
     """Zero-pad convolutions so that they keep their input's size."""
 
     batch_norm: bool = True
-    """Normalise before every ReLU of the convolutions and after fc1."""
+    """Normalize before every ReLU of the convolutions and after fc1."""
 
     fc1_units: int = 128
     """Outputs of fc1."""
@@ -198,7 +198,7 @@ class SynthConfig:
     """A glyph is turned by up to this, either way."""
 
     max_overlap: float = 0.25
-    """Largest overlap of neighbours, as a share of the average glyph width."""
+    """Largest overlap of neighbors, as a share of the average glyph width."""
 
     max_dots: int = 60
     """Largest number of dots."""
@@ -206,15 +206,15 @@ class SynthConfig:
     mixed_fonts_share: float = 0.1
     """Share of images in which every glyph has a font of its own."""
 
-    favourite_font: str = ""
+    favorite_font: str = ""
     """Family that is drawn more often than the others, such as that of the images to be read."""
 
-    favourite_share: float = 0.0
-    """Share of images in ``favourite_font`` alone, beside those that have it by chance."""
+    favorite_share: float = 0.0
+    """Share of images in ``favorite_font`` alone, beside those that have it by chance."""
 
     package_share: float = 0.0
     """Share of images drawn just as version 0.7 of the ``captcha`` package draws them, without
-    spaces and without the curve, in ``favourite_font`` if there is one; of what else is here, only
+    spaces and without the curve, in ``favorite_font`` if there is one; of what else is here, only
     the size and the fonts bear on them, and the other shares are of the other images."""
 
     unstretched_share: float = 0.15
@@ -229,10 +229,10 @@ class SynthConfig:
     ``captcha`` package draws it; in the contest's images it stays thin."""
 
     faint_share: float = 0.05
-    """Share of images whose text is 2 to 40 grey levels off the background."""
+    """Share of images whose text is 2 to 40 gray levels off the background."""
 
     degraded_share: float = 0.05
-    """Share of images that are noisy, blurred, or shrunk and enlarged, binarised or not."""
+    """Share of images that are noisy, blurred, or shrunk and enlarged, binarized or not."""
 
     def __post_init__(self) -> None:
         _check_range(
@@ -246,7 +246,7 @@ class SynthConfig:
             max_overlap=(0, 0.9),
             max_dots=(0, 100_000),
             mixed_fonts_share=(0, 1),
-            favourite_share=(0, 1),
+            favorite_share=(0, 1),
             package_share=(0, 1),
             unstretched_share=(0, 1),
             stepwise_share=(0, 1),

@@ -1,4 +1,4 @@
-"""Labelled pictures: the layouts of data sets, their checks, the split, decoding.
+"""Labeled pictures: the layouts of data sets, their checks, the split, decoding.
 
 Whatever is wrong with a data set as a whole is found here, before any training: a `DataError`
 stops, a warning (`DataSet.warnings`) is for the caller to show.
@@ -48,7 +48,7 @@ class DataSet:
     """The folder or table, as it was given."""
 
     layout: str
-    """Which layout was recognised, one line for people."""
+    """Which layout was recognized, one line for people."""
 
     parts: dict[str, list[Sample]]
     """Either ``train`` and ``val``, or ``all``; no part is empty."""
@@ -90,7 +90,7 @@ class DataSet:
 
 
 def load_dataset(path: Path) -> DataSet:
-    """Recognise a data set's layout and read its labels; no picture is opened.
+    """Recognize a data set's layout and read its labels; no picture is opened.
 
     In this order: a table (.csv, .tsv, .jsonl) with ``image`` and ``text``, optionally ``value``;
     a folder with ``train/`` and ``val/``, each with labels inside or beside it; a folder with
@@ -213,7 +213,7 @@ def check_widths(
     """Check that every label fits into its picture's frames.
 
     A CTC alignment needs a frame for each character, and one for a blank between two equal
-    neighbours (Graves et al. 2006); with fewer, the label's probability is zero and its loss
+    neighbors (Graves et al. 2006); with fewer, the label's probability is zero and its loss
     infinite.
 
     Args:

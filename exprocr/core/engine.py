@@ -1,4 +1,4 @@
-"""What computes log-probabilities. The recogniser knows nothing else of the network.
+"""What computes log-probabilities. The recognizer knows nothing else of the network.
 
 An engine is anything with `Engine`'s one method. `exprocr.core.onnx_engine` runs a graph in ONNX
 Runtime, fast and without PyTorch; `exprocr.core.torch_engine` runs the network in PyTorch, which

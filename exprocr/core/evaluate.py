@@ -1,4 +1,4 @@
-"""Measuring a recogniser on preprocessed pictures whose texts are known."""
+"""Measuring a recognizer on preprocessed pictures whose texts are known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exprocr.core.recognizer import Recognizer
 
 
 @dataclass(frozen=True)
-class LabelledImages:
+class LabeledImages:
     """Preprocessed pictures and what they say."""
 
     inks: list[NDArray[np.uint8]]
@@ -28,14 +28,14 @@ class LabelledImages:
     """Their values."""
 
 
-def evaluate(recognizer: Recognizer, images: LabelledImages) -> tuple[Evaluation, float]:
+def evaluate(recognizer: Recognizer, images: LabeledImages) -> tuple[Evaluation, float]:
     """Read all pictures and count what is right.
 
     Returns:
         The counts, and the mean CTC loss of the true texts in nats.
 
     Raises:
-        DataError: A text has a character outside the recogniser's charset.
+        DataError: A text has a character outside the recognizer's charset.
     """
     counts = Evaluation()
     losses = np.zeros(len(images.inks))

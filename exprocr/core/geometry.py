@@ -28,23 +28,23 @@ def check_layer(layer: str, layers: Sequence[str] = LAYERS) -> None:
 
 
 class CellAxis(NamedTuple):
-    """The centres of the receptive fields of a layer's cells along an axis."""
+    """The centers of the receptive fields of a layer's cells along an axis."""
 
     first: float
-    """Centre of cell 0, px from the edge of the network's input."""
+    """Center of cell 0, px from the edge of the network's input."""
 
     step: float
-    """Distance of neighbours, px."""
+    """Distance of neighbors, px."""
 
-    def centre(self, cell: int) -> float:
-        """Return the centre of a cell, px from the edge of the network's input."""
+    def center(self, cell: int) -> float:
+        """Return the center of a cell, px from the edge of the network's input."""
         return self.first + cell * self.step
 
 
 def cell_axis(config: ModelConfig, layer: str = "conv3", axis: int = COLUMNS) -> CellAxis:
     """Return where a layer's cells lie; layers after conv3 have its columns, the frames.
 
-    The centre of a cell's receptive field moves by half the window less the padding, the distance
+    The center of a cell's receptive field moves by half the window less the padding, the distance
     between cells grows by the stride (Dumoulin & Visin 2016, sections 2 and 3).
 
     Args:
@@ -52,7 +52,7 @@ def cell_axis(config: ModelConfig, layer: str = "conv3", axis: int = COLUMNS) ->
         layer: The layer.
         axis: `ROWS` or `COLUMNS`.
     """
-    first, step = 0.5, 1.0  # the centre of the first pixel
+    first, step = 0.5, 1.0  # the center of the first pixel
     for name in CONV_LAYERS:
         module: ConvModuleConfig = getattr(config, name)
         for kernel, stride in zip(module.kernel_sizes, module.strides, strict=True):

@@ -236,9 +236,9 @@ def read_samples(folder: Path, file: Path, warnings: list[str]) -> list[Sample]:
             samples.append(Sample(path, text, f"{file}, line {line}", value))
         else:
             missing.append(name)
-    unlabelled = sorted(images.values(), key=lambda name: (len(name), name))
+    unlabeled = sorted(images.values(), key=lambda name: (len(name), name))
     _report(file, "labels have no image", missing, len(labels), warnings)
-    _report(folder, "images have no label", unlabelled, num_images, warnings)
+    _report(folder, "images have no label", unlabeled, num_images, warnings)
     return samples
 
 

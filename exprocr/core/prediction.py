@@ -19,7 +19,7 @@ class Character:
     """One character of a reading, placed in the original picture.
 
     CTC marks a character in a frame or two, wherever in its strokes: the box is bounded by the
-    midpoints between neighbours' marks and says no more than where to look.
+    midpoints between neighbors' marks and says no more than where to look.
     """
 
     text: str
@@ -127,7 +127,7 @@ def _place(
     width, height = view.size
     # A narrow picture is widened with background, in which a spike can lie.
     spikes = [
-        min(max(view.frame_axis.centre(character.spike) * view.scale, 0.0), width - 1.0)
+        min(max(view.frame_axis.center(character.spike) * view.scale, 0.0), width - 1.0)
         for character in spotted
     ]
     middles = [(left + right) / 2 for left, right in itertools.pairwise(spikes)]

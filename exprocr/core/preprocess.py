@@ -1,9 +1,9 @@
 """From any picture to the network's input: the one path for training and prediction.
 
-A picture becomes floating-point grey, is scaled to the network's height, and its deviation from
+A picture becomes floating-point gray, is scaled to the network's height, and its deviation from
 the background is compressed to 0 (background) .. 255 (strongest ink). The compression is the
 asinh stretch of astronomy (Lupton, Gunn & Szalay 1999, eq. 2): linear for faint signals,
-logarithmic for strong ones, so that text two grey levels off its background stays visible beside
+logarithmic for strong ones, so that text two gray levels off its background stays visible beside
 dots a hundred times darker. It also makes dark-on-light and light-on-dark the same, and lets a
 picture be widened with zeros, which are background.
 """
@@ -32,8 +32,8 @@ MAX_PIXELS = 2**24
 """Pictures of more pixels, or more than 960 rows, are shrunk by a whole factor before they are
 converted to floating point."""
 
-GREY_LEVEL = 1 / 255
-FAINTEST_INK = 1.5 * GREY_LEVEL
+GRAY_LEVEL = 1 / 255
+FAINTEST_INK = 1.5 * GRAY_LEVEL
 """A picture whose strongest deviation from the background is below this is blank."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's "L"
@@ -116,8 +116,8 @@ def load_image(source: ImageSource) -> Image.Image:
         raise ImageError(f"{name}: expected a readable picture, found: {reason}") from error
 
 
-def to_grey(image: Image.Image) -> NDArray[np.float32]:
-    """Convert a decoded picture to grey.
+def to_gray(image: Image.Image) -> NDArray[np.float32]:
+    """Convert a decoded picture to gray.
 
     Args:
         image: A Pillow image of any mode; transparency is laid over white.
@@ -144,7 +144,7 @@ def to_grey(image: Image.Image) -> NDArray[np.float32]:
     values = np.asarray(image, dtype=np.float32)
     if values.ndim == 3:
         values = values @ _LUMA
-    return values * np.float32(GREY_LEVEL)
+    return values * np.float32(GRAY_LEVEL)
 
 
 def _reduce(image: Image.Image) -> Image.Image:
@@ -159,33 +159,33 @@ def _reduce(image: Image.Image) -> Image.Image:
     return image.reduce(factor)
 
 
-def stretch_contrast(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn grey into ink: 0 for the background, 1 for the strongest deviation from it.
+def stretch_contrast(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn gray into ink: 0 for the background, 1 for the strongest deviation from it.
 
     The background is the median. Ink is what lies on the side of it, darker or lighter, that
     deviates further. The asinh stretch bends at ``softening``: above the noise, and at a quarter
     of the ink's level where there is much ink, so that narrow gaps between strokes stay open.
 
     Args:
-        grey: (H, W) float32, 0..1.
+        gray: (H, W) float32, 0..1.
 
     Returns:
         (H, W) float32, 0..1; all 0 for a blank picture.
     """
     # All quantiles come from one sorted copy, as `numpy.quantile` would pick the nearest.
-    ordered = np.sort(grey, axis=None)
+    ordered = np.sort(gray, axis=None)
     last = ordered.size - 1
     background = (ordered[last // 2] + ordered[-(-last // 2)]) / 2
-    deviation = background - grey
+    deviation = background - gray
     ordered = background - ordered[::-1]
     low, high = ordered[round(0.005 * last)], ordered[round(0.995 * last)]
     if -low > high:
         deviation, ordered, high = -deviation, -ordered[::-1], -low
     if high < FAINTEST_INK:
-        return np.zeros_like(grey)
+        return np.zeros_like(gray)
     noise = np.median(np.abs(ordered))
     ink = ordered[round(0.95 * last)]
-    softening = max(4 * GREY_LEVEL, 3 * noise, 0.25 * ink)
+    softening = max(4 * GRAY_LEVEL, 3 * noise, 0.25 * ink)
     stretched = np.arcsinh(np.clip(deviation, 0, high) / softening)
     return np.asarray(stretched / np.arcsinh(high / softening), dtype=np.float32)
 
@@ -211,11 +211,11 @@ def preprocess(image: Image.Image, config: PreprocessConfig) -> NDArray[np.uint8
             f"expected a picture at most {MAX_WIDTH_PX // config.height} times as wide as high, "
             f"found {image.width} x {image.height} px"
         )
-    grey = to_grey(image)
-    if grey.shape != (config.height, width):
-        scaled = Image.fromarray(grey).resize((width, config.height), Image.Resampling.BICUBIC)
-        grey = np.asarray(scaled)
-    ink = np.rint(stretch_contrast(grey) * 255).astype(np.uint8)
+    gray = to_gray(image)
+    if gray.shape != (config.height, width):
+        scaled = Image.fromarray(gray).resize((width, config.height), Image.Resampling.BICUBIC)
+        gray = np.asarray(scaled)
+    ink = np.rint(stretch_contrast(gray) * 255).astype(np.uint8)
     return widen(ink, padded_width(width, config))
 
 

@@ -1,7 +1,7 @@
 """The one way from pictures to readings: eval, predict, visualize and validation all use it.
 
 A picture is read the same whatever it is batched with: pictures are grouped by width, not padded
-to their neighbours'.
+to their neighbors'.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ COVERAGES = (1.0, 0.99, 0.95, 0.9)
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Readings of neighbouring confidences."""
+    """Readings of neighboring confidences."""
 
     count: int
     """Readings."""

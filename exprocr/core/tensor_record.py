@@ -43,7 +43,7 @@ MAX_VALUES = 2**32 - 1
 """Most values of a tensor: what its counts can hold."""
 
 
-def summarise(
+def summarize(
     values: NDArray[Any], num_bins: int = NUM_BINS
 ) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
     """Return a tensor's percentiles, (9,), and its histogram, (num_bins,).
@@ -147,7 +147,7 @@ class TensorRecorder:
         record = np.zeros((), self._layout.record)
         record["step"] = step
         for i, values in enumerate(tensors.values()):
-            record["percentiles"][i], record["counts"][i] = summarise(values)
+            record["percentiles"][i], record["counts"][i] = summarize(values)
         self._pending.append(record.tobytes())
 
     def flush(self) -> None:

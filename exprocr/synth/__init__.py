@@ -1,1 +1,1 @@
-"""Rendering of labelled images."""
+"""Rendering of labeled images."""

@@ -4,9 +4,9 @@ A glyph's ink is rotated, stretched to a box, and what a random quadrilateral ho
 box becomes the glyph.
 
 `distort_in_steps` does one after the other at the glyph's final size, as the package does, and so
-inherits what makes its strokes heavy and jagged: it resamples colour and opacity together, then
-uses the colour alone as the mask. Pillow weights colours by their opacity when it resamples, so a
-pixel that a stroke touches at all takes the stroke's full colour, and each step widens the stroke
+inherits what makes its strokes heavy and jagged: it resamples color and opacity together, then
+uses the color alone as the mask. Pillow weights colors by their opacity when it resamples, so a
+pixel that a stroke touches at all takes the stroke's full color, and each step widens the stroke
 by up to a pixel. A ``+`` becomes as heavy as a ``*`` that way.
 
 `distort_at_once` samples a larger drawing once, smoothly: rotation and scaling are affine and
@@ -116,15 +116,15 @@ def distort_in_steps(
         ink: A glyph, cropped, mode L.
         scale: Size of the result over the size the glyph is drawn at.
         distortion: What to do.
-        solid: Start from the full colour in every pixel that the glyph touches, as Pillow draws
-            today; otherwise from a colour that fades at the edges, as it did in 2017.
+        solid: Start from the full color in every pixel that the glyph touches, as Pillow draws
+            today; otherwise from a color that fades at the edges, as it did in 2017.
 
     Returns:
         Coverage, mode L.
     """
     size = _whole((ink.width * scale, ink.height * scale))
     glyph = ink if size == ink.size else ink.resize(size, Image.Resampling.BILINEAR)
-    # Colour times opacity is what Pillow resamples. Where the colour is full wherever there is any
+    # Color times opacity is what Pillow resamples. Where the color is full wherever there is any
     # opacity it stays so, and the opacity alone tells all.
     if not solid:
         glyph = Image.merge("LA", (glyph, glyph)).convert("La")
@@ -137,7 +137,7 @@ def distort_in_steps(
             [coordinate for corner in corners for coordinate in corner],
             Image.Resampling.NEAREST,
         )
-    # The sum of two, times 255 and clipped at 255: any opacity becomes the full colour.
+    # The sum of two, times 255 and clipped at 255: any opacity becomes the full color.
     return (
         ImageChops.add(glyph, glyph, scale=1 / 255)
         if solid
@@ -168,7 +168,7 @@ def distort_at_once(
     box = distortion.box or (turned[0] * scale, turned[1] * scale)
     corners, widened = _quadrilateral(box, distortion.dx, distortion.dy)
     source: list[float] = []
-    for corner_x, corner_y in corners:  # widened box -> rotated ink, centred -> ink
+    for corner_x, corner_y in corners:  # widened box -> rotated ink, centered -> ink
         x = (corner_x / widened[0] - 0.5) * turned[0]
         y = (corner_y / widened[1] - 0.5) * turned[1]
         source += [cos * x - sin * y + ink.width / 2, sin * x + cos * y + ink.height / 2]

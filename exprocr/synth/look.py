@@ -1,4 +1,4 @@
-"""Drawing lots for a picture: fonts, sizes, places and colours, before any glyph is drawn.
+"""Drawing lots for a picture: fonts, sizes, places and colors, before any glyph is drawn.
 
 There are two manners. The *contest's* is that of 2017: version 0.2 of the Python package
 ``captcha`` with thin minus signs, in ranges wide enough for images that were not made by it. The
@@ -32,7 +32,7 @@ _MASK_GAIN = 1.97
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 Manner = Literal["solid", "faded", "nearest", "bilinear"]
-"""How glyphs are distorted: in steps, from the full colour or from one that fades at the edges; or
+"""How glyphs are distorted: in steps, from the full color or from one that fades at the edges; or
 at once, by either resampling. See `exprocr.synth.distort`."""
 
 
@@ -63,7 +63,7 @@ class Look:
     squeezed_by_widths: bool
     """Whether the picture is as wide as all glyphs side by side, with space left behind them."""
     background: NDArray[np.float64]
-    colour: NDArray[np.float64]
+    color: NDArray[np.float64]
     opacity: float
     """Above 1 it is clipped."""
     num_dots: int
@@ -80,7 +80,7 @@ class Looks:
         config: Sizes, ranges and shares.
 
     Raises:
-        FontError: The favourite font is none of them.
+        FontError: The favorite font is none of them.
     """
 
     def __init__(self, fonts: Sequence[FontFile], config: SynthConfig) -> None:
@@ -89,12 +89,12 @@ class Looks:
         for font in fonts:
             families.setdefault(font.family, []).append(font)
         self._families = list(families.values())
-        self._favourite = families.get(config.favourite_font, [])
-        is_drawn = config.favourite_share or (config.package_share and config.favourite_font)
-        if is_drawn and not self._favourite:
+        self._favorite = families.get(config.favorite_font, [])
+        is_drawn = config.favorite_share or (config.package_share and config.favorite_font)
+        if is_drawn and not self._favorite:
             raise FontError(
-                f"synth.favourite_font: expected one of {len(families):,} font families, found "
-                f"{config.favourite_font!r}"
+                f"synth.favorite_font: expected one of {len(families):,} font families, found "
+                f"{config.favorite_font!r}"
             )
 
     def draw(self, num: int, rng: np.random.Generator) -> Look:
@@ -109,8 +109,8 @@ class Looks:
         fonts = [self._random_font(rng)] * num
         if chance[0] < config.mixed_fonts_share:
             fonts = [self._random_font(rng) for _ in range(num)]
-        if chance[1] < config.favourite_share:
-            fonts = [self._random_font(rng, self._favourite)] * num
+        if chance[1] < config.favorite_share:
+            fonts = [self._random_font(rng, self._favorite)] * num
         # Mostly large, as in the contest, where the smallest glyph is two thirds of the largest.
         smallest = rng.uniform(config.min_font_size_px, config.max_font_size_px)
         # Mostly overlapping by a random amount of its own, as in the contest; some lines set wider.
@@ -121,7 +121,7 @@ class Looks:
             manners = ("solid", "faded")
         start, shift, share_of_dots = rng.random(3).tolist()
         background = rng.integers(238, 256, size=3).astype(np.float64)
-        colour, opacity = self._contest_colour(background, rng)
+        color, opacity = self._contest_color(background, rng)
         return Look(
             fonts=fonts,
             sizes_px=rng.uniform(smallest, config.max_font_size_px, size=num).tolist(),
@@ -138,33 +138,33 @@ class Looks:
             shift=shift if chance[7] < 0.3 else 0.0,
             squeezed_by_widths=False,
             background=background,
-            colour=colour,
+            color=color,
             opacity=opacity,
             num_dots=int(rng.integers(config.max_dots + 1) * (0.3 + 0.7 * share_of_dots)),
             dot_width_px=(2, 3, 3, 3, 4)[rng.integers(5)],
             degraded=chance[8] < config.degraded_share,
         )
 
-    def _contest_colour(
+    def _contest_color(
         self, background: NDArray[np.float64], rng: np.random.Generator
     ) -> tuple[NDArray[np.float64], float]:
-        """Return the colour (RGB, 0..255) and the opacity of the text."""
-        colour = rng.integers(0, 201, size=3).astype(np.float64)
+        """Return the color (RGB, 0..255) and the opacity of the text."""
+        color = rng.integers(0, 201, size=3).astype(np.float64)
         if rng.random() < self.config.faint_share:
             contrast = math.exp(rng.uniform(math.log(2.0), math.log(40.0)))
             if rng.random() < 0.5:  # dots as faint as the text
                 return np.maximum(background - contrast, 0), 1.0
-            return colour, contrast / float((background - colour) @ _LUMA)
+            return color, contrast / float((background - color) @ _LUMA)
         opacity = rng.uniform(220, 256) / 255
         if rng.random() < 0.7:
             # Below 0.15 the image counts as faint, and faint_share says how many there are.
-            opacity *= max(_package_opacity(colour), 0.15)
-        return colour, opacity
+            opacity *= max(_package_opacity(color), 0.15)
+        return color, opacity
 
     def _package_look(self, num: int, rng: np.random.Generator) -> Look:
         """Draw as ``ImageCaptcha`` does with one font."""
-        font = self._random_font(rng, self._favourite)
-        colour = rng.integers(10, 201, size=3).astype(np.float64)
+        font = self._random_font(rng, self._favorite)
+        color = rng.integers(10, 201, size=3).astype(np.float64)
         return Look(
             fonts=[font] * num,
             sizes_px=[PACKAGE_SIZES_PX[i] for i in rng.integers(3, size=num).tolist()],
@@ -181,8 +181,8 @@ class Looks:
             shift=0.0,
             squeezed_by_widths=True,
             background=rng.integers(238, 256, size=3).astype(np.float64),
-            colour=colour,
-            opacity=_package_opacity(colour),
+            color=color,
+            opacity=_package_opacity(color),
             num_dots=30,
             dot_width_px=3,
             degraded=False,
@@ -195,6 +195,6 @@ class Looks:
         return family[rng.integers(len(family))]
 
 
-def _package_opacity(colour: NDArray[np.float64]) -> float:
+def _package_opacity(color: NDArray[np.float64]) -> float:
     """Return the opacity that the ``captcha`` package gives a text: by its luminance."""
-    return _MASK_GAIN * float(colour @ _LUMA) / 255
+    return _MASK_GAIN * float(color @ _LUMA) / 255

@@ -66,14 +66,14 @@ def sample_rng(seed: int, stream: int, index: int) -> np.random.Generator:
 
 
 class Renderer:
-    """Draws texts in random fonts, places, colours and distortions.
+    """Draws texts in random fonts, places, colors and distortions.
 
     Args:
         fonts: Usable fonts.
         config: Sizes, ranges and shares.
 
     Raises:
-        FontError: The favourite font is none of them.
+        FontError: The favorite font is none of them.
     """
 
     def __init__(self, fonts: list[FontFile], config: SynthConfig | None = None) -> None:
@@ -92,8 +92,8 @@ class Renderer:
         look = self._looks.draw(len(text), rng)
         canvas = self._draw_text(look, self._draw_glyphs(text, look, rng))
         self._draw_dots(canvas, look, rng)
-        # To smooth the opacity is to smooth the colours, in a third of the time.
-        image = _colour(canvas.filter(ImageFilter.SMOOTH), look)
+        # To smooth the opacity is to smooth the colors, in a third of the time.
+        image = _color(canvas.filter(ImageFilter.SMOOTH), look)
         if look.degraded:
             image = _degrade(image, rng)
         return image
@@ -163,24 +163,24 @@ def _dot(width_px: int) -> NDArray[np.int64]:
 
     It is the ``captcha`` package's: a line to the next pixel up and to the left.
     """
-    centre = width_px + 1
-    image = Image.new("L", (2 * centre, 2 * centre))
-    ImageDraw.Draw(image).line((centre, centre, centre - 1, centre - 1), fill=255, width=width_px)
-    return np.argwhere(np.asarray(image))[:, ::-1] - centre
+    center = width_px + 1
+    image = Image.new("L", (2 * center, 2 * center))
+    ImageDraw.Draw(image).line((center, center, center - 1, center - 1), fill=255, width=width_px)
+    return np.argwhere(np.asarray(image))[:, ::-1] - center
 
 
-def _colour(opacity: Image.Image, look: Look) -> Image.Image:
-    """Lay a colour over a background, by a table of all opacities: mode L to RGB.
+def _color(opacity: Image.Image, look: Look) -> Image.Image:
+    """Lay a color over a background, by a table of all opacities: mode L to RGB.
 
     ``opacity`` gets the table as its palette.
     """
-    table = look.background + _SHARES * (look.colour - look.background)
+    table = look.background + _SHARES * (look.color - look.background)
     opacity.putpalette(np.clip(np.rint(table), 0, 255).astype(np.uint8).tobytes())
     return opacity.convert("RGB")
 
 
 def _degrade(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Lose quality in one of four ways: noise, blur, shrinking, binarising and shrinking."""
+    """Lose quality in one of four ways: noise, blur, shrinking, binarizing and shrinking."""
     kind = rng.integers(4)
     if kind == 0:
         pixels = np.asarray(image)
@@ -193,10 +193,10 @@ def _degrade(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     factor = rng.uniform(0.55, 0.9)
     size = (round(image.width * factor), round(image.height * factor))
     if kind == 3:
-        grey = np.asarray(image.convert("L"))
-        darkest, background = np.quantile(grey, 0.05), np.median(grey)
+        gray = np.asarray(image.convert("L"))
+        darkest, background = np.quantile(gray, 0.05), np.median(gray)
         threshold = background + (darkest - background) * rng.uniform(0.1, 0.7)
-        image = Image.fromarray(grey > threshold).convert("L")
+        image = Image.fromarray(gray > threshold).convert("L")
     methods = (Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BOX)
     small = image.resize(size, methods[rng.integers(3)])
     if kind == 3:

@@ -1,4 +1,4 @@
-"""Batches of labelled pictures, from files, rendered on the fly, or both.
+"""Batches of labeled pictures, from files, rendered on the fly, or both.
 
 What is in a batch depends on the seed and the number of the step alone: neither the number of
 workers nor an interruption changes it.

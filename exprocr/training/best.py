@@ -12,7 +12,7 @@ from exprocr.core.calibration import Calibration, calibrate
 from exprocr.core.charset import Charset
 from exprocr.core.config import TrainingConfig
 from exprocr.core.decode.decoder import Decoder
-from exprocr.core.evaluate import LabelledImages
+from exprocr.core.evaluate import LabeledImages
 from exprocr.core.files import output_error
 from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.loading import GRAPH_SUFFIX
@@ -131,7 +131,7 @@ class BestNetwork:
             self.graph_problem = str(error)
 
     def calibrate(
-        self, recognizer: Recognizer, network: Network, state: TrainingState, images: LabelledImages
+        self, recognizer: Recognizer, network: Network, state: TrainingState, images: LabeledImages
     ) -> Calibration | None:
         """Calibrate the best network on the validation images, and save the temperature.
 

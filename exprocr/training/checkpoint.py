@@ -63,7 +63,7 @@ class TrainingState:
     """Images of this epoch read exactly, as they were trained on."""
 
     epoch_edit_distance: float = 0.0
-    """Sum of this epoch's normalised edit distances."""
+    """Sum of this epoch's normalized edit distances."""
 
     epoch_images: int = 0
     """Images of this epoch."""

@@ -20,7 +20,7 @@ import torch
 from exprocr.core.charset import Charset
 from exprocr.core.config import TrainingConfig
 from exprocr.core.decode.decoder import Decoder
-from exprocr.core.evaluate import LabelledImages, evaluate
+from exprocr.core.evaluate import LabeledImages, evaluate
 from exprocr.core.geometry import cell_axis
 from exprocr.core.grammar.grammars import load_grammar
 from exprocr.core.journal import METRICS_NAME, Journal
@@ -75,7 +75,7 @@ class Trainer:
         config: TrainingConfig,
         precision: Precision,
         batches: Batches,
-        validation: LabelledImages,
+        validation: LabeledImages,
         settings: dict[str, Any],
         run_dir: Path,
         resume: Checkpoint | None = None,

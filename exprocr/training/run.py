@@ -75,7 +75,7 @@ class RunSpec:
 
 @dataclass
 class RunData:
-    """The labelled files of a run, already split, with remarks on them and warnings."""
+    """The labeled files of a run, already split, with remarks on them and warnings."""
 
     train: list[Sample] = field(default_factory=list)
     val: list[Sample] = field(default_factory=list)

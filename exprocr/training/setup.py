@@ -18,7 +18,7 @@ from exprocr.core.artifact import ModelFile
 from exprocr.core.charset import Charset
 from exprocr.core.config import Preset
 from exprocr.core.dataset import Sample, check_charset, check_widths
-from exprocr.core.evaluate import LabelledImages
+from exprocr.core.evaluate import LabeledImages
 from exprocr.core.expression import value_of
 from exprocr.core.files import make_folder
 from exprocr.core.geometry import num_frames
@@ -42,7 +42,7 @@ RENDERED_TEXTS = ("1+2*3", "(1+2)*3", "1+(2*3)")
 """One of each kind of rendered expressions."""
 
 MAX_RENDERED_LENGTH = max(map(len, RENDERED_TEXTS))
-"""Characters of the longest rendered expression; no neighbours are equal."""
+"""Characters of the longest rendered expression; no neighbors are equal."""
 
 
 def make_trainer(
@@ -195,11 +195,11 @@ def _check_rendered_width(settings: Preset) -> None:
 
 def _validation(
     data: RunData, inks: list[NDArray[np.uint8]], rendered: RenderedBatches | None
-) -> LabelledImages:
+) -> LabeledImages:
     if rendered:
         batch = rendered[0]
         values = [value_of(text) for text in batch.texts]
-        return LabelledImages(list(batch.pictures), batch.texts, values)
+        return LabeledImages(list(batch.pictures), batch.texts, values)
     texts = [sample.text for sample in data.val]
     values = [value_of(s.text) if s.value is None else s.value for s in data.val]
-    return LabelledImages(inks, texts, values)
+    return LabeledImages(inks, texts, values)

@@ -152,7 +152,7 @@ def compare(
         row[:, 0] = i + 1
         paired = costs[:, :-1] + (truth[:, i, None] != read)
         row[:, 1:] = np.minimum(paired, costs[:, 1:] + 1)
-        # Insertions: each cost is at most its left neighbour's and one more.
+        # Insertions: each cost is at most its left neighbor's and one more.
         costs = np.minimum.accumulate(row - columns, axis=1) + columns
         is_last = targets.lengths == i + 1
         distances[is_last] = costs[is_last, lengths[is_last]]

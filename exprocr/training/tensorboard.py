@@ -34,7 +34,7 @@ LAYERS = (*CONV_LAYERS, "fc1")
 MAX_CHANNELS = 64
 """Channels drawn of a layer, the first ones."""
 
-GAP_PX, GREY = 2, 128
+GAP_PX, GRAY = 2, 128
 """Between the channels."""
 
 NUM_BINS = 64
@@ -182,20 +182,20 @@ def draw_output(values: NDArray[np.float32], width: int) -> NDArray[np.uint8]:
     down = across
     if values.ndim == 2:
         across, down = UNIT_PX * across, UNIT_PX
-    tiles = np.stack([_to_grey(one) for one in maps]).repeat(down, axis=1).repeat(across, axis=2)
+    tiles = np.stack([_to_gray(one) for one in maps]).repeat(down, axis=1).repeat(across, axis=2)
     tile_h, tile_w = tiles.shape[1:]
     per_row = min(num, math.ceil(math.sqrt(num * tile_h / tile_w)))
     num_rows = -(-num // per_row)
     step_h, step_w = tile_h + GAP_PX, tile_w + GAP_PX
     size = (num_rows * step_h - GAP_PX, per_row * step_w - GAP_PX)
-    canvas = np.full(size, GREY, dtype=np.uint8)
+    canvas = np.full(size, GRAY, dtype=np.uint8)
     for index, tile in enumerate(tiles):
         top, left = index // per_row * step_h, index % per_row * step_w
         canvas[top : top + tile_h, left : left + tile_w] = tile
     return canvas
 
 
-def _to_grey(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _to_gray(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Scale values from the least, 0, to the greatest, 255; those that are not finite are 0."""
     finite = values[np.isfinite(values)].astype(np.float64)
     if not finite.size or finite.min() == finite.max():

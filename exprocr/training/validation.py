@@ -18,7 +18,7 @@ from exprocr.training.run import CONFIG_NAME, SPLIT_NAME, VAL_NAME
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
+class LabeledPicture:
     """A picture as it came, before any preprocessing, and what it says."""
 
     name: str
@@ -47,13 +47,13 @@ class ValidationSet:
     number: int
     """How many pictures there are."""
 
-    pictures: Callable[[], Iterator[LabelledPicture]]
+    pictures: Callable[[], Iterator[LabeledPicture]]
     """Starts over at the first picture."""
 
     warnings: list[str] = field(default_factory=list)
     """What is odd but no reason to stop, one line each."""
 
-    def __iter__(self) -> Iterator[LabelledPicture]:
+    def __iter__(self) -> Iterator[LabeledPicture]:
         return self.pictures()
 
     def __len__(self) -> int:
@@ -114,12 +114,12 @@ def _name(number: int) -> str:
 def file_pictures(
     samples: Sequence[Sample], name: str, warnings: list[str] | None = None
 ) -> ValidationSet:
-    """Return the pictures of labelled files."""
+    """Return the pictures of labeled files."""
 
-    def pictures() -> Iterator[LabelledPicture]:
+    def pictures() -> Iterator[LabeledPicture]:
         for sample in samples:
             value = value_of(sample.text) if sample.value is None else sample.value
-            yield LabelledPicture(str(sample.path), sample.path, sample.text, value)
+            yield LabeledPicture(str(sample.path), sample.path, sample.text, value)
 
     return ValidationSet(name, len(samples), pictures, warnings or [])
 
@@ -129,9 +129,9 @@ def rendered_pictures(
 ) -> ValidationSet:
     """Return the first pictures of a stream, which are drawn one by one."""
 
-    def pictures() -> Iterator[LabelledPicture]:
+    def pictures() -> Iterator[LabeledPicture]:
         for i in range(number):
             text, picture = renderer.sample(seed, stream, i)
-            yield LabelledPicture(f"rendered image {i}", picture, text, value_of(text))
+            yield LabeledPicture(f"rendered image {i}", picture, text, value_of(text))
 
     return ValidationSet(name, number, pictures)

@@ -1,6 +1,6 @@
 """Why a text was read: the picture, the characters found, and what each frame says.
 
-All lie on the columns of the picture: a frame is drawn where its receptive field is centred.
+All lie on the columns of the picture: a frame is drawn where its receptive field is centered.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from exprocr.core.expression import format_value
 from exprocr.core.prediction import Prediction, format_confidence
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, WHITE, Box, plural
+from exprocr.viz.drawing import DARK, GRAY, WHITE, Box, plural
 from exprocr.viz.grid import (
     LABEL_PX,
     LINE_PX,
@@ -45,7 +45,7 @@ WIDE_PX = 1200
 
 PICTURE_PX = 320
 SCALE_PX = 130
-"""Room of the colour scale and its figures."""
+"""Room of the color scale and its figures."""
 
 SMALL = 0.001
 TEXT_LINE_PX = 28
@@ -116,7 +116,7 @@ def draw_alignment(
     canvas = Image.new("RGB", (layout.content + 2 * MARGIN_PX, height), WHITE)
     draw = ImageDraw.Draw(canvas)
     draw_title(draw, TITLE, lines)
-    draw.text((MARGIN_PX, top + 5), "read", fill=GREY, font=drawing.font())
+    draw.text((MARGIN_PX, top + 5), "read", fill=GRAY, font=drawing.font())
     text, font = clip(reading, layout.content - LABEL_PX - 24, READING_PX)
     draw.text((MARGIN_PX + LABEL_PX + 24, top), text, fill=DARK, font=font)
     draw_picture(canvas, image, frames.geometry, picture)
@@ -164,7 +164,7 @@ def draw_texts(
     """List the most probable texts, what differs from the one that was read marked."""
     draw = ImageDraw.Draw(canvas)
     left, y = place
-    draw.text((left, y), "most probable texts", fill=GREY, font=drawing.font())
+    draw.text((left, y), "most probable texts", fill=GRAY, font=drawing.font())
     y += LINE_PX + 4
     texts = prediction.alternatives
     pairs = [pairs_of(prediction.text, other.text) for other in texts]
@@ -180,8 +180,8 @@ def draw_texts(
             draw.text((left + FIGURE_PX + longest + 20, y + 3), value, fill=DARK, font=font)
         y += TEXT_LINE_PX
     for name, share in rest_of(prediction):
-        draw.text((left, y + 3), f"{share:.3g}", fill=GREY, font=drawing.font())
-        draw.text((left + FIGURE_PX, y + 3), name, fill=GREY, font=drawing.font())
+        draw.text((left, y + 3), f"{share:.3g}", fill=GRAY, font=drawing.font())
+        draw.text((left + FIGURE_PX, y + 3), name, fill=GRAY, font=drawing.font())
         y += TEXT_LINE_PX
 
 

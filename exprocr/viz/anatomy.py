@@ -61,7 +61,7 @@ class Window(NamedTuple):
     """Length of a window."""
 
     step: int = 1
-    """Distance of neighbours."""
+    """Distance of neighbors."""
 
     def behind(self, kernel: int, stride: int, padding: int, num: int) -> Window:
         """Return the windows of the ``num`` cells of a convolution or a pool over this layer.

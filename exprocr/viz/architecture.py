@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
 from exprocr.viz.blocks import Scale, draw_arrow, draw_block, draw_image
-from exprocr.viz.drawing import DARK, GREY, LIGHT, Colour
+from exprocr.viz.drawing import DARK, GRAY, LIGHT, Color
 from exprocr.viz.grid import LINE_PX, MARGIN_PX, draw_title, title_height
 from exprocr.viz.spelling import clip
 from exprocr.viz.stages import (
@@ -36,7 +36,7 @@ NAME_PX, READING_PX, BAR_HEIGHT_PX = 19, 30, 14
 MAX_LINES = 5
 """Lines that say what a stage is made of, at most."""
 
-COLOURS: tuple[Colour, ...] = ((31, 59, 115), (217, 95, 2), (77, 146, 33))
+COLORS: tuple[Color, ...] = ((31, 59, 115), (217, 95, 2), (77, 146, 33))
 
 
 class Figure(NamedTuple):
@@ -131,14 +131,14 @@ def make_rows(
         draw_image(picture),
         "picture",
         f"{picture.width} x {picture.height} px",
-        ["as it comes, in colour or grey"],
+        ["as it comes, in color or gray"],
     )
     second = Row(
         draw_image(Image.fromarray(255 - ink), scale.face(profile.input_shape)),
         "input",
         format_shape(profile.input_shape),
         [
-            "grey, brought to the network's height, its contrast",
+            "gray, brought to the network's height, its contrast",
             "stretched so that faint ink is as strong as any",
         ],
     )
@@ -216,13 +216,13 @@ def draw_heads(draw: ImageDraw.ImageDraw, figures: list[Figure], top: int) -> No
     ]
     for left, name, note in heads:
         draw.text((left, top), name, fill=DARK, font=drawing.font(16))
-        draw.text((left, top + LINE_PX), note, fill=GREY, font=drawing.font())
+        draw.text((left, top + LINE_PX), note, fill=GRAY, font=drawing.font())
     y = top + 2 * LINE_PX + 4
     draw.line((MARGIN_PX, y, WIDTH_PX - MARGIN_PX, y), fill=(190, 190, 190))
 
 
 def draw_row(canvas: Image.Image, row: Row, middle: int) -> None:
-    """Draw a block and what it is, both centred on ``middle``, px from the top."""
+    """Draw a block and what it is, both centered on ``middle``, px from the top."""
     draw = ImageDraw.Draw(canvas)
     left = MARGIN_PX + (BLOCKS_PX - row.block.width) // 2
     canvas.paste(row.block, (left, middle - row.block.height // 2), row.block)
@@ -232,7 +232,7 @@ def draw_row(canvas: Image.Image, row: Row, middle: int) -> None:
     draw.text(place, row.shape, fill=DARK, font=drawing.font(16), anchor="ra")
     for number, line in enumerate(row.lines):
         y = top + NAME_PX + 9 + number * LINE_PX
-        draw.text((left, y), line, fill=GREY, font=drawing.font())
+        draw.text((left, y), line, fill=GRAY, font=drawing.font())
 
 
 def draw_bars(draw: ImageDraw.ImageDraw, figures: list[Figure], stage: int, middle: int) -> None:
@@ -244,8 +244,8 @@ def draw_bars(draw: ImageDraw.ImageDraw, figures: list[Figure], stage: int, midd
         draw.rectangle((left, top, left + BAR_PX - 1, top + BAR_HEIGHT_PX - 1), fill=LIGHT)
         if length:
             box = (left, top, left + length - 1, top + BAR_HEIGHT_PX - 1)
-            draw.rectangle(box, fill=COLOURS[number])
+            draw.rectangle(box, fill=COLORS[number])
         y = top + BAR_HEIGHT_PX + 6
-        draw.text((left, y), figure.amounts[stage], fill=GREY, font=drawing.font())
+        draw.text((left, y), figure.amounts[stage], fill=GRAY, font=drawing.font())
         place = (left + BAR_PX, y)
         draw.text(place, format_share(share), fill=DARK, font=drawing.font(), anchor="ra")

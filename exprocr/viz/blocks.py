@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
-from exprocr.viz.drawing import Colour
+from exprocr.viz.drawing import Color
 from exprocr.viz.stages import Profile
 
 MAX_FACE_PX = (360, 130)
@@ -33,8 +33,8 @@ MAX_STRIP_PX = 96
 
 MAX_UNIT_PX = 1.0
 MIN_STRIP_PX = 16
-EDGE: Colour = (255, 255, 255)
-RIM: Colour = (70, 70, 70)
+EDGE: Color = (255, 255, 255)
+RIM: Color = (70, 70, 70)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def draw_block(shape: tuple[int, ...], values: NDArray[np.float32], scale: Scale
 
     Args:
         shape: (C, H, W) of maps, (T, units) of a sequence.
-        values: Maps, the one for the front first, or a sequence (units, T); NaN is left grey.
+        values: Maps, the one for the front first, or a sequence (units, T); NaN is left gray.
         scale: The scale of all blocks.
 
     Returns:
@@ -122,17 +122,17 @@ def draw_image(image: Image.Image, size: tuple[int, int] | None = None) -> Image
 
 
 def paint(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return values in viridis, from the least to the greatest; what is no number is grey."""
+    """Return values in viridis, from the least to the greatest; what is no number is gray."""
     finite = np.isfinite(values)
     known = values[finite] if finite.any() else np.zeros(1, dtype=np.float32)
     shown = np.where(finite, values, np.float32(np.nan))
-    return drawing.colourise(shown, float(known.min()), float(known.max()))
+    return drawing.colorize(shown, float(known.min()), float(known.max()))
 
 
 def draw_arrow(draw: ImageDraw.ImageDraw, x: int, top: int, bottom: int) -> None:
     """Draw an arrow downwards."""
     head = min(7, (bottom - top) // 2)
-    draw.line((x, top, x, bottom - head), fill=drawing.GREY, width=2)
+    draw.line((x, top, x, bottom - head), fill=drawing.GRAY, width=2)
     draw.polygon(
-        ((x - head, bottom - head), (x + head, bottom - head), (x, bottom)), fill=drawing.GREY
+        ((x - head, bottom - head), (x + head, bottom - head), (x, bottom)), fill=drawing.GRAY
     )

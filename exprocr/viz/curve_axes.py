@@ -19,7 +19,7 @@ Panels = Mapping[str, "Axes"]
 LABELS = {
     "loss": ("CTC loss", "nats per image"),
     "exact_match": ("Exact match", "images read without an error"),
-    "normalized_edit_distance": ("Normalised edit distance", "edits per character"),
+    "normalized_edit_distance": ("Normalized edit distance", "edits per character"),
     "learning_rate": ("Learning rate", "learning rate"),
     "images_per_s": ("Speed of training", "images/s between evaluations"),
 }

@@ -124,7 +124,7 @@ def smoothed(of_steps: Series) -> tuple[Series, int]:
 
 
 def moving_average(values: Floats, window: int) -> Floats:
-    """Return the means of every ``window`` neighbours; ``window - 1`` fewer than values."""
+    """Return the means of every ``window`` neighbors; ``window - 1`` fewer than values."""
     if not values.size:
         return values
     return np.convolve(values, np.full(window, 1 / window), mode="valid")
@@ -154,7 +154,7 @@ class RunSummary:
     """Images trained on in a second, over the whole run."""
 
 
-def summarise(records: Records) -> RunSummary:
+def summarize(records: Records) -> RunSummary:
     """Sum a run up, in its figures."""
     evaluations = of_kind(records, EVALUATION)
     elapsed, speed = series(records, "elapsed_s").y, series(evaluations, "images_per_s")

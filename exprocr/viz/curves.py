@@ -16,7 +16,7 @@ from exprocr.viz.curve_data import (
     over_time,
     series,
     smoothed,
-    summarise,
+    summarize,
     throughput,
 )
 from exprocr.viz.curve_scales import time_unit
@@ -107,7 +107,7 @@ def _curves(records: Records) -> Curves:
 
 def _title(name: str, records: Records) -> str:
     """Return a run's name, and below it what it came to."""
-    summary = summarise(records)
+    summary = summarize(records)
     facts = [f"{summary.num_steps:,} steps, epoch {summary.num_epochs:,}"]
     if summary.best is not None:
         best, epoch = summary.best["val_exact_match"], summary.best.get("epoch", 0)
@@ -179,7 +179,7 @@ def _plot(
     every = max(1, curve.x.size // NUM_MARKERS)
     axes.plot(
         *curve,
-        color=style.colour,
+        color=style.color,
         ls=style.dashes,
         lw=1.6,
         marker=style.marker,
@@ -195,7 +195,7 @@ def _name_runs(figure: Figure, names: Sequence[str]) -> None:
 
     styles = [line_style(number) for number in range(len(names))]
     handles = [
-        Line2D([], [], color=s.colour, ls=s.dashes, marker=s.marker, ms=6, lw=1.6) for s in styles
+        Line2D([], [], color=s.color, ls=s.dashes, marker=s.marker, ms=6, lw=1.6) for s in styles
     ]
     shown = [plot_text(name, 60) for name in names]
     per_row = max(1, 1800 // (110 + 9 * max(map(len, shown))))

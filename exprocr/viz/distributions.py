@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from exprocr.core.tensor_record import PERCENTILES, TensorRecord
 from exprocr.viz.multiples import (
-    GREY,
+    GRAY,
     Cell,
     format_tick,
     limits,
@@ -53,12 +53,12 @@ def draw_distributions(record: TensorRecord, names: Sequence[str], title: str) -
 
     shown = thin(len(record.steps), MAX_POINTS)
     legend: list[Any] = [
-        Patch(facecolor=colour, edgecolor=LINE, label=f"{PERCENTILES[i]} to {PERCENTILES[-1 - i]}%")
-        for i, colour in enumerate(BANDS)
+        Patch(facecolor=color, edgecolor=LINE, label=f"{PERCENTILES[i]} to {PERCENTILES[-1 - i]}%")
+        for i, color in enumerate(BANDS)
     ]
     legend += [
         Line2D([], [], color=MEDIAN, lw=2, label="median"),
-        Line2D([], [], color=GREY, ls="--", lw=1.2, label="0"),
+        Line2D([], [], color=GRAY, ls="--", lw=1.2, label="0"),
     ]
     subtitle = (
         "Bands between percentiles of each parameter tensor, darker towards the median, at "
@@ -94,8 +94,8 @@ def _draw(axes: Axes, steps: NDArray[np.int64], percentiles: NDArray[np.float64]
     x, y = steps.astype(np.float64), percentiles
     if len(x) == 1:  # as wide as can be seen
         x, y = np.array([x[0] - 0.5, x[0] + 0.5]), y.repeat(2, axis=0)
-    for i, colour in enumerate(BANDS):
-        axes.fill_between(x, y[:, i], y[:, -1 - i], facecolor=colour, lw=0)
+    for i, color in enumerate(BANDS):
+        axes.fill_between(x, y[:, i], y[:, -1 - i], facecolor=color, lw=0)
     for i in range(len(PERCENTILES)):
         median = i == len(BANDS)
         axes.plot(x, y[:, i], color=MEDIAN if median else LINE, lw=2 if median else 0.7)
@@ -104,7 +104,7 @@ def _draw(axes: Axes, steps: NDArray[np.int64], percentiles: NDArray[np.float64]
         low, high = limits(finite.min(), finite.max())
         axes.set_ylim(low, high)
         if low <= 0 <= high:
-            axes.axhline(0, color=GREY, ls="--", lw=1.2)
+            axes.axhline(0, color=GRAY, ls="--", lw=1.2)
     else:
         note(axes, "no finite value")
         axes.set_yticks([])

@@ -1,4 +1,4 @@
-"""What the pictures of feature maps are drawn with: words, colours, hatching, sampling, layout."""
+"""What the pictures of feature maps are drawn with: words, colors, hatching, sampling, layout."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from exprocr.core.preprocess import to_grey
+from exprocr.core.preprocess import to_gray
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom, px; right and bottom are outside."""
 
@@ -20,10 +20,10 @@ MAX_SIDE_PX = 4000
 TEXT_PX = 14
 SCALE_PX = 320
 SCALE_HEIGHT_PX = 40
-WHITE: Colour = (255, 255, 255)
-DARK: Colour = (32, 32, 32)
-GREY: Colour = (96, 96, 96)
-LIGHT: Colour = (236, 236, 236)
+WHITE: Color = (255, 255, 255)
+DARK: Color = (32, 32, 32)
+GRAY: Color = (96, 96, 96)
+LIGHT: Color = (236, 236, 236)
 
 
 def plural(number: int, noun: str) -> str:
@@ -39,34 +39,34 @@ def font(size_px: int = TEXT_PX) -> ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @lru_cache
 def viridis() -> NDArray[np.uint8]:
-    """Return the colour map viridis, (256, 3): perceptually uniform, and in grey as well."""
+    """Return the color map viridis, (256, 3): perceptually uniform, and in gray as well."""
     import matplotlib
 
-    colours = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)
-    return np.asarray(colours, dtype=np.uint8)[:, :3]
+    colors = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)
+    return np.asarray(colors, dtype=np.uint8)[:, :3]
 
 
-def colourise(
-    values: NDArray[np.float32], low: float, high: float, background: Colour = LIGHT
+def colorize(
+    values: NDArray[np.float32], low: float, high: float, background: Color = LIGHT
 ) -> NDArray[np.uint8]:
     """Turn values into viridis.
 
     Args:
         values: Any shape; what is no finite number takes the background.
-        low: Value of the darkest colour.
-        high: Value of the lightest colour.
-        background: Colour of what is no finite number.
+        low: Value of the darkest color.
+        high: Value of the lightest color.
+        background: Color of what is no finite number.
 
     Returns:
-        uint8, the shape of ``values`` with 3 colour channels behind.
+        uint8, the shape of ``values`` with 3 color channels behind.
     """
     scale = 255 / (high - low) if high > low else 0.0
     missing = ~np.isfinite(values)
     with np.errstate(over="ignore"):  # a network that diverged: the top of the scale
         levels = np.clip((np.where(missing, low, values) - low) * scale, 0, 255)
-    colours: NDArray[np.uint8] = viridis()[np.rint(levels).astype(np.uint8)]
-    colours[missing] = background
-    return colours
+    colors: NDArray[np.uint8] = viridis()[np.rint(levels).astype(np.uint8)]
+    colors[missing] = background
+    return colors
 
 
 def nearest_cells(
@@ -77,7 +77,7 @@ def nearest_cells(
     Args:
         num_px: Pixels of the drawing along this axis.
         length: Length of the input they stand for, input px.
-        axis: Centre of the first cell and distance between cells, input px.
+        axis: Center of the first cell and distance between cells, input px.
         num: Number of cells.
 
     Returns:
@@ -104,14 +104,14 @@ def sample_cells(
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert a picture of any mode; transparency is laid over white, 16 bits become 8."""
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(np.rint(to_grey(image) * 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(np.rint(to_gray(image) * 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 
-def hatch(draw: ImageDraw.ImageDraw, box: Box, colour: Colour = (200, 200, 200)) -> None:
+def hatch(draw: ImageDraw.ImageDraw, box: Box, color: Color = (200, 200, 200)) -> None:
     """Fill a box with diagonal lines."""
     left, top, right, bottom = box
     draw.rectangle((left, top, right - 1, bottom - 1), fill=LIGHT)
@@ -120,15 +120,15 @@ def hatch(draw: ImageDraw.ImageDraw, box: Box, colour: Colour = (200, 200, 200))
         # The line from (x, bottom) up to (x + height, top), cut at the box's sides.
         x0, x1 = max(x, left), min(x + height, right - 1)
         if x0 <= x1:
-            draw.line((x0, bottom - 1 - (x0 - x), x1, max(top, bottom - 1 - (x1 - x))), fill=colour)
+            draw.line((x0, bottom - 1 - (x0 - x), x1, max(top, bottom - 1 - (x1 - x))), fill=color)
 
 
 def cross_out(draw: ImageDraw.ImageDraw, box: Box) -> None:
     """Draw an empty box with both diagonals."""
     left, top, right, bottom = box[0], box[1], box[2] - 1, box[3] - 1
-    draw.rectangle((left, top, right, bottom), fill=LIGHT, outline=GREY)
-    draw.line((left, top, right, bottom), fill=GREY)
-    draw.line((left, bottom, right, top), fill=GREY)
+    draw.rectangle((left, top, right, bottom), fill=LIGHT, outline=GRAY)
+    draw.line((left, top, right, bottom), fill=GRAY)
+    draw.line((left, bottom, right, top), fill=GRAY)
 
 
 def frame(draw: ImageDraw.ImageDraw, box: Box) -> None:
@@ -144,28 +144,28 @@ def scale_values(low: float, high: float, num: int) -> list[str]:
 
 
 def draw_scale(
-    canvas: Image.Image, place: tuple[int, int], colours: NDArray[np.uint8], values: Sequence[str]
+    canvas: Image.Image, place: tuple[int, int], colors: NDArray[np.uint8], values: Sequence[str]
 ) -> None:
-    """Draw a bar of colours from left to right, and values below it.
+    """Draw a bar of colors from left to right, and values below it.
 
     Args:
         canvas: What is drawn on.
         place: Left and top of the bar, px; it is `SCALE_PX` wide, `SCALE_HEIGHT_PX` high with its
             values.
-        colours: uint8 (N, 3), of the least value first.
+        colors: uint8 (N, 3), of the least value first.
         values: Two or more, evenly apart.
     """
     left, top = place
     right, bottom = left + SCALE_PX, top + 16
-    columns = np.arange(SCALE_PX) * len(colours) // SCALE_PX
-    pixels = colours[columns][None].repeat(bottom - top, axis=0)
+    columns = np.arange(SCALE_PX) * len(colors) // SCALE_PX
+    pixels = colors[columns][None].repeat(bottom - top, axis=0)
     canvas.paste(Image.fromarray(pixels), place)
     draw = ImageDraw.Draw(canvas)
     frame(draw, (left, top, right, bottom))
     for tick, value in enumerate(values):
         x = left + round(tick / (len(values) - 1) * (SCALE_PX - 1))
         anchor = "ls" if tick == 0 else "rs" if tick == len(values) - 1 else "ms"
-        draw.line((x, bottom + 1, x, bottom + 4), fill=GREY)
+        draw.line((x, bottom + 1, x, bottom + 4), fill=GRAY)
         draw.text((x, bottom + 18), value, fill=DARK, font=font(), anchor=anchor)
 
 

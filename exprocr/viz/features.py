@@ -1,7 +1,7 @@
 """Feature maps: what every channel of a layer makes of one picture.
 
 Convolution layers become a grid of tiles, the later stages a heat map of units over frames. Both
-are laid out on the picture's own axes: a cell is drawn where its receptive field is centred.
+are laid out on the picture's own axes: a cell is drawn where its receptive field is centered.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _figures(flat: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Shown:
-    """Which channels of a layer are drawn, and in which colours."""
+    """Which channels of a layer are drawn, and in which colors."""
 
     channels: list[int]
     """Their numbers, in the order in which they are drawn."""
@@ -101,7 +101,7 @@ class Shown:
     """Why these, for the subtitle; empty where they are all there are."""
 
     is_shared: bool
-    """Whether one colour scale serves them all, or each has its own."""
+    """Whether one color scale serves them all, or each has its own."""
 
     low: float
     """Least value of those drawn that are alive; 0 where none is."""
@@ -138,8 +138,8 @@ def draw_grid(
         geometry: Where the cells lie in the picture.
         ink: The network's input, uint8 (H, W), drawn beside the picture of a grid of maps.
         row_labels: Names of the units of a heat map instead of their numbers.
-        scale: ``own``, colours by each channel's own range; ``shared``, by one for all that are
-            drawn, which a colour bar explains. None is own for maps, shared for a heat map.
+        scale: ``own``, colors by each channel's own range; ``shared``, by one for all that are
+            drawn, which a color bar explains. None is own for maps, shared for a heat map.
         top: Draw this many of the strongest channels, strongest first; the strength of a channel
             is its mean absolute value over the picture.
         channels: Draw these channels, in this order.
@@ -164,7 +164,7 @@ def choose(
     top: int | None = None,
     channels: Sequence[int] | None = None,
 ) -> Shown:
-    """Choose which channels are drawn and how they are coloured; see `draw_grid`."""
+    """Choose which channels are drawn and how they are colored; see `draw_grid`."""
     chosen, why = list(range(stats.num_channels)), ""
     if channels is not None:
         chosen, why = list(channels), "as asked for"

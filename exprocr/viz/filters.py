@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, Box, plural
+from exprocr.viz.drawing import DARK, GRAY, Box, plural
 from exprocr.viz.grid import GAP_PX, LABEL_PX, MARGIN_PX, draw_title, title_height
 
 DEAD_SHARE = 1e-6
 """A kernel whose norm is below this share of the greatest is dead."""
 
-ZERO_GREY = 128
-"""Grey of the weight 0; 1 is the most negative weight, 255 the most positive one."""
+ZERO_GRAY = 128
+"""Gray of the weight 0; 1 is the most negative weight, 255 the most positive one."""
 
 SIDE_PX = 200
 """Kernels are enlarged to about this, if there is room."""
@@ -69,16 +69,16 @@ def kernel_stats(kernels: NDArray[np.float32]) -> KernelStats:
     return KernelStats(norm, flat.mean(axis=1), flat.min(axis=1), flat.max(axis=1))
 
 
-def kernel_greys(kernel: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Turn a kernel into greys, uint8 of its shape: 0 is `ZERO_GREY`, light is positive.
+def kernel_grays(kernel: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Turn a kernel into grays, uint8 of its shape: 0 is `ZERO_GRAY`, light is positive.
 
     The scale reaches as far down as up, to the greatest absolute weight.
     """
     weights = kernel.astype(np.float64)
     greatest = float(np.abs(weights).max())
     if not 0 < greatest < np.inf:
-        return np.full(kernel.shape, ZERO_GREY, dtype=np.uint8)
-    return np.rint(ZERO_GREY + (255 - ZERO_GREY) * (weights / greatest)).astype(np.uint8)
+        return np.full(kernel.shape, ZERO_GRAY, dtype=np.uint8)
+    return np.rint(ZERO_GRAY + (255 - ZERO_GRAY) * (weights / greatest)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def lay_out(num: int, kernel_size: int) -> Layout:
 def draw_filters(kernels: NDArray[np.float32], title: str, subtitle: str) -> Image.Image:
     """Draw the kernels of a convolution of one input channel.
 
-    Each is grey from its own greatest absolute weight, negative (black), over 0 (middle grey) to
+    Each is gray from its own greatest absolute weight, negative (black), over 0 (middle gray) to
     the same, positive (white): batch norm makes the size of a kernel's weights as good as any
     other, and their pattern is what is looked for.
 
@@ -166,19 +166,19 @@ def draw_filters(kernels: NDArray[np.float32], title: str, subtitle: str) -> Ima
     canvas = Image.new("RGB", (content + 2 * MARGIN_PX, height), drawing.WHITE)
     draw = ImageDraw.Draw(canvas)
     draw_title(draw, title, lines)
-    draw.text((MARGIN_PX, scale_top), "weight", fill=GREY, font=drawing.font())
-    greys = kernel_greys(np.linspace(-1, 1, 255, dtype=np.float32))
+    draw.text((MARGIN_PX, scale_top), "weight", fill=GRAY, font=drawing.font())
+    grays = kernel_grays(np.linspace(-1, 1, 255, dtype=np.float32))
     place = (MARGIN_PX, scale_top + LABEL_PX)
     ends = ("- greatest |weight|", "0", "+ greatest |weight|")
-    drawing.draw_scale(canvas, place, greys[:, None].repeat(3, axis=1), ends)
+    drawing.draw_scale(canvas, place, grays[:, None].repeat(3, axis=1), ends)
     dead = set(stats.dead)
     for index, kernel in enumerate(kernels):
         box = layout.box(index, top)
         if index in dead:
             drawing.cross_out(draw, box)
         else:
-            greys = kernel_greys(kernel)[:: layout.stride, :: layout.stride]
-            large = greys.repeat(layout.pixels, axis=0).repeat(layout.pixels, axis=1)
+            grays = kernel_grays(kernel)[:: layout.stride, :: layout.stride]
+            large = grays.repeat(layout.pixels, axis=0).repeat(layout.pixels, axis=1)
             canvas.paste(Image.fromarray(large).convert("RGB"), box[:2])
         drawing.frame(draw, box)
         draw_label(draw, stats, index, layout, box, is_dead=index in dead)
@@ -216,7 +216,7 @@ def draw_label(
     right = left + layout.cell[0] - GAP_PX
     norm = "dead" if is_dead else f"norm {stats.norm[index]:.3g}"
     place = (max(box[2], right if layout.side < FIGURES_PX else 0), top)
-    colour = DARK if is_dead else GREY
-    draw.text(place, norm, fill=colour, font=drawing.font(), anchor="ra")
+    color = DARK if is_dead else GRAY
+    draw.text(place, norm, fill=color, font=drawing.font(), anchor="ra")
     extent = f"{stats.minimum[index]:.3g} to {stats.maximum[index]:.3g}"
-    draw.text((left, box[3] + 4), extent, fill=GREY, font=drawing.font())
+    draw.text((left, box[3] + 4), extent, fill=GRAY, font=drawing.font())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, TEXT_PX, Box, plural
+from exprocr.viz.drawing import DARK, GRAY, TEXT_PX, Box, plural
 from exprocr.viz.features import FeatureStats, Shown
 from exprocr.viz.geometry import Geometry
 from exprocr.viz.spelling import clip
@@ -56,7 +56,7 @@ def describe_broken(stats: FeatureStats, noun: str) -> str:
     if not number:
         return ""
     holds = "holds" if number == 1 else "hold"
-    return f"{plural(number, noun)} {holds} NaN or infinity, drawn light grey."
+    return f"{plural(number, noun)} {holds} NaN or infinity, drawn light gray."
 
 
 def draw_title(draw: ImageDraw.ImageDraw, title: str, lines: list[str]) -> int:
@@ -64,7 +64,7 @@ def draw_title(draw: ImageDraw.ImageDraw, title: str, lines: list[str]) -> int:
     draw.text((MARGIN_PX, MARGIN_PX - 6), title, fill=DARK, font=drawing.font(TITLE_PX))
     top = MARGIN_PX + TITLE_PX + 8
     for line in lines:
-        draw.text((MARGIN_PX, top), line, fill=GREY, font=drawing.font())
+        draw.text((MARGIN_PX, top), line, fill=GRAY, font=drawing.font())
         top += LINE_PX
     return top + 10
 
@@ -160,7 +160,7 @@ def draw_maps(
     draw_head(canvas, title_height(lines), head, image, geometry, ink)
     draw_reading(draw, (MARGIN_PX, reading_top), reading, layout.content)
     if shown.has_scale:
-        draw.text((MARGIN_PX, scale_top), "activation, all maps", fill=GREY, font=drawing.font())
+        draw.text((MARGIN_PX, scale_top), "activation, all maps", fill=GRAY, font=drawing.font())
         values = drawing.scale_values(shown.low, shown.high, 5)
         drawing.draw_scale(canvas, (MARGIN_PX, scale_top + LABEL_PX), drawing.viridis(), values)
     dead = set(stats.dead)
@@ -168,7 +168,7 @@ def draw_maps(
         values_shown = drawing.sample_cells(maps[channel], layout.rows, layout.columns)
         own = float(stats.minimum[channel]), float(stats.maximum[channel])
         limits = (shown.low, shown.high) if shown.is_shared else own
-        pixels = None if channel in dead else drawing.colourise(values_shown, *limits)
+        pixels = None if channel in dead else drawing.colorize(values_shown, *limits)
         draw_tile(canvas, str(channel), own, pixels, layout.box(index, top))
     return canvas
 
@@ -182,7 +182,7 @@ def _explain(
     yield f"{describe_choice(stats, shown, 'channel')} of {num_rows} x {num_columns} cells"
     yield f"(rows x columns); {dead}."
     if shown.is_shared:
-        yield "One colour scale serves all maps; the range of each is given above it."
+        yield "One color scale serves all maps; the range of each is given above it."
     else:
         yield "Each map from its own minimum (dark) to its own maximum (light), given above it."
     cells = geometry.width / geometry.columns.step, geometry.height / geometry.rows.step
@@ -193,7 +193,7 @@ def _explain(
     if geometry.width / geometry.height > MAX_ASPECT:
         yield "Maps are drawn higher than in proportion, so that rows can be told apart."
     if min(*layout.rows, *layout.columns) < 0:
-        yield "Grey margin: no cell is centred there."
+        yield "Gray margin: no cell is centered there."
     if geometry.picture_width < geometry.width:
         yield WIDENED
     if note := describe_broken(stats, "channel"):
@@ -244,7 +244,7 @@ def draw_head(
     boxes = []
     for (x, y), name in zip(head.places, ("picture", "network's input"), strict=False):
         left, label_top = MARGIN_PX + x, top + y
-        draw.text((left, label_top), name, fill=GREY, font=drawing.font())
+        draw.text((left, label_top), name, fill=GRAY, font=drawing.font())
         upper = label_top + LABEL_PX
         boxes.append((left, upper, left + head.size[0], upper + head.size[1]))
     draw_picture(canvas, image, geometry, boxes[0])
@@ -259,7 +259,7 @@ def draw_reading(
 ) -> None:
     """Draw what the model reads, from ``place`` (left, top) on."""
     left, top = place
-    draw.text((left, top + 5), "read", fill=GREY, font=drawing.font())
+    draw.text((left, top + 5), "read", fill=GRAY, font=drawing.font())
     text, font = clip(reading or "nothing", width - 44, READING_PX)
     draw.text((left + 44, top), text, fill=DARK, font=font)
 
@@ -279,11 +279,11 @@ def draw_tile(
         draw.text((box[0], top), number, fill=DARK, font=drawing.font())
     if pixels is None:
         drawing.cross_out(draw, box)
-        note, colour = "dead", DARK
+        note, color = "dead", DARK
     else:
         canvas.paste(Image.fromarray(pixels), box[:2])
-        note, colour = f"{limits[0]:.3g} to {limits[1]:.3g}", GREY
+        note, color = f"{limits[0]:.3g} to {limits[1]:.3g}", GRAY
     drawing.frame(draw, box)
     length = drawing.font().getlength(note)
     if number_w + 8 + length <= box[2] - box[0]:
-        draw.text((box[2] - length, top), note, fill=colour, font=drawing.font(TEXT_PX))
+        draw.text((box[2] - length, top), note, fill=color, font=drawing.font(TEXT_PX))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, LIGHT, TEXT_PX, Box, plural
+from exprocr.viz.drawing import DARK, GRAY, LIGHT, TEXT_PX, Box, plural
 from exprocr.viz.features import FeatureStats, Shown
 from exprocr.viz.geometry import Geometry
 from exprocr.viz.grid import (
@@ -30,7 +30,7 @@ from exprocr.viz.spelling import typeset
 MAX_PLOT_WIDTH_PX = 3600
 MAX_PLOT_HEIGHT_PX = 3200
 BAR_PX = 130
-"""Room of the colour bar and its figures."""
+"""Room of the color bar and its figures."""
 
 
 def draw_units(
@@ -73,7 +73,7 @@ def draw_units(
     draw_unit_axis(draw, names, box, title, name_all=bool(row_labels or shown.why))
     draw_frame_axis(draw, num_frames, geometry, box)
     if shown.has_scale:
-        draw_colour_bar(canvas, shown, box, "logit" if row_labels else "activation")
+        draw_color_bar(canvas, shown, box, "logit" if row_labels else "activation")
     return canvas
 
 
@@ -86,9 +86,9 @@ def _explain(
     dead = describe_dead(stats, "unit", "dashed" + " where drawn" * bool(shown.why))
     yield f"{describe_choice(stats, shown, 'unit')} over {plural(num_frames, 'frame')}; {dead}."
     if shown.is_shared:
-        yield "One colour scale serves all units."
+        yield "One color scale serves all units."
     else:
-        yield "Each unit's row from its own minimum (dark) to its own maximum (light): colours of"
+        yield "Each unit's row from its own minimum (dark) to its own maximum (light): colors of"
         yield "different rows cannot be compared."
     if height < len(shown.channels):
         yield f"There is room for {height} rows, evenly chosen."
@@ -122,8 +122,8 @@ def draw_heat(
         span = np.where(most > least, most - least, 1)
         values = ((values - least[units, None]) / span[units, None]).astype(np.float32)
         low, high = 0.0, 1.0
-    pixels = drawing.colourise(values, low, high)
-    dashes = np.where(np.arange(right - left) % 12 < 6, GREY[0], LIGHT[0]).astype(np.uint8)
+    pixels = drawing.colorize(values, low, high)
+    dashes = np.where(np.arange(right - left) % 12 < 6, GRAY[0], LIGHT[0]).astype(np.uint8)
     for unit in set(stats.dead) & set(shown.channels):
         of_unit = np.flatnonzero(units == unit)
         pixels[of_unit] = LIGHT
@@ -141,16 +141,16 @@ def draw_unit_axis(
     step = drawing.tick_step(len(names), bottom - top, TEXT_PX + 3 if name_all else 30)
     for unit in range(0, len(names), step):
         y = round(top + (unit + 0.5) * row_h)
-        draw.line((left - 6, y, left - 2, y), fill=GREY)
+        draw.line((left - 6, y, left - 2, y), fill=GRAY)
         text, font = typeset(names[unit])
         draw.text((left - 10, y), text, fill=DARK, font=font, anchor="rm")
-    draw.text((left - 10, top - 8), title, fill=GREY, font=drawing.font(), anchor="rb")
+    draw.text((left - 10, top - 8), title, fill=GRAY, font=drawing.font(), anchor="rb")
 
 
 def draw_frame_axis(
     draw: ImageDraw.ImageDraw, num_frames: int, geometry: Geometry, box: Box
 ) -> None:
-    """Number the frames below the heat map, each at the centre of its columns."""
+    """Number the frames below the heat map, each at the center of its columns."""
     left, _, right, bottom = box
     scale = (right - left) / geometry.width
     start, distance = geometry.columns
@@ -159,23 +159,23 @@ def draw_frame_axis(
         x = round(left + (start + number * distance) * scale)
         if x >= right:
             break
-        draw.line((x, bottom + 1, x, bottom + 5), fill=GREY)
+        draw.line((x, bottom + 1, x, bottom + 5), fill=GRAY)
         draw.text((x, bottom + 8), str(number), fill=DARK, font=drawing.font(), anchor="mt")
     place = ((left + right) // 2, bottom + 8 + LABEL_PX)
-    draw.text(place, "frame", fill=GREY, font=drawing.font(), anchor="mt")
+    draw.text(place, "frame", fill=GRAY, font=drawing.font(), anchor="mt")
 
 
-def draw_colour_bar(canvas: Image.Image, shown: Shown, box: Box, title: str) -> None:
-    """Draw the colours from the least value to the greatest, at the right."""
+def draw_color_bar(canvas: Image.Image, shown: Shown, box: Box, title: str) -> None:
+    """Draw the colors from the least value to the greatest, at the right."""
     left, top = box[2] + 20, box[1]
     height = min(box[3] - box[1], 320)
     ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(18, axis=1)
-    canvas.paste(Image.fromarray(drawing.colourise(ramp, 0, 1)), (left, top))
+    canvas.paste(Image.fromarray(drawing.colorize(ramp, 0, 1)), (left, top))
     draw = ImageDraw.Draw(canvas)
     drawing.frame(draw, (left, top, left + 18, top + height))
     values = drawing.scale_values(shown.low, shown.high, 5 if height >= 150 else 2)
     for tick, value in enumerate(reversed(values)):
         y = round(top + tick / (len(values) - 1) * (height - 1))
-        draw.line((left + 18, y, left + 22, y), fill=GREY)
+        draw.line((left + 18, y, left + 22, y), fill=GRAY)
         draw.text((left + 26, y), value, fill=DARK, font=drawing.font(), anchor="lm")
-    draw.text((left, top - 8), title, fill=GREY, font=drawing.font(), anchor="lb")
+    draw.text((left, top - 8), title, fill=GRAY, font=drawing.font(), anchor="lb")

@@ -55,7 +55,7 @@ def draw_history(record: TensorRecord, names: Sequence[str], title: str) -> Figu
     if len(shown) == 1:
         ends = {0: f"step {record.steps[0]:,}"}
     legend: list[Any] = [
-        Patch(facecolor=colour(age), edgecolor=OUTLINE, label=label) for age, label in ends.items()
+        Patch(facecolor=color(age), edgecolor=OUTLINE, label=label) for age, label in ends.items()
     ]
     subtitle = (
         f"Histograms of each parameter tensor at {describe(record, shown)}. "
@@ -76,8 +76,8 @@ def draw_history(record: TensorRecord, names: Sequence[str], title: str) -> Figu
     return figure
 
 
-def colour(age: float) -> tuple[float, float, float]:
-    """Return the colour of a ridge, from the oldest (0) to the newest (1)."""
+def color(age: float) -> tuple[float, float, float]:
+    """Return the color of a ridge, from the oldest (0) to the newest (1)."""
     red, green, blue = (a + (b - a) * age for a, b in zip(OLDEST, NEWEST, strict=True))
     return red, green, blue
 
@@ -85,7 +85,7 @@ def colour(age: float) -> tuple[float, float, float]:
 def merge_bins(
     counts: NDArray[np.uint32], edges: NDArray[np.float64]
 ) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
-    """Merge neighbouring bins, all alike, until there are as few as the values can fill."""
+    """Merge neighboring bins, all alike, until there are as few as the values can fill."""
     wanted = filled_bins(int(counts.sum()))
     num = next(n for n in range(min(wanted, len(counts)), 0, -1) if len(counts) % n == 0)
     return counts.reshape(num, -1).sum(axis=1), edges[:: len(counts) // num]
@@ -119,7 +119,7 @@ def _draw(axes: Axes, record: TensorRecord, tensor: int, shown: NDArray[np.intp]
     ends = record.percentiles[shown, tensor][:, [0, -1]].astype(np.float64)
     finite = ends[np.isfinite(ends)]
     low, high = limits(finite.min(), finite.max()) if finite.size else (-1.0, 1.0)
-    outlines, colours = [], []
+    outlines, colors = [], []
     for number, evaluation in enumerate(shown):
         base = float(last - number)
         counts = record.counts[evaluation, tensor]
@@ -128,15 +128,15 @@ def _draw(axes: Axes, record: TensorRecord, tensor: int, shown: NDArray[np.intp]
             continue
         x, y = ridge(*merge_bins(counts, record.edges(int(evaluation), tensor)))
         outlines.append(np.column_stack((x, base + height * y)))
-        colours.append(colour(number / max(1, last)))
+        colors.append(color(number / max(1, last)))
     # One collection, drawn in its order: a newer ridge covers an older one.
-    ridges = PolyCollection(outlines, facecolors=colours, edgecolors=OUTLINE, linewidths=0.7)
+    ridges = PolyCollection(outlines, facecolors=colors, edgecolors=OUTLINE, linewidths=0.7)
     axes.add_collection(ridges, autolim=False)
     if not finite.size:
         note(axes, "no finite value")
     axes.set(xlim=(low, high), ylim=(-0.15 * height, last + 1.08 * height))
-    labelled = thin(len(shown), MAX_LABELS)
-    axes.set_yticks(last - labelled, [f"{record.steps[i]:,}" for i in shown[labelled]])
+    labeled = thin(len(shown), MAX_LABELS)
+    axes.set_yticks(last - labeled, [f"{record.steps[i]:,}" for i in shown[labeled]])
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(format_tick))

@@ -10,7 +10,7 @@ from PIL import ImageDraw
 
 from exprocr.core.prediction import Character, format_confidence
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, TEXT_PX, WHITE, Box
+from exprocr.viz.drawing import DARK, GRAY, TEXT_PX, WHITE, Box
 from exprocr.viz.grid import READING_PX
 from exprocr.viz.spelling import Font, typeset
 
@@ -130,13 +130,13 @@ def draw_labels(draw: ImageDraw.ImageDraw, labels: Labels, top: int) -> None:
     """Draw the labels from ``top`` on, each with a line up to its picture."""
     tops = [top + label.line * labels.line_height for label in labels.labels]
     for label, y in zip(labels.labels, tops, strict=True):
-        draw.line((label.x, top - 11, label.x, y + 2), fill=GREY)
+        draw.line((label.x, top - 11, label.x, y + 2), fill=GRAY)
     for label, y in zip(labels.labels, tops, strict=True):
         # Over the lines that lead to labels further down.
         box = (label.left - 2, y + 3, label.left + label.width + 1, y + label.height)
         draw.rectangle(box, fill=WHITE)
         middle = label.left + label.width / 2
         for text, font, size in label.texts:
-            colour = DARK if size == READING_PX else GREY
-            draw.text((middle, y + size), text, fill=colour, font=font, anchor="ms")
+            color = DARK if size == READING_PX else GRAY
+            draw.text((middle, y + size), text, fill=color, font=font, anchor="ms")
             y += size + LEADING_PX

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-GREY = "#606060"
+GRAY = "#606060"
 TEXT_PX = 12.5
 TITLE_PX = 19
 LINE_PX = 19
@@ -153,7 +153,7 @@ def new_page(
     heading = fit(title, width - 2 * MARGIN_PX, TITLE_PX, "bold")
     _write(figure, MARGIN_PX, MARGIN_PX, heading, TITLE_PX, weight="bold")
     for i, line in enumerate(lines):
-        _write(figure, MARGIN_PX, MARGIN_PX + TITLE_PX + 12 + i * LINE_PX, line, color=GREY)
+        _write(figure, MARGIN_PX, MARGIN_PX + TITLE_PX + 12 + i * LINE_PX, line, color=GRAY)
     _explain(figure, legend, legend_top)
     panels = []
     lowest = {column: row for row, column in places}
@@ -194,7 +194,7 @@ def _new_panel(
     axes.tick_params(labelsize=points(TEXT_PX), pad=2, length=3)
     room = cell.width - LEFT_PX - RIGHT_PX + 8
     _write(figure, x + LEFT_PX - 4, y + 3, fit(short_name(name), room))
-    _write(figure, x + LEFT_PX - 4, y + 20, fit(format_shape(tuple(shape)), room), color=GREY)
+    _write(figure, x + LEFT_PX - 4, y + 20, fit(format_shape(tuple(shape)), room), color=GRAY)
     return axes
 
 

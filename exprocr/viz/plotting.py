@@ -1,4 +1,4 @@
-"""What the plots are drawn with: figures, axes, and colours that stay apart in grey."""
+"""What the plots are drawn with: figures, axes, and colors that stay apart in gray."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ DPI = 100
 MAX_FIGURE_PX = 4000
 
 DARK, MIDDLE, PALE = "#1f3b73", "#d95f02", "#b8c4da"
-"""A dark, a middling and a pale colour."""
+"""A dark, a middling and a pale color."""
 
 GRID = "#e3e3e3"
 
 
 class LineStyle(NamedTuple):
-    """How one of several lines is told from the others, in grey as well."""
+    """How one of several lines is told from the others, in gray as well."""
 
-    colour: str
+    color: str
     dashes: str
     marker: str
 
@@ -55,8 +55,8 @@ def finish_axes(axes: Axes) -> None:
 def line_style(number: int) -> LineStyle:
     """Return how line ``number`` of several is drawn; no two of the first 36 are alike."""
     rounds, place = divmod(number, len(LINE_STYLES))
-    colour, _, marker = LINE_STYLES[place]
-    return LineStyle(colour, LINE_STYLES[(place + rounds) % len(LINE_STYLES)].dashes, marker)
+    color, _, marker = LINE_STYLES[place]
+    return LineStyle(color, LINE_STYLES[(place + rounds) % len(LINE_STYLES)].dashes, marker)
 
 
 def plot_text(text: str, max_chars: int) -> str:

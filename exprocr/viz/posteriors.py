@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from exprocr.core.geometry import CellAxis
 from exprocr.core.prediction import Character
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, WHITE, Box
+from exprocr.viz.drawing import DARK, GRAY, WHITE, Box
 from exprocr.viz.geometry import Geometry
 from exprocr.viz.spelling import typeset
 
@@ -45,7 +45,7 @@ class Frames:
         return len(self.probabilities)
 
     def pooled(self, num: int) -> tuple[NDArray[np.float64], CellAxis, int]:
-        """Return at most ``num`` frames: the greatest of neighbours, where they lie, how many."""
+        """Return at most ``num`` frames: the greatest of neighbors, where they lie, how many."""
         count = -(-self.number // max(num, 1))
         starts = np.arange(0, self.number, count)
         first, step = self.geometry.columns
@@ -81,7 +81,7 @@ def draw_probabilities(canvas: Image.Image, frames: Frames, rows: Sequence[int],
     y_cells = drawing.nearest_cells(bottom - top, len(rows), (0.5, 1.0), len(rows))
     x_cells = drawing.nearest_cells(right - left, frames.geometry.width, axis, len(values))
     shades = np.cbrt(values).T.astype(np.float32)
-    pixels = drawing.colourise(drawing.sample_cells(shades, y_cells, x_cells), 0.0, 1.0)
+    pixels = drawing.colorize(drawing.sample_cells(shades, y_cells, x_cells), 0.0, 1.0)
     canvas.paste(Image.fromarray(pixels), (left, top))
     draw = ImageDraw.Draw(canvas)
     drawing.frame(draw, box)
@@ -96,11 +96,11 @@ def _draw_numbers(
     left, top, right, _ = box
     for frame, row in np.argwhere((values >= 0.01) & (values < 0.99)).tolist():
         share = values[frame, row]
-        x, y = left + axis.centre(frame) * scale, top + (row + 0.5) * ROW_PX
+        x, y = left + axis.center(frame) * scale, top + (row + 0.5) * ROW_PX
         if x < right:
-            colour = WHITE if share < 0.4 else DARK
+            color = WHITE if share < 0.4 else DARK
             text = str(math.floor(100 * share))
-            draw.text((x, y), text, fill=colour, font=drawing.font(NUMBER_PX), anchor="mm")
+            draw.text((x, y), text, fill=color, font=drawing.font(NUMBER_PX), anchor="mm")
 
 
 def draw_runs(
@@ -124,7 +124,7 @@ def draw_runs(
         )
         x0 = min(max(x0, left), right - 1)
         x1 = min(max(x1, x0 + 1), right)
-        # Round the cells, so that their own colours show, however narrow they are.
+        # Round the cells, so that their own colors show, however narrow they are.
         draw.rectangle((x0 - 1, y - 1, x1, y + ROW_PX), outline=DARK)
         draw.rectangle((x0 - 2, y - 2, x1 + 1, y + ROW_PX + 1), outline=WHITE)
 
@@ -135,21 +135,21 @@ def draw_class_axis(draw: ImageDraw.ImageDraw, names: Sequence[str], box: Box) -
     for row, name in enumerate(names):
         y = top + (row + 0.5) * ROW_PX
         text, font = typeset(name)
-        draw.line((left - 6, y, left - 2, y), fill=GREY)
+        draw.line((left - 6, y, left - 2, y), fill=GRAY)
         draw.text((left - 10, y), text, fill=DARK, font=font, anchor="rm")
-    draw.text((left - 10, top - 8), "class", fill=GREY, font=drawing.font(), anchor="rb")
+    draw.text((left - 10, top - 8), "class", fill=GRAY, font=drawing.font(), anchor="rb")
 
 
 def draw_scale(canvas: Image.Image, box: Box) -> None:
-    """Draw which colour is which probability, at the right: by the cube root, so that 1 % shows."""
+    """Draw which color is which probability, at the right: by the cube root, so that 1 % shows."""
     left, top = box[2] + 20, box[1]
     height = min(box[3] - box[1], MAX_SCALE_PX)
     ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(18, axis=1)
-    canvas.paste(Image.fromarray(drawing.colourise(ramp, 0, 1)), (left, top))
+    canvas.paste(Image.fromarray(drawing.colorize(ramp, 0, 1)), (left, top))
     draw = ImageDraw.Draw(canvas)
     drawing.frame(draw, (left, top, left + 18, top + height))
     for share in (1.0, 0.5, 0.1, 0.01, 0.0) if height >= 120 else (1.0, 0.0):
         y = round(top + (1 - np.cbrt(share)) * (height - 1))
-        draw.line((left + 18, y, left + 22, y), fill=GREY)
+        draw.line((left + 18, y, left + 22, y), fill=GRAY)
         draw.text((left + 26, y), f"{share:.0%}", fill=DARK, font=drawing.font(), anchor="lm")
-    draw.text((left, top - 8), "probability", fill=GREY, font=drawing.font(), anchor="lb")
+    draw.text((left, top - 8), "probability", fill=GRAY, font=drawing.font(), anchor="lb")

@@ -162,7 +162,7 @@ class Report:
 def figure(picture: Picture, alt: str, caption: str, title: str = "") -> Figure:
     """Return a picture as a figure of a page.
 
-    Plots have few colours and get a palette, which takes a third of the bytes; in other pictures
+    Plots have few colors and get a palette, which takes a third of the bytes; in other pictures
     it could swallow what is faint.
     """
     image = to_png(picture)

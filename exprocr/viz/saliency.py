@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from exprocr.core.geometry import CellAxis
 from exprocr.core.prediction import Character, Prediction
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, Box, Colour
+from exprocr.viz.drawing import DARK, GRAY, Box, Color
 from exprocr.viz.geometry import Geometry
 from exprocr.viz.grid import (
     GAP_PX,
@@ -38,16 +38,16 @@ EMPTY = "0 everywhere."
 LABEL_GAP_PX = 7
 BEYOND_PERCENTILE = 99.0
 
-HEAT: tuple[Colour, ...] = ((255, 255, 255), (254, 217, 118), (253, 141, 60), (214, 40, 30))
-"""From nothing to the strongest: darker in grey as well, and never too dark for strokes."""
+HEAT: tuple[Color, ...] = ((255, 255, 255), (254, 217, 118), (253, 141, 60), (214, 40, 30))
+"""From nothing to the strongest: darker in gray as well, and never too dark for strokes."""
 
-FOR: Colour = (140, 20, 10)
-AGAINST: Colour = (0, 90, 200)
+FOR: Color = (140, 20, 10)
+AGAINST: Color = (0, 90, 200)
 STROKE_SHADE = 0.35
 """Share of the brightness that strokes take from heat."""
 
 PALE_STROKE = 60
-"""How much darker than paper strokes without evidence are, grey levels."""
+"""How much darker than paper strokes without evidence are, gray levels."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class SaliencyMap:
 
     @property
     def limit(self) -> float:
-        """Value of the strongest colour, over 0."""
+        """Value of the strongest color, over 0."""
         strength = np.abs(np.nan_to_num(self.values))
         if not self.is_signed or not strength.any():
             return float(strength.max())
@@ -89,14 +89,14 @@ class SaliencyMap:
 
 
 def spread(cells: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
-    """Enlarge a layer's map to the network's input, linearly between the cells' centres.
+    """Enlarge a layer's map to the network's input, linearly between the cells' centers.
 
     Args:
         cells: (H', W').
-        geometry: Where the cells are centred.
+        geometry: Where the cells are centered.
 
     Returns:
-        (H, W); beyond the outermost centres their values last for a step, then there is nothing.
+        (H, W); beyond the outermost centers their values last for a step, then there is nothing.
     """
     rows = _weights(geometry.rows, geometry.height, cells.shape[0])
     columns = _weights(geometry.columns, geometry.width, cells.shape[1])
@@ -178,7 +178,7 @@ def draw_saliency(
     canvas = Image.new("RGB", (layout.content + 2 * MARGIN_PX, height), drawing.WHITE)
     draw = ImageDraw.Draw(canvas)
     draw_title(draw, title, lines)
-    draw.text((MARGIN_PX, title_height(lines) + 5), "read", fill=GREY, font=drawing.font())
+    draw.text((MARGIN_PX, title_height(lines) + 5), "read", fill=GRAY, font=drawing.font())
     text, font = clip(reading, layout.content - 44, READING_PX)
     draw.text((MARGIN_PX + 44, title_height(lines)), text, fill=DARK, font=font)
     draw_picture(canvas, image, geometry, layout.box(top))
@@ -188,7 +188,7 @@ def draw_saliency(
         _draw_head(canvas, one, text_lines, (top, MARGIN_PX + layout.content))
         top += head + LABEL_GAP_PX
         box = layout.box(top)
-        canvas.paste(Image.fromarray(_colour(one, ink, layout)), box[:2])
+        canvas.paste(Image.fromarray(_color(one, ink, layout)), box[:2])
         drawing.frame(draw, box)
         _mark(draw, character, image, geometry, box)
     return canvas
@@ -197,32 +197,32 @@ def draw_saliency(
 def _draw_head(
     canvas: Image.Image, one: SaliencyMap, lines: Sequence[str], place: tuple[int, int]
 ) -> None:
-    """Name a map, say how to read it, and draw its colours; ``place`` is top and right, px."""
+    """Name a map, say how to read it, and draw its colors; ``place`` is top and right, px."""
     draw = ImageDraw.Draw(canvas)
     top, right = place
     draw.text((MARGIN_PX, top - 3), one.name, fill=DARK, font=drawing.font(NAME_PX))
     for index, line in enumerate(lines):
         y = top + NAME_PX + 6 + LINE_PX * index
-        draw.text((MARGIN_PX, y), line, fill=GREY, font=drawing.font())
+        draw.text((MARGIN_PX, y), line, fill=GRAY, font=drawing.font())
     if not one.limit:
         return
     ramp = np.linspace(-1 if one.is_signed else 0, 1, drawing.SCALE_PX)
     if one.is_signed:
         paper = np.full((len(ramp), 3), 255.0 - PALE_STROKE)
         is_dot = np.arange(len(ramp)) // 3 % 2 == 0
-        colours = _signed(ramp, paper, is_dot)
+        colors = _signed(ramp, paper, is_dot)
         ends = [-one.limit, 0.0, one.limit]
     else:
-        colours = _heat(ramp)
+        colors = _heat(ramp)
         ends = [0.0, one.limit / 2, one.limit]
     values = [f"{value:+.2g}" if one.is_signed and value else f"{value:.2g}" for value in ends]
     values[-1] += f" {one.unit}" if one.unit else ""
     place = right - drawing.SCALE_PX, top
-    drawing.draw_scale(canvas, place, np.rint(colours).astype(np.uint8), values)
+    drawing.draw_scale(canvas, place, np.rint(colors).astype(np.uint8), values)
 
 
 def _heat(levels: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the colours (..., 3) of 0..1."""
+    """Return the colors (..., 3) of 0..1."""
     stops = np.linspace(0, 1, len(HEAT))
     channels = [np.interp(levels, stops, [c[i] for c in HEAT]) for i in range(3)]
     return np.stack(channels, axis=-1)
@@ -231,14 +231,14 @@ def _heat(levels: NDArray[np.floating]) -> NDArray[np.float64]:
 def _signed(
     levels: NDArray[np.floating], paper: NDArray[np.float64], is_dot: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return the colours (..., 3) of -1..1 over ``paper`` (..., 3); below 0 only in dots."""
+    """Return the colors (..., 3) of -1..1 over ``paper`` (..., 3); below 0 only in dots."""
     strength = np.where((levels >= 0) | is_dot, np.abs(levels), 0.0)[..., None]
     full = np.where((levels >= 0)[..., None], FOR, AGAINST)
     mixed: NDArray[np.float64] = paper * (1 - strength) + full * strength
     return mixed
 
 
-def _colour(one: SaliencyMap, ink: NDArray[np.uint8], layout: _Layout) -> NDArray[np.uint8]:
+def _color(one: SaliencyMap, ink: NDArray[np.uint8], layout: _Layout) -> NDArray[np.uint8]:
     """Return a map over the pale picture, uint8 (height, width, 3)."""
     levels = np.nan_to_num(one.values) / (one.limit or 1.0)
     size = (layout.width, layout.height)
@@ -253,10 +253,10 @@ def _colour(one: SaliencyMap, ink: NDArray[np.uint8], layout: _Layout) -> NDArra
     strokes = strokes / 255
     if one.is_signed:
         paper = np.broadcast_to(255.0 - PALE_STROKE * strokes, (*levels.shape, 3))
-        colours = _signed(levels, paper, _dots(layout))
+        colors = _signed(levels, paper, _dots(layout))
     else:
-        colours = _heat(levels) * (1 - STROKE_SHADE * strokes)
-    return np.rint(colours).astype(np.uint8)
+        colors = _heat(levels) * (1 - STROKE_SHADE * strokes)
+    return np.rint(colors).astype(np.uint8)
 
 
 def _dots(layout: _Layout) -> NDArray[np.bool_]:

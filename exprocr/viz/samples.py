@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from exprocr.core.prediction import format_confidence
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, LIGHT, WHITE, Colour
+from exprocr.viz.drawing import DARK, GRAY, LIGHT, WHITE, Color
 from exprocr.viz.grid import MARGIN_PX, MIN_CONTENT_PX, TITLE_PX, draw_title, title_height
 from exprocr.viz.spelling import (
     SPELLING_PX,
@@ -19,8 +19,8 @@ from exprocr.viz.spelling import (
     typeset,
 )
 
-WRONG: Colour = (150, 20, 40)
-"""Dark in grey as well."""
+WRONG: Color = (150, 20, 40)
+"""Dark in gray as well."""
 
 FRAME_PX = 5
 NAME_PX = 20
@@ -150,7 +150,7 @@ def draw_tile(canvas: Image.Image, tile: Tile, place: tuple[int, int], sheet: Sh
         draw.rectangle(box, outline=WRONG, width=FRAME_PX)
         room -= _draw_mark(draw, (left + width, top)) - sheet.space + 6
     name, font = clip(tile.name, room)
-    draw.text((x, y + 12), name, fill=GREY, font=font, anchor="ls")
+    draw.text((x, y + 12), name, fill=GRAY, font=font, anchor="ls")
     y += NAME_PX
     picture = fit(tile.picture, sheet.room)
     draw.rectangle((x, y, x + sheet.room[0] - 1, y + sheet.room[1] - 1), fill=LIGHT)
@@ -160,7 +160,7 @@ def draw_tile(canvas: Image.Image, tile: Tile, place: tuple[int, int], sheet: Sh
     pairs = pairs_of(tile.truth, tile.reading)
     room = sheet.room[0] - LABEL_PX - CONFIDENCE_PX
     for side, label in enumerate(("truth", "read")):
-        draw.text((x, y + SPELLING_PX - 1), label, fill=GREY, font=drawing.font(), anchor="ls")
+        draw.text((x, y + SPELLING_PX - 1), label, fill=GRAY, font=drawing.font(), anchor="ls")
         draw_side(canvas, (x + LABEL_PX, y), pairs, side, room)
         y += TEXT_LINE_PX
     confidence = format_confidence(tile.confidence)

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from exprocr.core.metrics import align
 from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GREY, TEXT_PX, WHITE
+from exprocr.viz.drawing import DARK, GRAY, TEXT_PX, WHITE
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Pairs = Sequence[tuple[str, str]]
@@ -107,7 +107,7 @@ def draw_side(
     bottom = top + size_px + 4
     if not any(pair[side] for pair in pairs):
         middle = (top + bottom) // 2
-        draw.text((left, middle), NOTHING, fill=GREY, font=drawing.font(), anchor="lm")
+        draw.text((left, middle), NOTHING, fill=GRAY, font=drawing.font(), anchor="lm")
         return
     start, stop = window(pairs, width, size_px)
     x = left
@@ -122,9 +122,9 @@ def draw_side(
             draw.rectangle(box, fill=DARK if pair[side] else WHITE, outline=DARK)
         if pair[side]:
             text, font = typeset(pair[side], size_px)
-            colour = WHITE if differs else DARK
+            color = WHITE if differs else DARK
             # On one line, whatever the character: a minus is not a hyphen at the top.
-            draw.text((x + cell_w / 2, bottom - 5), text, fill=colour, font=font, anchor="ms")
+            draw.text((x + cell_w / 2, bottom - 5), text, fill=color, font=font, anchor="ms")
         x += cell_w
     if stop < len(pairs):
         draw.text((x, bottom - 5), DOTS, fill=DARK, font=drawing.font(size_px), anchor="ls")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.viz.multiples import GREY, Cell, filled_bins, format_tick, limits, new_page, note
+from exprocr.viz.multiples import GRAY, Cell, filled_bins, format_tick, limits, new_page, note
 from exprocr.viz.plotting import DARK, MIDDLE, PALE
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def draw_weights(tensors: Mapping[str, NDArray[Any]], title: str) -> Figure:
 
     legend = [
         Patch(facecolor=PALE, edgecolor=DARK, label="values"),
-        Line2D([], [], color=GREY, ls="--", lw=1.2, label="0"),
+        Line2D([], [], color=GRAY, ls="--", lw=1.2, label="0"),
         Line2D([], [], color=MIDDLE, lw=2, label="mean"),
         Line2D(
             [],
@@ -124,7 +124,7 @@ def _draw(axes: Axes, values: NDArray[Any]) -> None:
     # The outline shows where bins are too narrow to be seen.
     axes.stairs(counts, edges, fill=True, facecolor=PALE, edgecolor=DARK, lw=0.9)
     if left <= 0 <= right:
-        axes.axvline(0, color=GREY, ls="--", lw=1.2)
+        axes.axvline(0, color=GRAY, ls="--", lw=1.2)
     top = counts.max() / (BAR_HEIGHT - 0.08)
     axes.set(xlim=(left, right), ylim=(0, top))
     axes.axvline(stats.mean, color=MIDDLE, lw=2)

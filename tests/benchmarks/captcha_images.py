@@ -97,9 +97,9 @@ def draw_images(
         text = random_expression(rng)
         background = package.random_color(238, 255)
         # From 10, as in the package: a black text would have no opacity at all.
-        colour = package.random_color(10, 200, int(rng.integers(220, 256)))
-        image = artist.create_captcha_image(text, colour, background)
-        artist.create_noise_dots(image, colour)
+        color = package.random_color(10, 200, int(rng.integers(220, 256)))
+        image = artist.create_captcha_image(text, color, background)
+        artist.create_noise_dots(image, color)
         yield text, image.filter(ImageFilter.SMOOTH)
 
 

@@ -152,7 +152,7 @@ def _speed(preset: Preset, data: Path | None, options: Options) -> TrainingSpeed
 
 
 def _render(folder: Path, preset: Preset) -> None:
-    """Write labelled images such as the preset renders."""
+    """Write labeled images such as the preset renders."""
     folder.mkdir()
     synth = preset.synth
     places = [Path(place) for place in synth.fonts]

@@ -18,7 +18,7 @@ import torch
 
 from exprocr.core.charset import Charset
 from exprocr.core.config import PRESETS
-from exprocr.core.evaluate import LabelledImages
+from exprocr.core.evaluate import LabeledImages
 from exprocr.core.model import Network
 from exprocr.core.preprocess import preprocess
 from exprocr.core.tensor_record import TensorRecorder, read_tensor_record
@@ -53,7 +53,7 @@ def make_trainer(run_dir: Path) -> Trainer:
         config=settings.training,
         precision=pick_precision("auto", torch.device("cpu")),
         batches=Batches(inks, texts, None, settings.training, workers=0),
-        validation=LabelledImages(inks[:1], texts[:1], [None]),
+        validation=LabeledImages(inks[:1], texts[:1], [None]),
         settings={},
         run_dir=run_dir,
     )

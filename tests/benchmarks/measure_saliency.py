@@ -36,7 +36,7 @@ from tests.saliency_checks import (
     integrated_of,
     lead,
     passes,
-    randomised,
+    randomized,
     read_pictures,
 )
 
@@ -46,7 +46,7 @@ UNLIKELY = np.log(2)
 
 def all_maps(pictures: Pictures, tolerance: float, down_to: str | None = None) -> dict[str, Maps]:
     """Return the maps by name, of the network or of one whose layers are random."""
-    network = randomised(pictures, down_to) if down_to else None
+    network = randomized(pictures, down_to) if down_to else None
     found: dict[str, Maps] = {}
     for layer in CONV_LAYERS:
         found |= cams_of(pictures, layer, network)
@@ -77,7 +77,7 @@ def hiding_table(pictures: Pictures, maps: dict[str, Maps]) -> Table:
 
 
 def weights_table(pictures: Pictures, tolerance: float) -> Table:
-    """Randomise weights."""
+    """Randomize weights."""
     own = all_maps(pictures, tolerance)
     table = Table("random down to", *own, title=f"rank correlation, {len(pictures.inks)} images")
     for down_to in (None, *reversed(LAYERS)):

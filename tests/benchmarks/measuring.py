@@ -47,7 +47,7 @@ class Options:
     """Images by the ``captcha`` package that exprocr and the other tools read."""
 
     real: tuple[Path, ...] = ()
-    """Folders of labelled images that they read too."""
+    """Folders of labeled images that they read too."""
 
     recipe: Path | None = None
     """Data set to learn from: a folder with train/ and val/."""

@@ -30,15 +30,15 @@ _SPELLINGS = str.maketrans(dict.fromkeys(_TIMES, "*") | dict.fromkeys(_MINUS, "-
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled files."""
+    """Labeled files."""
 
     name: str
     paths: list[str]
     texts: list[str]
 
 
-def normalise(text: str) -> str:
-    """Spell a reading as the labels are spelled, in favour of the tool that read it.
+def normalize(text: str) -> str:
+    """Spell a reading as the labels are spelled, in favor of the tool that read it.
 
     Signs for times and minus become ``*`` and ``-``, full-width characters plain ones; spaces
     and a trailing ``=`` or ``=?`` go.
@@ -133,7 +133,7 @@ def _evaluate(result: Result, sets: list[ImageSet]) -> list[Evaluation]:
     for images in sets:
         counts = Evaluation()
         for truth in images.texts:
-            read = normalise(next(texts))
+            read = normalize(next(texts))
             counts.add(truth, value_of(truth), read, value_of(read))
         evaluations.append(counts)
     return evaluations

@@ -11,7 +11,7 @@ import click
 
 from exprocr.cli.kinds import Request
 from exprocr.cli.output import cell, format_duration, new_table, print_table, summary_table
-from exprocr.viz.curve_data import RunSummary, read_run, summarise
+from exprocr.viz.curve_data import RunSummary, read_run, summarize
 from exprocr.viz.curves import MAX_RUNS, draw_curves
 from exprocr.viz.picture import save_picture
 
@@ -25,7 +25,7 @@ def show(request: Request) -> None:
     if len(runs) > MAX_RUNS:
         raise click.UsageError(f"--kind curves draws at most {MAX_RUNS} runs, found {len(runs)}.")
     records = {name: read_run(run) for name, run in runs.items()}
-    summaries = {name: summarise(of_run) for name, of_run in records.items()}
+    summaries = {name: summarize(of_run) for name, of_run in records.items()}
     for name, summary in summaries.items():
         if request.over == "time" and summary.elapsed_s is None:
             request.session.note(f"{runs[name]}: no time is recorded yet, so it is not drawn")

@@ -21,7 +21,7 @@ def show(request: Request) -> None:
     from exprocr.cli.kinds.subject import load_recognizer, torch_engine
 
     network = torch_engine(load_recognizer(request)).network
-    weight = network.conv1[0].get_parameter("weight")  # (C, 1, k, k): the input is grey
+    weight = network.conv1[0].get_parameter("weight")  # (C, 1, k, k): the input is gray
     kernels: NDArray[np.float32] = weight[:, 0].detach().float().cpu().numpy()
     picture = draw_filters(
         kernels,

@@ -34,7 +34,7 @@ from exprocr.viz.samples import Tile, draw_samples
 if TYPE_CHECKING:
     from exprocr.cli.options import Session
     from exprocr.core.recognizer import Recognizer
-    from exprocr.training.validation import LabelledPicture, ValidationSet
+    from exprocr.training.validation import LabeledPicture, ValidationSet
 
 NUM_RENDERED = 1000
 """Samples that are rendered to look for errors in."""
@@ -48,7 +48,7 @@ MAX_TILE_PX = (900, 450)
 class Shown:
     """A picture that goes on the sheet, and how it was read."""
 
-    picture: LabelledPicture
+    picture: LabeledPicture
     reading: str
     confidence: float
 
@@ -138,7 +138,7 @@ def _pictures(request: Request) -> ValidationSet:
 def _read(
     session: Session,
     recognizer: Recognizer,
-    pictures: Iterator[LabelledPicture],
+    pictures: Iterator[LabeledPicture],
     number: int,
     readings: Readings,
 ) -> None:

@@ -29,7 +29,7 @@ from exprocr.viz.report import Block, Facts, Row, Section, Table
 
 if TYPE_CHECKING:
     from exprocr.core.prediction import Prediction
-    from exprocr.training.validation import LabelledPicture
+    from exprocr.training.validation import LabeledPicture
 
 NUM_REPORTED = 3
 """Unreadable images that are named; of more only the number is said."""
@@ -39,7 +39,7 @@ NUM_REPORTED = 3
 class Example:
     """A validation image, and what was read in it."""
 
-    picture: LabelledPicture
+    picture: LabeledPicture
     prediction: Prediction
 
 
@@ -117,7 +117,7 @@ def read_validation(run: Run) -> Validation:
     )
     measurement = found.measurement
     accepts = recognizer.decoder.grammar.accepts
-    pending: deque[LabelledPicture] = deque()  # handed out and not yet read: a chunk at most
+    pending: deque[LabeledPicture] = deque()  # handed out and not yet read: a chunk at most
 
     def sources() -> Iterator[object]:
         for picture in pictures:

@@ -44,7 +44,7 @@ def _saliency(subjects: Subjects) -> Figure:
     return figure(
         draw_explanation(found, DEFAULT_LAYER),
         f"Maps of the pixels that an image read as {subject.reading} rests on.",
-        "Maps over the image: where there is colour, the pixels spoke for the reading, or against "
+        "Maps over the image: where there is color, the pixels spoke for the reading, or against "
         "it. Grad-CAM tells the regions, by what a late layer made of them; integrated gradients "
         "tell the single pixels. A reading that rests on dots or on the edge of the image is not "
         "to be trusted.",

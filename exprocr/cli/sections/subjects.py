@@ -71,7 +71,7 @@ def _rendered_subject(run: Run) -> Subject:
 
 
 def _reader_of_several(recognizer: Recognizer) -> Recognizer:
-    """Return a recogniser that tells the most probable texts beside the first."""
+    """Return a recognizer that tells the most probable texts beside the first."""
     decoder = recognizer.decoder
     several = Decoder(
         decoder.grammar,

@@ -18,7 +18,7 @@ from exprocr.viz.curve_data import (
     RunSummary,
     of_kind,
     read_run,
-    summarise,
+    summarize,
 )
 from exprocr.viz.curves import draw_curves
 from exprocr.viz.distributions import draw_distributions
@@ -55,7 +55,7 @@ def _curves(run: Run) -> list[Block]:
         "training images keep improving and the validation images do not, the network learns by "
         "heart.",
     )
-    return [Facts(_summary(summarise(records))), *_rest(run, records), picture]
+    return [Facts(_summary(summarize(records))), *_rest(run, records), picture]
 
 
 def _rest(run: Run, records: Records) -> list[Missing]:

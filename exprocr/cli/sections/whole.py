@@ -14,7 +14,7 @@ from exprocr.cli.sections.subjects import pick_subjects
 from exprocr.cli.sections.training import curves_section, settings_section, tensors_section
 from exprocr.core.model import num_parameters
 from exprocr.errors import ExprocrError
-from exprocr.viz.curve_data import read_run, summarise
+from exprocr.viz.curve_data import read_run, summarize
 from exprocr.viz.report import Missing, Report, Section
 
 
@@ -82,7 +82,7 @@ def _headline(run: Run, found: Validation | None) -> list[tuple[str, str, str]]:
     number = num_parameters(torch_engine(run.recognizer).network)
     figures.append(("Parameters", f"{number:,}", "trained values"))
     try:
-        summary = summarise(read_run(run.path))
+        summary = summarize(read_run(run.path))
     except ExprocrError:  # said where the curves would be
         return figures
     time = f", {format_duration(summary.elapsed_s)}" if summary.elapsed_s else ""

@@ -9,7 +9,7 @@ ones over frames. Letters used for shapes:
 Inside, the logarithm of zero is the finite ``LOG_ZERO`` instead of ``-inf``; it becomes ``-inf``
 again on the way out.
 
-Source: Graves, Fernandez, Gomez, Schmidhuber, "Connectionist Temporal Classification: Labelling
+Source: Graves, Fernandez, Gomez, Schmidhuber, "Connectionist Temporal Classification: Labeling
 Unsegmented Sequence Data with Recurrent Neural Networks", ICML 2006.
 """
 

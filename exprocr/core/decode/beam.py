@@ -9,7 +9,7 @@ frames. Letters used for shapes:
 Only prefixes that the grammar can still complete in the frames that are left are in the beam:
 the others are removed before any are chosen.
 
-Sources: Graves, Fernandez, Gomez, Schmidhuber, "Connectionist Temporal Classification: Labelling
+Sources: Graves, Fernandez, Gomez, Schmidhuber, "Connectionist Temporal Classification: Labeling
 Unsegmented Sequence Data with Recurrent Neural Networks", ICML 2006, section 3.2; Hannun, Maas,
 Jurafsky, Ng, "First-Pass Large Vocabulary Continuous Speech Recognition using Bi-Directional
 Recurrent DNNs", 2014, algorithm 1 (here with a grammar in place of a language model).

@@ -204,7 +204,7 @@ class Decoder:
 
 
 def temper(emissions: FloatArray, temperature: float) -> FloatArray:
-    """Divide logits, or logarithms of probabilities, by a temperature, and normalise each frame.
+    """Divide logits, or logarithms of probabilities, by a temperature, and normalize each frame.
 
     Args:
         emissions: (T, N, C) natural logarithms, no infinities.

@@ -1,6 +1,6 @@
 """Best path decoding: the text of the most probable alignment that the grammar accepts.
 
-Graves, Fernandez, Gomez, Schmidhuber, "Connectionist Temporal Classification: Labelling
+Graves, Fernandez, Gomez, Schmidhuber, "Connectionist Temporal Classification: Labeling
 Unsegmented Sequence Data with Recurrent Neural Networks", ICML 2006, section 3.2; under a grammar,
 the Viterbi algorithm on its `Lattice`. T frames, N samples, C classes.
 """

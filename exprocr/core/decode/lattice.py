@@ -1,6 +1,6 @@
 """All alignments of all texts of a grammar: the product of its automaton with CTC.
 
-CTC adds two things to an automaton: the blank, and that a character repeated in neighbouring
+CTC adds two things to an automaton: the blank, and that a character repeated in neighboring
 frames is one character. A node of the product is therefore either *a blank was read in state s*
 or *character c was just read, and led to state s*; there are S of the one kind and P of the other,
 one for each pair (s, c) that has an arc. Letters used for shapes:
