@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from exprocr import Recognizer
 from exprocr.cli import run
-from exprocr.core.expression import format_value
-from exprocr.core.prediction import format_confidence
+from exprocr.core.text.expression import format_value
+from exprocr.words import format_confidence
 
 DOCS = Path(__file__).parent
 PICTURES = DOCS / "pictures"

@@ -23,9 +23,9 @@ import click
 
 from exprocr import Prediction, Recognizer, errors
 from exprocr.cli import COMMANDS, group
-from exprocr.core.config import PRESETS
+from exprocr.core.config.schema import PRESETS
 from exprocr.core.decode.decoder import Alternative
-from exprocr.core.prediction import Character
+from exprocr.core.reading.prediction import Character
 
 REFERENCE = Path(__file__).with_name("reference.md")
 HELP_WIDTH = 88

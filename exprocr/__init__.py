@@ -17,18 +17,18 @@ __version__ = "0.1.0"
 __all__ = ["ExprocrError", "Prediction", "Recognizer", "__version__"]
 
 if TYPE_CHECKING:
-    from exprocr.core.prediction import Prediction
-    from exprocr.core.recognizer import Recognizer
+    from exprocr.core.reading.prediction import Prediction
+    from exprocr.core.reading.recognizer import Recognizer
     from exprocr.errors import ExprocrError
 
 
 def __getattr__(name: str) -> Any:
     if name == "Recognizer":
-        from exprocr.core import recognizer
+        from exprocr.core.reading import recognizer
 
         return recognizer.Recognizer
     if name == "Prediction":
-        from exprocr.core import prediction
+        from exprocr.core.reading import prediction
 
         return prediction.Prediction
     if name == "ExprocrError":

@@ -16,6 +16,9 @@ A message is one line: which file or field, what was expected, what was found.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class ExprocrError(Exception):
     """Base of everything the command line reports in one line, with exit code 1."""
@@ -56,3 +59,10 @@ class ModelFileError(ExprocrError):
 
 class OutputError(ExprocrError):
     """A file or folder cannot be written."""
+
+
+def unknown_name(name: str, key: str, known: Iterable[str], *, what: str) -> str:
+    """Say that ``key`` is unknown, and which of ``known`` is nearest."""
+    known = list(known)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+    return f"{name}: unknown {what}; did you mean {near[0]!r}? ({what}s: {', '.join(known)})"

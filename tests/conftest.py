@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.eval_runs import Eval
-    from tests.predict_runs import Predict
+    from tests.support.eval_runs import Eval
+    from tests.support.predict_runs import Predict
 
 TINY_CHARSET = "()*+-0123456789"
 
@@ -20,13 +20,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model file: a small network of the real shape, with random weights."""
     import torch
 
-    from exprocr.core.artifact import ModelFile
-    from exprocr.core.charset import Charset
-    from exprocr.core.config import ConvModuleConfig, ModelConfig
-    from exprocr.core.model import Network
-    from exprocr.core.onnx_export import write_graph
-    from exprocr.core.preprocess import PreprocessConfig
-    from exprocr.core.torch_engine import export_weights
+    from exprocr.core.config.schema import ConvModuleConfig, ModelConfig, PreprocessConfig
+    from exprocr.core.model.artifact import ModelFile
+    from exprocr.core.model.network import Network
+    from exprocr.core.model.onnx_export import write_graph
+    from exprocr.core.model.torch_engine import export_weights
+    from exprocr.core.text.charset import Charset
 
     charset = Charset(TINY_CHARSET)
     preprocess = PreprocessConfig()
@@ -50,7 +49,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a labeled set of 24 pictures."""
-    from tests.tiny_runs import write_files
+    from tests.support.tiny_runs import write_files
 
     return write_files(tmp_path_factory.mktemp("files") / "data", 24)
 
@@ -60,7 +59,7 @@ def one_font(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train with the built-in font: looking at all of the system's takes long."""
     from exprocr.synth.fonts import FontReport
     from exprocr.training import setup
-    from tests.tiny_runs import BUILT_IN
+    from tests.support.tiny_runs import BUILT_IN
 
     monkeypatch.setattr(setup, "find_fonts", lambda *args, **kwargs: FontReport([BUILT_IN]))
 
@@ -80,7 +79,7 @@ def image(tmp_path: Path) -> Path:
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     """Return a folder of 0, 2, 10.png, and files that are no images."""
-    from tests.predict_runs import draw
+    from tests.support.predict_runs import draw
 
     folder = tmp_path / "images"
     folder.mkdir()
@@ -94,7 +93,7 @@ def images(tmp_path: Path) -> Path:
 @pytest.fixture
 def predict(tiny_model: Path) -> Predict:
     """Return a function that runs ``exprocr predict`` with the tiny model."""
-    from tests.predict_runs import predict_with
+    from tests.support.predict_runs import predict_with
 
     return partial(predict_with, tiny_model)
 
@@ -102,7 +101,7 @@ def predict(tiny_model: Path) -> Predict:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Return a labeled set of the pictures that `evaluate` reads."""
-    from tests.eval_runs import make_data
+    from tests.support.eval_runs import make_data
 
     return make_data(tmp_path / "data")
 
@@ -116,6 +115,6 @@ def loaded() -> dict[str, Any]:
 @pytest.fixture
 def evaluate(monkeypatch: pytest.MonkeyPatch, loaded: dict[str, Any]) -> Eval:
     """Return a function that runs ``exprocr eval`` with a model that reads a script."""
-    from tests.eval_runs import eval_scripted
+    from tests.support.eval_runs import eval_scripted
 
     return partial(eval_scripted, monkeypatch, loaded)

@@ -20,25 +20,26 @@ from typing import Any, NoReturn
 import click
 
 from exprocr import __version__
-from exprocr.cli.options import BAD_INPUT, INTERRUPTED, Session, one_line
+from exprocr.cli.options import BAD_INPUT, INTERRUPTED, Session
 from exprocr.errors import ExprocrError
+from exprocr.words import one_line
 
 PROGRAM = "exprocr"
 STREAM_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)
 """What writing to stdout can fail with."""
 
 COMMANDS = {
-    "synth": ("exprocr.cli.synth", "synth", "Render a labeled set of images."),
-    "train": ("exprocr.cli.train", "train", "Train a model on labeled images."),
-    "eval": ("exprocr.cli.eval", "eval_command", "Measure a model on labeled images."),
-    "predict": ("exprocr.cli.predict", "predict", "Read expressions in images."),
+    "synth": ("exprocr.cli.synth.command", "synth", "Render a labeled set of images."),
+    "train": ("exprocr.cli.train.command", "train", "Train a model on labeled images."),
+    "eval": ("exprocr.cli.eval.command", "eval_command", "Measure a model on labeled images."),
+    "predict": ("exprocr.cli.predict.command", "predict", "Read expressions in images."),
     "visualize": (
-        "exprocr.cli.visualize",
+        "exprocr.cli.visualize.command",
         "visualize",
         "Draw what a model does and how it learned.",
     ),
-    "export": ("exprocr.cli.export", "export", "Write a model's graph for ONNX Runtime."),
-    "report": ("exprocr.cli.report", "report", "Write one page about a run."),
+    "export": ("exprocr.cli.export.command", "export", "Write a model's graph for ONNX Runtime."),
+    "report": ("exprocr.cli.report.command", "report", "Write one page about a run."),
 }
 """Name of a command -> its module, the name in the module, and one line of help."""
 

@@ -7,13 +7,14 @@ the same reason, and a test holds them equal to the core's.
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+
+from exprocr.words import one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,13 +30,6 @@ MAX_IMAGES_SHOWN = 400
 BAD_INPUT = 1
 BELOW_BAR = 3
 INTERRUPTED = 130
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def one_line(text: str) -> str:
-    r"""Write control characters as escapes (``\n``, ``\t``, ``\x1b``), so that a line stays one."""
-    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 class FiniteRange(click.FloatRange):

@@ -12,42 +12,14 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from exprocr.cli.options import one_line
+from exprocr.words import one_line, quantity
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from exprocr.cli.options import Session
     from exprocr.core.decode.decoder import Decoder
-    from exprocr.core.recognizer import Recognizer
-
-
-def format_probability(probability: float) -> str:
-    """Write a probability with three digits, however small: ``0.0146``, ``4.09e-05``."""
-    return f"{probability:.3g}"
-
-
-def format_duration(seconds: float) -> str:
-    """Write a time for people: ``0.42 s``, ``37 s``, ``4 min 05 s``, ``2 h 07 min``."""
-    if seconds < 9.95:
-        return f"{seconds:.2g} s" if seconds >= 0.095 else f"{seconds:.2f} s"
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def format_rate(count: int, seconds: float) -> str:
-    """Write ``count`` images in a time as images a second: ``8.1``, ``412``, ``1,250``."""
-    rate = count / max(seconds, 1e-9)
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
-
-
-def quantity(number: int, noun: str) -> str:
-    """Write a number with its noun: ``1 image``, ``1,200 images``."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    from exprocr.core.reading.recognizer import Recognizer
 
 
 def cell(content: object) -> Text:

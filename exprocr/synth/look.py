@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.config import SynthConfig
+from exprocr.core.config.schema import SynthConfig
 from exprocr.errors import FontError
 from exprocr.synth.distort import CONTEST_WARP, PACKAGE_WARP, Warp
 from exprocr.synth.fonts import FontFile

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from exprocr.core.config import SynthConfig
+from exprocr.core.config.schema import SynthConfig
 from exprocr.synth.distort import Distortion, distort_at_once, distort_in_steps
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.look import Look, Looks

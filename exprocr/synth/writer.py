@@ -17,10 +17,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from exprocr.core.config import SynthConfig
-from exprocr.core.expression import evaluate, format_value
-from exprocr.core.files import atomic_write, make_folder, output_error
-from exprocr.core.workers import interrupt_held_back, worker_pool
+from exprocr.core.config.schema import SynthConfig
+from exprocr.core.system.files import atomic_write, make_folder, output_error
+from exprocr.core.system.processes import interrupt_held_back, worker_pool
+from exprocr.core.text.expression import evaluate, format_value
 from exprocr.errors import OutputError
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from exprocr.core.config import SynthConfig, TrainingConfig
-from exprocr.core.preprocess import PreprocessConfig, preprocess
+from exprocr.core.config.schema import PreprocessConfig, SynthConfig, TrainingConfig
+from exprocr.core.image.preprocess import preprocess
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
 

@@ -7,20 +7,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from exprocr.core.artifact import MODEL_FILE_NAME, ModelFile
-from exprocr.core.calibration import Calibration, calibrate
-from exprocr.core.charset import Charset
-from exprocr.core.config import TrainingConfig
+from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.core.decode.decoder import Decoder
-from exprocr.core.evaluate import LabeledImages
-from exprocr.core.files import output_error
-from exprocr.core.grammar.grammars import load_grammar
-from exprocr.core.loading import GRAPH_SUFFIX
-from exprocr.core.model import Network
-from exprocr.core.onnx_export import write_graph
-from exprocr.core.preprocess import PreprocessConfig
-from exprocr.core.recognizer import Recognizer
-from exprocr.core.torch_engine import export_weights, load_weights
+from exprocr.core.evaluation.calibration import Calibration, calibrate
+from exprocr.core.evaluation.measure import LabeledImages
+from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile
+from exprocr.core.model.loading import GRAPH_SUFFIX
+from exprocr.core.model.network import Network
+from exprocr.core.model.onnx_export import write_graph
+from exprocr.core.model.torch_engine import export_weights, load_weights
+from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.system.files import output_error
+from exprocr.core.text.charset import Charset
+from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.errors import ModelFileError
 from exprocr.training.checkpoint import NO_SCORE, Score, TrainingState, recorded_score
 

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from exprocr.core.artifact import ModelFile, check_version, load_tensors, save_tensors
-from exprocr.core.model import Network
-from exprocr.core.settings import from_dict
-from exprocr.core.torch_engine import export_weights, load_weights
+from exprocr.core.config.settings import from_dict
+from exprocr.core.model.artifact import ModelFile, check_version, load_tensors, save_tensors
+from exprocr.core.model.network import Network
+from exprocr.core.model.torch_engine import export_weights, load_weights
 from exprocr.errors import ConfigError, ModelFileError
 
 CHECKPOINT_NAME = "checkpoint/state.safetensors"

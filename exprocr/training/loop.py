@@ -17,18 +17,17 @@ from typing import Any
 
 import torch
 
-from exprocr.core.charset import Charset
-from exprocr.core.config import TrainingConfig
+from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.core.decode.decoder import Decoder
-from exprocr.core.evaluate import LabeledImages, evaluate
-from exprocr.core.geometry import cell_axis
-from exprocr.core.grammar.grammars import load_grammar
-from exprocr.core.journal import METRICS_NAME, Journal
-from exprocr.core.model import Network
-from exprocr.core.preprocess import PreprocessConfig
-from exprocr.core.recognizer import Recognizer
-from exprocr.core.tensor_record import TENSORS_NAME, TensorRecorder
-from exprocr.core.torch_engine import TorchEngine, parameter_values
+from exprocr.core.evaluation.measure import LabeledImages, evaluate
+from exprocr.core.model.geometry import cell_axis
+from exprocr.core.model.network import Network
+from exprocr.core.model.torch_engine import TorchEngine, parameter_values
+from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.runs.journal import METRICS_NAME, Journal
+from exprocr.core.runs.tensor_record import TENSORS_NAME, TensorRecorder
+from exprocr.core.text.charset import Charset
+from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.errors import DataError
 from exprocr.training.batches import Batches
 from exprocr.training.best import BestNetwork

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
-from exprocr.core.charset import BLANK, Charset
+from exprocr.core.text.charset import BLANK, Charset
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from exprocr.core.calibration import Calibration
+from exprocr.core.evaluation.calibration import Calibration
 from exprocr.training.checkpoint import TrainingState
 
 

@@ -11,12 +11,12 @@ import tomli_w
 import torch
 
 import exprocr
-from exprocr.core.charset import Charset
-from exprocr.core.config import Preset
-from exprocr.core.dataset import DataSet, Sample, load_dataset, split
-from exprocr.core.files import atomic_write
-from exprocr.core.processors import usable_processors
-from exprocr.core.settings import from_dict, to_dict
+from exprocr.core.config.schema import Preset
+from exprocr.core.config.settings import from_dict, to_dict
+from exprocr.core.data.dataset import DataSet, Sample, load_dataset, split
+from exprocr.core.system.files import atomic_write
+from exprocr.core.system.processes import usable_processors
+from exprocr.core.text.charset import Charset
 from exprocr.errors import ConfigError, DataError, ModelFileError
 from exprocr.training.checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
 from exprocr.training.limits import Limits

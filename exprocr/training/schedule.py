@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from exprocr.core.config import TrainingConfig
-from exprocr.core.model import Network
+from exprocr.core.config.schema import TrainingConfig
+from exprocr.core.model.network import Network
 
 
 def learning_rate_at(step: int, num_steps: int, config: TrainingConfig) -> float:

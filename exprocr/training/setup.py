@@ -14,27 +14,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from exprocr.core.artifact import ModelFile
-from exprocr.core.charset import Charset
-from exprocr.core.config import Preset
-from exprocr.core.dataset import Sample, check_charset, check_widths
-from exprocr.core.evaluate import LabeledImages
-from exprocr.core.expression import value_of
-from exprocr.core.files import make_folder
-from exprocr.core.geometry import num_frames
-from exprocr.core.grammar.grammars import tightest
-from exprocr.core.image_reader import load_images
-from exprocr.core.model import Network
-from exprocr.core.preprocess import padded_width, scaled_width
-from exprocr.core.settings import to_dict
-from exprocr.core.torch_engine import build_network, new_network, pick_device, set_threads
+from exprocr.core.config.schema import Preset
+from exprocr.core.config.settings import to_dict
+from exprocr.core.data.dataset import Sample, check_charset, check_widths
+from exprocr.core.data.image_reader import load_images
+from exprocr.core.evaluation.measure import LabeledImages
+from exprocr.core.image.preprocess import padded_width, scaled_width
+from exprocr.core.model.artifact import ModelFile
+from exprocr.core.model.geometry import num_frames
+from exprocr.core.model.network import Network
+from exprocr.core.model.torch_engine import build_network, new_network, pick_device, set_threads
+from exprocr.core.system.files import make_folder
+from exprocr.core.system.memory import keep_freed_memory
+from exprocr.core.text.charset import Charset
+from exprocr.core.text.expression import value_of
+from exprocr.core.text.grammar.grammars import tightest
 from exprocr.errors import ConfigError
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, TRAIN_STREAM, VAL_STREAM, Renderer
 from exprocr.training.batches import Batches, RenderedBatches
 from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.loop import Trainer
-from exprocr.training.memory import keep_freed_memory
 from exprocr.training.precision import pick_precision
 from exprocr.training.run import RunData, RunSpec, write_run_files
 

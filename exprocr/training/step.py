@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exprocr.core.charset import Charset
-from exprocr.core.config import TrainingConfig
+from exprocr.core.config.schema import TrainingConfig
 from exprocr.core.decode.hypothesis import collapse
-from exprocr.core.model import Network
-from exprocr.core.torch_engine import to_input
+from exprocr.core.model.network import Network
+from exprocr.core.model.torch_engine import to_input
+from exprocr.core.text.charset import Charset
 from exprocr.training.batches import Batch
 from exprocr.training.loss import TargetEncoder, Targets, mean_ctc_loss
 from exprocr.training.precision import Precision, mixed_precision

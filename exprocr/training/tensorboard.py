@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.calibration import Calibration
-from exprocr.core.capture import capture
-from exprocr.core.files import output_error
-from exprocr.core.geometry import CONV_LAYERS
-from exprocr.core.journal import read_records
-from exprocr.core.torch_engine import parameter_values
+from exprocr.core.evaluation.calibration import Calibration
+from exprocr.core.model.capture import capture
+from exprocr.core.model.geometry import CONV_LAYERS
+from exprocr.core.model.torch_engine import parameter_values
+from exprocr.core.runs.journal import read_records
+from exprocr.core.system.files import output_error
 from exprocr.errors import ConfigError, OutputError
 from exprocr.training.checkpoint import TrainingState
 

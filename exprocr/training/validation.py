@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from exprocr.core.dataset import Sample, load_dataset
-from exprocr.core.expression import value_of
-from exprocr.core.preprocess import ImageSource
-from exprocr.core.settings import load_settings
+from exprocr.core.config.settings import load_settings
+from exprocr.core.data.dataset import Sample, load_dataset
+from exprocr.core.image.preprocess import ImageSource
+from exprocr.core.text.expression import value_of
 from exprocr.errors import DataError, FontError
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, VAL_STREAM, Renderer

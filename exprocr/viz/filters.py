@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GRAY, Box, plural
-from exprocr.viz.grid import GAP_PX, LABEL_PX, MARGIN_PX, draw_title, title_height
+from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas.drawing import DARK, GRAY, Box
+from exprocr.viz.features.grid import GAP_PX, LABEL_PX, MARGIN_PX, draw_title, title_height
+from exprocr.words import quantity
 
 DEAD_SHARE = 1e-6
 """A kernel whose norm is below this share of the greatest is dead."""
@@ -190,7 +191,7 @@ def _explain(stats: KernelStats, layout: Layout, kernel_size: int) -> Iterator[s
     num = len(stats.norm)
     dead = stats.dead
     which = f": {', '.join(map(str, dead))}" if 0 < len(dead) <= 8 else ""
-    yield f"{plural(num, 'kernel')} of {kernel_size} x {kernel_size} weights;"
+    yield f"{quantity(num, 'kernel')} of {kernel_size} x {kernel_size} weights;"
     yield f"{len(dead) or 'none'} dead{which}{' (no weight; crossed out)' if dead else ''}."
     yield "Each has its own scale, the same to both sides of 0: dark is negative, light positive."
     if layout.num_lines == 2:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from exprocr.core.prediction import format_confidence
-from exprocr.viz import drawing
-from exprocr.viz.drawing import DARK, GRAY, LIGHT, WHITE, Color
-from exprocr.viz.grid import MARGIN_PX, MIN_CONTENT_PX, TITLE_PX, draw_title, title_height
-from exprocr.viz.spelling import (
+from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, WHITE, Color
+from exprocr.viz.canvas.text import (
     SPELLING_PX,
     clip,
     draw_side,
     pairs_of,
     typeset,
 )
+from exprocr.viz.features.grid import MARGIN_PX, MIN_CONTENT_PX, TITLE_PX, draw_title, title_height
+from exprocr.words import format_confidence
 
 WRONG: Color = (150, 20, 40)
 """Dark in gray as well."""

@@ -24,7 +24,7 @@ import numpy as np
 from captcha.image import ImageCaptcha
 from PIL import Image, ImageDraw, ImageFilter
 
-from exprocr.core.expression import evaluate
+from exprocr.core.text.expression import evaluate
 from exprocr.synth.fonts import system_font_folders
 from exprocr.synth.renderer import random_expression
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from exprocr.core.calibration import Calibration
-from exprocr.core.config import PRESETS, Preset
-from exprocr.core.engine import pick_threads
+from exprocr.core.config.schema import PRESETS, Preset
+from exprocr.core.evaluation.calibration import Calibration
+from exprocr.core.model.engine import pick_threads
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer
 from exprocr.training.batches import Batch

@@ -23,15 +23,15 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from exprocr.core.config import SynthConfig
-from exprocr.core.dataset import load_dataset
+from exprocr.core.config.schema import SynthConfig
+from exprocr.core.data.dataset import load_dataset
 from exprocr.core.decode.decoder import Decoder, Reading
-from exprocr.core.expression import value_of
-from exprocr.core.grammar.grammars import load_grammar
-from exprocr.core.metrics import Evaluation
-from exprocr.core.preprocess import load_image, preprocess
-from exprocr.core.recognizer import Recognizer
-from exprocr.core.reliability import Reliability
+from exprocr.core.evaluation.metrics import Evaluation
+from exprocr.core.evaluation.reliability import Reliability
+from exprocr.core.image.preprocess import load_image, preprocess
+from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.text.expression import value_of
+from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.synth.fonts import FontFile, find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer, sample_rng
 from tests.benchmarks.captcha_images import draw_images, recipe_fonts

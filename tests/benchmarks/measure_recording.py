@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 
-from exprocr.core.charset import Charset
-from exprocr.core.config import PRESETS
-from exprocr.core.evaluate import LabeledImages
-from exprocr.core.model import Network
-from exprocr.core.preprocess import preprocess
-from exprocr.core.tensor_record import TensorRecorder, read_tensor_record
-from exprocr.core.torch_engine import parameter_values, set_threads
+from exprocr.core.config.schema import PRESETS
+from exprocr.core.evaluation.measure import LabeledImages
+from exprocr.core.image.preprocess import preprocess
+from exprocr.core.model.network import Network
+from exprocr.core.model.torch_engine import parameter_values, set_threads
+from exprocr.core.runs.tensor_record import TensorRecorder, read_tensor_record
+from exprocr.core.text.charset import Charset
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer
 from exprocr.training.batches import Batches

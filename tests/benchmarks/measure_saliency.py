@@ -20,9 +20,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from exprocr.core.geometry import CONV_LAYERS, LAYERS
-from exprocr.viz.attribution import TOLERANCE
-from tests.saliency_checks import (
+from exprocr.core.model.geometry import CONV_LAYERS, LAYERS
+from exprocr.viz.saliency.attribution import TOLERANCE
+from tests.support.saliency_checks import (
     CHANCE,
     INK_MAP,
     INTEGRATED,

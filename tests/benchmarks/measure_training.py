@@ -30,10 +30,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from exprocr.core.config import PRESETS
-from exprocr.core.dataset import load_dataset
-from exprocr.core.journal import METRICS_NAME, read_records
-from exprocr.core.labels import Sample
+from exprocr.core.config.schema import PRESETS
+from exprocr.core.data.dataset import load_dataset
+from exprocr.core.data.labels import Sample
+from exprocr.core.runs.journal import METRICS_NAME, read_records
 from exprocr.training.run import CONFIG_NAME
 
 TARGETS = (0.9, 0.99, 0.999)

@@ -28,8 +28,8 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
-from exprocr.cli.kinds import KINDS
-from exprocr.core.geometry import CONV_LAYERS, LAYERS
+from exprocr.cli.visualize.kinds import KINDS
+from exprocr.core.model.geometry import CONV_LAYERS, LAYERS
 
 SIZES = ((4000, 60), (4000, 1000))
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -37,11 +37,10 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 def write_model(path: Path, channels: int) -> None:
     """Write a model of random weights: the default one, widened."""
-    from exprocr.core.artifact import ModelFile
-    from exprocr.core.charset import Charset
-    from exprocr.core.config import PRESETS, ConvModuleConfig
-    from exprocr.core.preprocess import PreprocessConfig
-    from exprocr.core.torch_engine import export_weights, new_network
+    from exprocr.core.config.schema import PRESETS, ConvModuleConfig, PreprocessConfig
+    from exprocr.core.model.artifact import ModelFile
+    from exprocr.core.model.torch_engine import export_weights, new_network
+    from exprocr.core.text.charset import Charset
     from exprocr.synth.renderer import CHARACTERS
 
     default = PRESETS["default"].model
@@ -77,7 +76,7 @@ def write_picture(path: Path, size: tuple[int, int]) -> None:
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Yield what is drawn: its name, and the options that ask for it."""
     for name, kind in KINDS.items():
-        is_there = find_spec(f"exprocr.cli.kinds.{name}") is not None
+        is_there = find_spec(f"exprocr.cli.visualize.kinds.{name}") is not None
         if "image" not in kind.options or name == "samples" or not is_there:
             continue
         if name == "features":

@@ -22,16 +22,16 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from exprocr.core.config import SynthConfig
-from exprocr.core.dataset import load_dataset
-from exprocr.core.expression import value_of
-from exprocr.core.metrics import Evaluation
-from exprocr.core.preprocess import load_image
-from exprocr.core.recognizer import Recognizer
+from exprocr.core.config.schema import SynthConfig
+from exprocr.core.data.dataset import load_dataset
+from exprocr.core.evaluation.metrics import Evaluation
+from exprocr.core.image.preprocess import load_image
+from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.text.expression import value_of
 from exprocr.errors import ImageError
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer
-from exprocr.viz.picture import save_picture
+from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.samples import Tile, draw_samples
 from tests.benchmarks.captcha_images import draw_images, recipe_fonts
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exprocr.core.processors import usable_processors
+from exprocr.core.system.processes import usable_processors
 
 if TYPE_CHECKING:
     from PIL import Image

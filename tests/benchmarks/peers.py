@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-from exprocr.core.dataset import load_dataset
-from exprocr.core.engine import pick_threads
-from exprocr.core.expression import value_of
-from exprocr.core.metrics import Evaluation
+from exprocr.core.data.dataset import load_dataset
+from exprocr.core.evaluation.metrics import Evaluation
+from exprocr.core.model.engine import pick_threads
+from exprocr.core.text.expression import value_of
 from tests.benchmarks.measuring import Options, Row, write_captchas
 from tests.benchmarks.processes import CommandError, run
 from tests.benchmarks.tools import TOOLS, Job, NotInstalledError, Result

@@ -8,8 +8,8 @@ from itertools import count, islice, product
 
 import numpy as np
 
-from exprocr.core.preprocess import preprocess
-from exprocr.core.recognizer import Recognizer
+from exprocr.core.image.preprocess import preprocess
+from exprocr.core.reading.recognizer import Recognizer
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.look import MASTER_SIZES_PX
 from exprocr.synth.renderer import CHARACTERS, Renderer, _prepare

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.charset import BLANK
-from exprocr.core.decode.alignment import forward
+from exprocr.core.decode.forward import forward
 from exprocr.core.decode.greedy import best_accepted_path
 from exprocr.core.decode.hypothesis import Hypothesis, compact, to_hypotheses
 from exprocr.core.decode.lattice import Lattice
@@ -34,6 +33,7 @@ from exprocr.core.decode.semiring import (
     IntArray,
     log_add,
 )
+from exprocr.core.text.charset import BLANK
 
 HashArray = NDArray[np.uint64]
 

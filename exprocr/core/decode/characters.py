@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exprocr.core.charset import BLANK
 from exprocr.core.decode.semiring import FloatArray, IntArray
+from exprocr.core.text.charset import BLANK
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.decode.alignment import align_paths, check_log_probs, forward
 from exprocr.core.decode.characters import SpottedCharacter, spot_characters
 from exprocr.core.decode.exact import Found
+from exprocr.core.decode.forward import align_paths, check_log_probs, forward
 from exprocr.core.decode.hypothesis import (
     NOTHING,
     Answer,
@@ -38,10 +38,9 @@ from exprocr.core.decode.lattice import Lattice
 from exprocr.core.decode.search import METHODS, find_texts
 from exprocr.core.decode.semiring import LOG_IMPOSSIBLE, LOG_ZERO, FloatArray
 from exprocr.core.decode.values import find_values
-from exprocr.core.expression import value_of
-from exprocr.core.grammar.grammars import Grammar
-from exprocr.core.settings import unknown_name
-from exprocr.errors import ConfigError
+from exprocr.core.text.expression import value_of
+from exprocr.core.text.grammar.grammars import Grammar
+from exprocr.errors import ConfigError, unknown_name
 
 MAX_BEAM_WIDTH = 1000
 MAX_NUM_BEST = 1000

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from exprocr.core.charset import BLANK
 from exprocr.core.decode.hypothesis import Hypothesis
 from exprocr.core.decode.lattice import Lattice
 from exprocr.core.decode.semiring import (
@@ -32,7 +31,8 @@ from exprocr.core.decode.semiring import (
     log_add,
     log_sum,
 )
-from exprocr.core.grammar.automaton import DEAD
+from exprocr.core.text.charset import BLANK
+from exprocr.core.text.grammar.automaton import DEAD
 
 PREFIXES_AT_ONCE = 64
 """Most prefixes of a sample that are expanded in one go."""

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.charset import BLANK
-from exprocr.core.decode.alignment import check_log_probs
+from exprocr.core.decode.forward import check_log_probs
 from exprocr.core.decode.hypothesis import collapse
 from exprocr.core.decode.lattice import Lattice
 from exprocr.core.decode.semiring import FloatArray, IntArray
-from exprocr.core.grammar.automaton import DEAD, Automaton
+from exprocr.core.text.charset import BLANK
+from exprocr.core.text.grammar.automaton import DEAD, Automaton
 
 
 def best_accepted_path(

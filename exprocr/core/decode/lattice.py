@@ -20,7 +20,6 @@ from functools import cached_property
 
 import numpy as np
 
-from exprocr.core.charset import BLANK
 from exprocr.core.decode.semiring import (
     BEST,
     LINEAR,
@@ -31,7 +30,8 @@ from exprocr.core.decode.semiring import (
     IntArray,
     Semiring,
 )
-from exprocr.core.grammar.automaton import DEAD, Automaton
+from exprocr.core.text.charset import BLANK
+from exprocr.core.text.grammar.automaton import DEAD, Automaton
 
 MAX_CELLS = 2**24
 """Samples are taken in parts, so that no array has more elements than this, if one sample lets."""

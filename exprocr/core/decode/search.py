@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from exprocr.core.decode.alignment import forward
 from exprocr.core.decode.beam import beam_search
 from exprocr.core.decode.exact import Found, exact_search
+from exprocr.core.decode.forward import forward
 from exprocr.core.decode.greedy import best_accepted_path
 from exprocr.core.decode.hypothesis import Hypothesis, to_hypotheses
 from exprocr.core.decode.lattice import Lattice

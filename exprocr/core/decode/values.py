@@ -13,14 +13,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from exprocr.core.charset import BLANK
-from exprocr.core.decode.alignment import forward
+from exprocr.core.decode.forward import forward
 from exprocr.core.decode.hypothesis import NOTHING, Answer, Ids, to_labels
 from exprocr.core.decode.lattice import Lattice
 from exprocr.core.decode.search import find_texts
 from exprocr.core.decode.semiring import MIN_LINEAR, FloatArray, IntArray
-from exprocr.core.expression import value_of
-from exprocr.core.grammar.grammars import Grammar
+from exprocr.core.text.charset import BLANK
+from exprocr.core.text.expression import value_of
+from exprocr.core.text.grammar.grammars import Grammar
 
 MAX_TEXTS = 300_000
 """Most texts of a grammar that are all looked at."""

@@ -1,0 +1,260 @@
+"""The formats in which ``exprocr predict`` writes readings.
+
+- ``tsv``: path, text, value and confidence between tabs;
+- ``csv``: the same with a header ``path,text,value,confidence``;
+- ``json``: JSON Lines: these four, ``posterior``, ``grammar_mass``, ``proven``, by value also
+  ``uncovered``, and ``characters``, a ``box`` being left, top, right, bottom; a value is a number
+  if it is an integer, a string ``p/q`` if it is a fraction, null if there is none;
+- ``table``: columns for people;
+- ``contest``: ``EXPR VALUE``; the line number is the image's, an unreadable one has an empty line.
+
+With a bar for the confidence, what is below it is marked: in a column ``rejected`` that holds
+``rejected`` or nothing; in JSON by true or false; in the contest's lines by a tab and ``rejected``.
+
+With several texts an image the further ones follow in columns ``text_2``, ``value_2``,
+``probability_2``, ``text_3`` and so on, always equally many, empty where there are fewer texts; in
+JSON all are in ``alternatives``, the first of which is the text itself; the table has rows of
+their own for them. In the contest's lines each follows after a tab, as ``EXPR VALUE PROBABILITY``
+with exactly two spaces; with a bar, too, they begin after the second tab, rejected or not.
+
+A value is an integer or ``p/q``, empty where the text is no expression or divides by zero.
+Confidences have four decimals and are rounded down, so that 1.0000 is nothing less than certainty;
+the probabilities of further texts have three digits, however small; JSON has all. Control
+characters in paths are escaped, except in CSV and JSON, which quote.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from exprocr.cli.output import cell, new_table, print_table
+from exprocr.core.text.expression import format_value
+from exprocr.errors import DataError
+from exprocr.words import format_confidence, format_probability, one_line
+
+if TYPE_CHECKING:
+    from exprocr.core.decode.decoder import Alternative
+    from exprocr.core.reading.prediction import Character, Prediction
+
+FIELDS = ("path", "text", "value", "confidence")
+REJECTED = "rejected"
+MAX_CONTEST_NUMBER = 10_000_000
+"""Numbers of images above this are a mistake; every number below one has a line."""
+
+_FORMAT_BY_SUFFIX = {".tsv": "tsv", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What was asked for beyond path, text, value and confidence."""
+
+    min_confidence: float | None = None
+    """The bar: readings below it are marked as rejected; None marks nothing."""
+
+    num_best: int = 1
+    """Texts an image."""
+
+    def rejects(self, prediction: Prediction) -> bool:
+        """Say whether a reading is below the bar."""
+        return self.min_confidence is not None and prediction.confidence < self.min_confidence
+
+    @cached_property
+    def headers(self) -> list[str]:
+        """Names of the columns of `row`."""
+        names = ("text", "value", "probability")
+        others = [f"{name}_{k}" for k in range(2, self.num_best + 1) for name in names]
+        return [*FIELDS, *self._marks(REJECTED), *others]
+
+    def row(self, prediction: Prediction) -> list[str]:
+        """Return a reading's columns; their number does not depend on it."""
+        row = self.first(prediction)
+        for other in self.others(prediction):
+            row += other
+        return row + [""] * (len(self.headers) - len(row))
+
+    def first(self, prediction: Prediction) -> list[str]:
+        """Return the columns before those of further texts."""
+        value, confidence = format_value(prediction.value), format_confidence(prediction.confidence)
+        mark = REJECTED if self.rejects(prediction) else ""
+        return [prediction.path, prediction.text, value, confidence, *self._marks(mark)]
+
+    def others(self, prediction: Prediction) -> list[tuple[str, str, str]]:
+        """Return text, value and probability of the second text and the following ones."""
+        return [
+            (other.text, format_value(other.value), format_probability(other.probability))
+            for other in prediction.alternatives[1 : self.num_best]
+        ]
+
+    def _marks(self, mark: str) -> list[str]:
+        return [] if self.min_confidence is None else [mark]
+
+
+class PredictionWriter(Protocol):
+    """Writes readings in one format."""
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one reading."""
+
+    def skip(self, path: str) -> None:
+        """Note an image that could not be read."""
+
+    def close(self) -> None:
+        """Write what is left; the stream stays open."""
+
+
+def pick_format(name: str | None, output: str | None) -> str:
+    """Return a format: the named one, else the output file's, else what suits stdout."""
+    if name is not None:
+        return name
+    if output is not None:
+        return _FORMAT_BY_SUFFIX.get(PurePath(output).suffix.lower(), "tsv")
+    return "table" if sys.stdout.isatty() else "tsv"
+
+
+def prediction_writer(format_: str, stream: TextIO, extras: Extras) -> PredictionWriter:
+    """Return the writer of a format, which is one of `options.FORMATS`."""
+    writers: dict[str, type[Any]] = {
+        "table": _TableWriter,
+        "tsv": _TsvWriter,
+        "csv": _CsvWriter,
+        "json": _JsonWriter,
+        "contest": _ContestWriter,
+    }
+    writer: PredictionWriter = writers[format_](stream, extras)
+    return writer
+
+
+class _Writer:
+    """Base: one line a reading, none for an unreadable image."""
+
+    def __init__(self, stream: TextIO, extras: Extras) -> None:
+        self.stream = stream
+        self.extras = extras
+
+    def skip(self, path: str) -> None:
+        """Leave the image out."""
+
+    def close(self) -> None:
+        """Nothing is left to write."""
+
+
+class _TsvWriter(_Writer):
+    def write(self, prediction: Prediction) -> None:
+        self.stream.write("\t".join(map(one_line, self.extras.row(prediction))) + "\n")
+
+
+class _CsvWriter(_Writer):
+    def __init__(self, stream: TextIO, extras: Extras) -> None:
+        super().__init__(stream, extras)
+        self.rows = csv.writer(stream, lineterminator="\n")
+        self.rows.writerow(extras.headers)
+
+    def write(self, prediction: Prediction) -> None:
+        self.rows.writerow(self.extras.row(prediction))
+
+
+class _JsonWriter(_Writer):
+    def write(self, prediction: Prediction) -> None:
+        row: dict[str, Any] = {
+            "path": prediction.path,
+            "text": prediction.text,
+            "value": json_value(prediction.value),
+            "confidence": min(prediction.confidence, 1.0),
+            "posterior": prediction.posterior,
+            "grammar_mass": prediction.grammar_mass,
+            "proven": prediction.is_proven,
+        }
+        if prediction.uncovered is not None:
+            row["uncovered"] = prediction.uncovered
+        if self.extras.min_confidence is not None:
+            row[REJECTED] = self.extras.rejects(prediction)
+        if self.extras.num_best > 1:
+            row["alternatives"] = list(map(_json_alternative, prediction.alternatives))
+        row["characters"] = list(map(_json_character, prediction.characters))
+        self.stream.write(json.dumps(row) + "\n")
+
+
+class _TableWriter(_Writer):
+    def __init__(self, stream: TextIO, extras: Extras) -> None:
+        super().__init__(stream, extras)
+        # Short headers, so that the columns stand side by side on 40 columns.
+        headers = ("image", *Extras(min_confidence=extras.min_confidence).headers[1:])
+        self.table = new_table(*headers, right=FIELDS[2:])
+
+    def write(self, prediction: Prediction) -> None:
+        self.table.add_row(*map(cell, self.extras.first(prediction)))
+        for other in self.extras.others(prediction):
+            self.table.add_row("", *map(cell, other))
+
+    def close(self) -> None:
+        if self.table.row_count:
+            print_table(self.table, self.stream, fold_first=self.extras.min_confidence is not None)
+
+
+class _ContestWriter(_Writer):
+    def __init__(self, stream: TextIO, extras: Extras) -> None:
+        super().__init__(stream, extras)
+        self.lines: dict[int, str] = {}
+
+    def write(self, prediction: Prediction) -> None:
+        _, text, value, _, *marks = self.extras.first(prediction)
+        others = [" ".join(other) for other in self.extras.others(prediction)]
+        fields = [f"{text} {value}".rstrip(), *(marks if others or any(marks) else ()), *others]
+        self.lines[contest_number(prediction.path)] = "\t".join(fields)
+
+    def skip(self, path: str) -> None:
+        self.lines[contest_number(path)] = ""
+
+    def close(self) -> None:
+        for number in range(max(self.lines, default=-1) + 1):
+            self.stream.write(self.lines.get(number, "") + "\n")
+
+
+def json_value(value: Fraction | None) -> int | str | None:
+    """Return a value as JSON has it: a number, ``"p/q"``, or None."""
+    if value is None:
+        return None
+    return value.numerator if value.denominator == 1 else str(value)
+
+
+def _json_alternative(alternative: Alternative) -> dict[str, Any]:
+    return {
+        "text": alternative.text,
+        "value": json_value(alternative.value),
+        "probability": alternative.probability,
+    }
+
+
+def _json_character(character: Character) -> dict[str, Any]:
+    return {
+        "character": character.text,
+        "x": character.x,
+        "box": list(character.box),
+        "probability": character.probability,
+        "alternative": character.alternative or None,
+        "alternative_probability": character.alternative_probability,
+    }
+
+
+def contest_number(path: str) -> int:
+    """Return the number of an image: the stem of its file name.
+
+    Raises:
+        DataError: The stem is no number, or above `MAX_CONTEST_NUMBER`.
+    """
+    stem = os.path.splitext(os.path.basename(path))[0]
+    if not re.fullmatch("[0-9]{1,8}", stem) or int(stem) > MAX_CONTEST_NUMBER:
+        raise DataError(
+            f"{path}: the contest format expects a number below {MAX_CONTEST_NUMBER:,} as "
+            f"the file's name, found {stem!r}"
+        )
+    return int(stem)

@@ -1,0 +1,119 @@
+"""Configurations to and from plain values: strictly, with nothing silently ignored.
+
+A configuration is nested dictionaries of TOML or JSON values. An unknown key, a value of the
+wrong type or out of range is an error that names the key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from exprocr.core.config.schema import PRESETS, Preset
+from exprocr.errors import ConfigError, unknown_name
+
+T = TypeVar("T")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a configuration as nested dictionaries of plain values, without the Nones."""
+    return {k: v for k, v in _plain(dataclasses.asdict(config)).items() if v is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if v is not None}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "", base: T | None = None) -> T:
+    """Build a configuration dataclass from plain values, strictly.
+
+    Args:
+        cls: The dataclass to build.
+        values: Plain values; sections are dictionaries.
+        where: Name of the section, for messages.
+        base: Values to start from; the dataclass's own defaults if None.
+
+    Raises:
+        ConfigError: A key is unknown, or a value has the wrong type or is out of range.
+    """
+    hints = typing.get_type_hints(cls)
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{where}.{key}" if where else key
+        if key not in hints:
+            raise ConfigError(unknown_name(name, key, hints, what="key"))
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{name}: expected a section, found {value!r}")
+            inner = getattr(base, key) if base is not None else None
+            changes[key] = from_dict(hint, value, name, inner)
+        else:
+            changes[key] = _convert(hint, value, name)
+    try:
+        if base is not None:
+            return dataclasses.replace(base, **changes)  # type: ignore[type-var]
+        return cls(**changes)
+    except ConfigError as error:
+        message = str(error)
+        raise ConfigError(message if message.startswith(where) else f"{where}: {message}") from None
+
+
+def load_settings(
+    preset: str, file: Path | None = None, changes: Mapping[str, Mapping[str, Any]] | None = None
+) -> Preset:
+    """Return a preset with the values of a TOML file, then single changes, put over it.
+
+    Args:
+        preset: Name of the preset.
+        file: TOML with the sections of `Preset`.
+        changes: Values by section and key.
+
+    Raises:
+        ConfigError: The preset or a key is unknown, a value does not fit, or the file is no TOML.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(unknown_name("preset", preset, PRESETS, what="preset"))
+    settings = PRESETS[preset]
+    if file is not None:
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+            settings = from_dict(Preset, values, base=settings)
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+        except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
+            raise ConfigError(f"{file}: expected TOML, found: {error}") from None
+        except ConfigError as error:
+            raise ConfigError(f"{file}: {error}") from None
+    return from_dict(Preset, changes or {}, base=settings)
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    """Check a plain value against a type hint; lists become tuples, integers floats."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):  # X | None
+        return None if value is None else _convert(args[0], value, name)
+    if origin is Literal:
+        if value in args:
+            return value
+        raise ConfigError(f"{name}: expected one of {', '.join(map(repr, args))}, found {value!r}")
+    if origin is tuple:
+        if isinstance(value, list | tuple) and (args[-1] is ... or len(args) == len(value)):
+            return tuple(_convert(args[0], item, name) for item in value)
+        many = "" if args[-1] is ... else f" of {len(args)}"
+        raise ConfigError(f"{name}: expected a list{many}, found {value!r}")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"{name}: expected float, found a number beyond it") from None
+    if type(value) is not hint:
+        raise ConfigError(f"{name}: expected {hint.__name__}, found {value!r}")
+    return value

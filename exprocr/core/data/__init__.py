@@ -1,0 +1,1 @@
+"""Labeled pictures: layouts of data sets, labels, loading."""

@@ -1,0 +1,103 @@
+"""Decoding and preprocessing the pictures of a whole data set, in one or several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exprocr.core.config.schema import PreprocessConfig
+from exprocr.core.data.labels import Sample
+from exprocr.core.image.preprocess import load
+from exprocr.core.system.processes import interrupt_held_back, worker_pool
+from exprocr.errors import DataError, ImageError
+from exprocr.words import first_few
+
+CHUNK_SIZE = 100
+"""Pictures that a process reads at a time."""
+
+FEW = 4000
+"""Below this many pictures, starting processes takes longer than reading."""
+
+Read = NDArray[np.uint8] | str
+"""A preprocessed picture, or why it cannot be read."""
+
+
+def load_images(
+    samples: Sequence[Sample],
+    config: PreprocessConfig,
+    *,
+    workers: int = 1,
+    progress: Callable[[], object] | None = None,
+) -> list[NDArray[np.uint8]]:
+    """Decode and preprocess the pictures of a data set, which must be whole.
+
+    Args:
+        samples: n samples.
+        config: The network's input.
+        workers: Processes to read in, where there are many pictures.
+        progress: Called after each picture, readable or not.
+
+    Returns:
+        n arrays, uint8 (config.height, W_i), 0 background .. 255 strongest ink.
+
+    Raises:
+        DataError: Pictures cannot be read; all were tried, the first few are named.
+    """
+    paths = [sample.path for sample in samples]
+    inks: list[NDArray[np.uint8]] = []
+    failures: list[str] = []
+    with closing(_read_all(paths, config, workers)) as results:
+        for result in results:
+            if isinstance(result, str):
+                failures.append(result)
+            else:
+                inks.append(result)
+            if progress is not None:
+                progress()
+    if failures:
+        raise DataError(
+            f"{len(failures)} of {len(samples)} images cannot be read: {first_few(failures, '; ')}"
+        )
+    return inks
+
+
+def _read_all(
+    paths: list[Path], config: PreprocessConfig, workers: int
+) -> Generator[Read, None, None]:
+    """Yield what is read of each path, in order."""
+    if workers == 1 or len(paths) < FEW:
+        for path in paths:
+            yield _read(path, config)
+        return
+    # Not threads: the work is many small steps, and Pillow's warnings are caught, for all threads.
+    pool = worker_pool(workers)
+    try:
+        with interrupt_held_back():
+            futures = [
+                pool.submit(_read_chunk, paths[start : start + CHUNK_SIZE], config)
+                for start in range(0, len(paths), CHUNK_SIZE)
+            ]
+        for future in futures:
+            yield from future.result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process that reads images ended unexpectedly: killed, or out of memory"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read_chunk(paths: list[Path], config: PreprocessConfig) -> list[Read]:
+    return [_read(path, config) for path in paths]
+
+
+def _read(path: Path, config: PreprocessConfig) -> Read:
+    try:
+        return load(path, config).ink
+    except ImageError as error:
+        return str(error)

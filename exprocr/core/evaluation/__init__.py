@@ -1,0 +1,1 @@
+"""How well a model reads, and how sure it may be."""

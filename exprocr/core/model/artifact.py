@@ -1,0 +1,261 @@
+"""Model files: safetensors with one JSON metadata entry, and nothing pickled.
+
+The entry ``exprocr`` holds the format version, the network's shape, the preprocessing, the
+charset, the grammar, the temperature, a summary of the training and the license: all that reading
+needs beside the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from exprocr.core.config.schema import ModelConfig, PreprocessConfig
+from exprocr.core.config.settings import from_dict, to_dict
+from exprocr.core.system.files import atomic_write
+from exprocr.core.text.charset import Charset
+from exprocr.core.text.grammar.grammars import SHIPPED
+from exprocr.errors import ConfigError, ModelFileError, unknown_name
+
+FORMAT_VERSION = 1
+METADATA_KEY = "exprocr"
+MODEL_FILE_NAME = "model.safetensors"
+BUNDLED = "bundled"
+"""Name that stands for the model inside the package."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What reading needs beside the weights."""
+
+    model: ModelConfig
+    """The network's shape."""
+
+    preprocess: PreprocessConfig
+    """The input's size."""
+
+    charset: Charset
+    """The characters, in the order of their class ids."""
+
+    grammar: str = "none"
+    """The texts it reads unless told otherwise: a name in `exprocr.core.text.grammar.grammars`."""
+
+    temperature: float = 1.0
+    """What its logits are divided by before probabilities are computed; 1 is uncalibrated."""
+
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """How it was trained, and its figures; for people."""
+
+    license: str = "MIT"
+    """License of the weights."""
+
+    name: str = field(default="model", compare=False)
+    """Where it was read from, for messages; not in the file."""
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the JSON entry that model files and graphs hold."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "model": to_dict(self.model),
+            "preprocess": to_dict(self.preprocess),
+            "charset": self.charset.characters,
+            "grammar": self.grammar,
+            "temperature": self.temperature,
+            "training": dict(self.training),
+            "license": self.license,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile(ModelInfo):
+    """All that is in a model file."""
+
+    weights: Mapping[str, NDArray[Any]]
+    """Tensors by the network's parameter and buffer names."""
+
+    def weights_digest(self) -> str:
+        """Return the SHA-256 of the tensors, their names, types and shapes, in hexadecimal."""
+        digest = hashlib.sha256()
+        for name in sorted(self.weights):
+            tensor = self.weights[name]
+            digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
+            digest.update(np.ascontiguousarray(tensor).data)
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write the file.
+
+        Raises:
+            OutputError: The place cannot be written.
+        """
+        save_tensors(path, self.weights, {METADATA_KEY: self.metadata()})
+
+    @classmethod
+    def load(cls, source: Path | str | None = None) -> ModelFile:
+        """Read a model file.
+
+        Args:
+            source: A model file, a run directory, or None or ``"bundled"`` for the model inside
+                the package.
+
+        Raises:
+            ModelFileError: The file is missing, is no model, is from a newer program, or its
+                metadata is damaged.
+        """
+        path = model_path(source)
+        if isinstance(source, str | Path) and Path(source).is_dir() and not path.exists():
+            raise ModelFileError(
+                f"{path}: expected a model file, found none; a run has one from its first "
+                "evaluation on"
+            )
+        weights, metadata = load_tensors(path, METADATA_KEY)
+        return cls(**parse_metadata(path, metadata), weights=weights)
+
+
+def model_path(source: Path | str | None) -> Path:
+    """Return the file that a name stands for; see `ModelFile.load`."""
+    if source is None or source == BUNDLED:
+        return Path(__file__).parents[2] / "weights" / MODEL_FILE_NAME
+    path = Path(source)
+    return path / MODEL_FILE_NAME if path.is_dir() else path
+
+
+def parse_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a `ModelInfo` from the JSON entry of the file ``path``.
+
+    Raises:
+        ModelFileError: It is from a newer program, or damaged.
+    """
+    check_version(path, metadata, FORMAT_VERSION)
+    try:
+        characters = metadata.get("charset")
+        if not isinstance(characters, str):
+            raise ConfigError(f"charset: expected a string, found {characters!r}")
+        grammar, temperature = _decoding(metadata)
+        return {
+            "model": from_dict(ModelConfig, _section(metadata, "model"), "model"),
+            "preprocess": from_dict(
+                PreprocessConfig, _section(metadata, "preprocess"), "preprocess"
+            ),
+            "charset": Charset(characters),
+            "grammar": grammar,
+            "temperature": temperature,
+            "training": _section(metadata, "training"),
+            "license": str(metadata.get("license", "")),
+            "name": str(path),
+        }
+    except (ConfigError, ValueError) as error:
+        raise ModelFileError(f"{path}: {error}") from None
+
+
+def _decoding(metadata: Mapping[str, Any]) -> tuple[str, float]:
+    """Return the grammar and the temperature; files from before there were any have neither."""
+    grammar, temperature = metadata.get("grammar", "none"), metadata.get("temperature", 1.0)
+    if grammar not in SHIPPED:
+        raise ConfigError(unknown_name("grammar", str(grammar), SHIPPED, what="grammar"))
+    if type(temperature) not in (int, float) or not 0.01 <= temperature <= 100:
+        raise ConfigError(f"temperature: expected 0.01 to 100, found {temperature!r}")
+    return grammar, float(temperature)
+
+
+def _section(metadata: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = metadata.get(name)
+    if not isinstance(section, dict):
+        raise ConfigError(f"{name}: expected a section, found {section!r}")
+    return section
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, NDArray[Any]], entries: Mapping[str, Any]
+) -> None:
+    """Write tensors and JSON metadata entries to a safetensors file.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    # ASCII, because the name of a data set in it need not be valid Unicode.
+    metadata = {key: json.dumps(value) for key, value in entries.items()}
+    contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+    with atomic_write(path) as temporary:
+        # Not safetensors' save_file, which would put a file in the place of a device.
+        temporary.write_bytes(save(contiguous, metadata))
+
+
+def load_tensors(
+    path: Path, key: str, what: str = "model"
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read the tensors and one JSON metadata entry of a safetensors file.
+
+    Args:
+        path: The file.
+        key: Name of the metadata entry, a JSON object.
+        what: What the file should be, for messages.
+
+    Returns:
+        The tensors by name, and the entry.
+
+    Raises:
+        ModelFileError: There is no such file, or it is no safetensors file with that entry.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"{path}: expected a {what} file, found none")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if key not in metadata:
+                raise ModelFileError(
+                    f"{path}: expected the metadata entry {key!r}, found "
+                    f"{', '.join(sorted(metadata)) or 'no metadata'}; no {what} of exprocr"
+                )
+            entry = json_object(path, key, metadata[key])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path}: expected a safetensors file, found: {error}") from None
+    except (TypeError, AttributeError) as error:  # number formats NumPy does not have
+        raise ModelFileError(f"{path}: expected tensors NumPy can hold, found: {error}") from None
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind not in "biuf":  # one that another package adds to NumPy's
+            raise ModelFileError(
+                f"{path}: expected tensors NumPy can hold, found: {name}, {tensor.dtype}"
+            )
+    return tensors, entry
+
+
+def json_object(path: Path, key: str, text: str) -> dict[str, Any]:
+    """Parse the metadata entry ``key`` of the file ``path``.
+
+    Raises:
+        ModelFileError: It is no JSON object.
+    """
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{path}: {key}: expected JSON, found: {error}") from None
+    if not isinstance(entry, dict):
+        raise ModelFileError(f"{path}: {key}: expected a JSON object, found {text[:40]}")
+    return entry
+
+
+def check_version(path: Path, entry: Mapping[str, Any], known: int) -> None:
+    """Check the format version that a metadata entry gives.
+
+    Raises:
+        ModelFileError: There is none, or it is newer than ``known``.
+    """
+    version = entry.get("format_version")
+    if type(version) is not int or version < 1:
+        raise ModelFileError(f"{path}: format_version: expected 1 to {known}, found {version!r}")
+    if version > known:
+        raise ModelFileError(
+            f"{path}: format_version: expected {known} or older, found {version}; "
+            "a newer exprocr wrote this file"
+        )

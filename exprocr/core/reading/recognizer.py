@@ -1,0 +1,293 @@
+"""The one way from pictures to readings: eval, predict, visualize and validation all use it.
+
+A picture is read the same whatever it is batched with: pictures are grouped by width, not padded
+to their neighbors'.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain, groupby, islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exprocr.core.config.schema import PreprocessConfig
+from exprocr.core.decode.decoder import Decoder
+from exprocr.core.image.preprocess import ImageSource, Loaded, describe, load, scaled_width
+from exprocr.core.model.engine import Engine
+from exprocr.core.model.geometry import CellAxis, cell_axis
+from exprocr.core.model.loading import load_model
+from exprocr.core.reading.prediction import Prediction, View, to_prediction
+from exprocr.core.text.charset import Charset
+from exprocr.core.text.grammar.grammars import load_grammar
+from exprocr.errors import ImageError, ModelFileError
+
+BATCH_PIXELS = 32 * 60 * 180
+"""Pixels of a batch at most, unless a single picture has more."""
+
+CHUNK_SIZE = 256
+"""Pictures that `Recognizer.stream` decodes together."""
+
+
+class Recognizer:
+    """Reads pictures of expressions.
+
+    Args:
+        engine: What computes the log-probabilities.
+        preprocess: The input's size.
+        decoder: What turns them into readings.
+        frame_axis: Where the network's frames lie.
+        num_workers: Batches that the engine computes at a time, each in a thread of its own; with
+            one it computes in the caller's.
+        remark: What its user should know of the engine; empty if nothing.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        preprocess: PreprocessConfig,
+        decoder: Decoder,
+        frame_axis: CellAxis,
+        *,
+        num_workers: int = 1,
+        remark: str = "",
+    ) -> None:
+        self.engine = engine
+        self.preprocess = preprocess
+        self.decoder = decoder
+        self.frame_axis = frame_axis
+        self.remark = remark
+        self.num_workers = num_workers
+
+    @property
+    def charset(self) -> Charset:
+        """The model's characters."""
+        return self.decoder.grammar.charset
+
+    @classmethod
+    def load(
+        cls,
+        model: Path | str | None = None,
+        *,
+        engine: str | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        grammar: str | None = None,
+        decoder: str = "auto",
+        beam_width: int = 10,
+        n_best: int = 1,
+        by_value: bool = False,
+    ) -> Recognizer:
+        """Load a model.
+
+        Args:
+            model: A model file, a graph (``.onnx``) or a run directory; None is the model inside
+                the package.
+            engine: ``onnx`` or ``torch``; None takes ONNX Runtime where the model has a graph.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``; the last two need PyTorch.
+            threads: Threads to compute with; None picks a sensible number.
+            grammar: The texts that may be read: ``level1``, ``expression``, ``digits``, ``none``,
+                ``regex:PATTERN`` or ``lexicon:FILE``; None is the model's own.
+            decoder: ``auto`` (exact, and beam where that takes too long), ``exact`` (the most
+                probable text), ``beam`` (prefix beam search) or ``greedy`` (best path).
+            beam_width: Prefixes kept by the beam search.
+            n_best: Length of `Prediction.alternatives`.
+            by_value: Choose the most probable value; the text is its likeliest.
+
+        Raises:
+            ModelFileError: The file is no usable model.
+            ConfigError: An argument is out of range.
+        """
+        loaded = load_model(model, engine=engine, device=device, threads=threads)
+        info = loaded.info
+        decode = Decoder(
+            load_grammar(info.grammar if grammar is None else grammar, info.charset),
+            method=decoder,
+            beam_width=beam_width,
+            num_best=n_best,
+            by_value=by_value,
+            temperature=info.temperature,
+        )
+        return cls(
+            loaded.engine,
+            info.preprocess,
+            decode,
+            cell_axis(info.model),
+            num_workers=loaded.num_workers,
+            remark=loaded.remark,
+        )
+
+    def predict(self, sources: Iterable[ImageSource]) -> list[Prediction]:
+        """Read pictures.
+
+        Args:
+            sources: Paths, bytes, file objects, Pillow images or uint8 arrays.
+
+        Returns:
+            A prediction for each, in order.
+
+        Raises:
+            ImageError: A picture cannot be read; `stream` goes on instead.
+            TypeError: ``sources`` is a single path or the bytes of a single file.
+        """
+        predictions = []
+        for result in self.stream(sources):
+            if isinstance(result, ImageError):
+                raise result
+            predictions.append(result)
+        return predictions
+
+    def stream(self, sources: Iterable[ImageSource]) -> Iterator[Prediction | ImageError]:
+        """Read pictures a chunk or two at a time, in order; memory does not grow with their number.
+
+        Yields:
+            A `Prediction`, or the `ImageError` of a picture that cannot be read.
+
+        Raises:
+            TypeError: ``sources`` is a single path or the bytes of a single file.
+        """
+        if isinstance(sources, str | bytes | Path):  # a string would be read letter by letter
+            raise TypeError(
+                f"sources: expected a list of pictures, found one {type(sources).__name__}; "
+                "pass [source]"
+            )
+        remaining = iter(sources)
+        begun: deque[Iterator[Prediction | ImageError]] = deque()
+        with self._workers() as pool:
+            # With threads to compute in, the next chunk is loaded meanwhile.
+            ahead = 1 if pool else 0
+            while chunk := list(islice(remaining, CHUNK_SIZE)):
+                begun.append(self._begin(chunk, pool))
+                if len(begun) > ahead:
+                    yield from begun.popleft()
+            for readings in begun:
+                yield from readings
+
+    @contextmanager
+    def _workers(self) -> Iterator[Executor | None]:
+        """Yield threads to compute in, or None; what they have not begun by the end is dropped."""
+        if self.num_workers == 1:
+            yield None
+            return
+        pool = ThreadPoolExecutor(self.num_workers)
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _begin(
+        self, sources: list[ImageSource], pool: Executor | None
+    ) -> Iterator[Prediction | ImageError]:
+        """Load pictures and begin to read them; what is in them comes when it is asked for."""
+        names = [describe(source) for source in sources]
+        pictures: list[Loaded | ImageError] = []
+        for source in sources:
+            try:
+                pictures.append(load(source, self.preprocess))
+            except ImageError as error:
+                pictures.append(error)
+        loaded = [picture for picture in pictures if isinstance(picture, Loaded)]
+        inks = [picture.ink for picture in loaded]
+        batches = self._log_probs(inks, pool)
+
+        def readings() -> Iterator[Prediction | ImageError]:
+            read = iter(self._decode(inks, [p.size for p in loaded], batches))
+            for name, picture in zip(names, pictures, strict=True):
+                if isinstance(picture, ImageError):
+                    yield picture
+                else:
+                    yield replace(next(read), path=name)
+
+        return readings()
+
+    def read(
+        self, inks: Sequence[NDArray[np.uint8]], sizes: Sequence[tuple[int, int]] | None = None
+    ) -> list[Prediction]:
+        """Read preprocessed pictures.
+
+        Args:
+            inks: uint8 (H, W) each, as `preprocess` returns them.
+            sizes: Width and height, px, of the pictures they came from, in which characters are
+                placed; the inks' own if None.
+
+        Returns:
+            A prediction for each, in order, without paths.
+        """
+        with self._workers() as pool:
+            return self._decode(inks, sizes, self._log_probs(inks, pool))
+
+    def _decode(
+        self,
+        inks: Sequence[NDArray[np.uint8]],
+        sizes: Sequence[tuple[int, int]] | None,
+        batches: Iterator[tuple[list[int], NDArray[np.float32]]],
+    ) -> list[Prediction]:
+        """Turn the batches of `log_probs` into predictions; see `read`."""
+        predictions: list[Prediction | None] = [None] * len(inks)
+        # Decoded together: the decoder's loops over frames cost the same for many as for few.
+        for _, same_width in groupby(batches, key=lambda batch: inks[batch[0][0]].shape[1]):
+            numbers, log_probs = zip(*same_width, strict=True)
+            readings = self.decoder(np.concatenate(log_probs, axis=1))
+            for index, reading in zip(chain.from_iterable(numbers), readings, strict=True):
+                height, width = inks[index].shape
+                view = View(size=(width, height), frame_axis=self.frame_axis)
+                if sizes:
+                    scale = sizes[index][0] / scaled_width(sizes[index], self.preprocess)
+                    view = View(size=sizes[index], frame_axis=self.frame_axis, scale=scale)
+                predictions[index] = to_prediction(reading, self.charset, view)
+        return [prediction for prediction in predictions if prediction is not None]
+
+    def log_probs(
+        self, inks: Sequence[NDArray[np.uint8]]
+    ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        """Run the network over preprocessed pictures, in batches of one width.
+
+        Yields:
+            The indices of each batch and its log-probabilities, float32 (T, N, K); batches of one
+            width follow each other.
+
+        Raises:
+            ModelFileError: The network gives NaN.
+        """
+        with self._workers() as pool:
+            yield from self._log_probs(inks, pool)
+
+    def _log_probs(
+        self, inks: Sequence[NDArray[np.uint8]], pool: Executor | None
+    ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        """Run the network; a pool begins at once, the caller's thread when it is asked to."""
+        batches = _batches(inks)
+
+        def compute(batch: list[int]) -> NDArray[np.float32]:
+            return self.engine.log_probs(np.stack([inks[i] for i in batch]))
+
+        results = pool.map(compute, batches) if pool and batches[1:] else map(compute, batches)
+        return zip(batches, map(_checked, results), strict=True)
+
+
+def _batches(inks: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
+    """Return the indices of the pictures of each batch, those of one width after each other."""
+    by_width: dict[int, list[int]] = {}
+    for index, ink in enumerate(inks):
+        by_width.setdefault(ink.shape[1], []).append(index)
+    batches = []
+    for indices in by_width.values():
+        size = max(1, BATCH_PIXELS // max(1, inks[indices[0]].size))
+        batches += [indices[start : start + size] for start in range(0, len(indices), size)]
+    return batches
+
+
+def _checked(log_probs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return log-probabilities; ModelFileError if there is NaN among them."""
+    if np.isnan(log_probs).any():
+        raise ModelFileError(
+            "model: expected a network that gives probabilities, found one that gives NaN; its "
+            "weights are damaged, or its training diverged"
+        )
+    return log_probs

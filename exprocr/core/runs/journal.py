@@ -1,0 +1,88 @@
+"""The record of a run: one JSON object a line, for every step and every evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from exprocr.core.system.files import atomic_write, output_error
+from exprocr.errors import DataError
+
+METRICS_NAME = "metrics.jsonl"
+"""A run's record, in its directory."""
+
+
+class Journal:
+    """Collects records and appends them to a file when asked to.
+
+    Args:
+        path: The file, ``metrics.jsonl`` of a run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._pending: list[dict[str, Any]] = []
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Keep a record until `flush`."""
+        self._pending.append(record)
+
+    def flush(self) -> None:
+        """Append what is kept.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(record) + "\n" for record in self._pending)
+        except OSError as error:
+            raise output_error(self.path, error) from error
+        self._pending.clear()
+
+    def rewind(self, step: int, *, evaluated: bool) -> None:
+        """Drop what was recorded after ``step``: those steps are taken again.
+
+        Args:
+            step: Last step to keep.
+            evaluated: Whether an evaluation after that step is kept too.
+
+        Raises:
+            DataError: The file is damaged.
+            OutputError: The file cannot be written.
+        """
+        kept = [
+            record
+            for record in (read_records(self.path) if self.path.exists() else [])
+            if record["step"] < step
+            or (record["step"] == step and (evaluated or record["kind"] != "evaluation"))
+        ]
+        with atomic_write(self.path) as temporary:
+            lines = [json.dumps(record) + "\n" for record in kept]
+            temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Read a run's records.
+
+    A last line that was cut off while it was written is left out.
+
+    Raises:
+        DataError: The file cannot be read, or a line other than the last is no JSON object.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if isinstance(record, dict):
+            records.append(record)
+        elif number < len(lines):
+            raise DataError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}")
+    return records

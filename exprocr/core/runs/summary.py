@@ -1,0 +1,182 @@
+"""The record of a run as figures: read and checked, over steps or time, and in sum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exprocr.core.runs.journal import METRICS_NAME, read_records
+from exprocr.errors import DataError
+
+Floats = NDArray[np.float64]
+Records = Sequence[Mapping[str, Any]]
+
+STEP, EVALUATION = "step", "evaluation"
+"""Kinds of records."""
+
+MAX_WINDOW = 100
+"""Steps that a moving average takes the mean of, at most."""
+
+
+class Series(NamedTuple):
+    """Values and the steps (or times) they belong to, float64 (N,) each."""
+
+    x: Floats
+    y: Floats
+
+
+def read_run(run_dir: Path) -> list[dict[str, Any]]:
+    """Read the record of a run, finished or under way.
+
+    Raises:
+        DataError: There is none, it is damaged, or nothing is recorded yet.
+    """
+    path = run_dir / METRICS_NAME
+    if not path.is_file():
+        found = "a file" if run_dir.exists() else "no such folder"
+        found = "a folder without it" if run_dir.is_dir() else found
+        raise DataError(f"{run_dir}: expected a run directory with {METRICS_NAME}, found {found}")
+    records = read_records(path)
+    for number, record in enumerate(records, start=1):
+        _check(record, f"{path}, line {number}")
+    if not any(record.get("kind") in (STEP, EVALUATION) for record in records):
+        raise DataError(f"{path}: expected steps or evaluations, found none yet")
+    return records
+
+
+def _check(record: Mapping[str, Any], place: str) -> None:
+    """Check that what is drawn of a record are numbers, or missing.
+
+    Raises:
+        DataError: They are not.
+    """
+    if record.get("kind") not in (STEP, EVALUATION):
+        return
+    for name, value in record.items():
+        counted = name in ("step", "epoch")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name != "kind" and not (number or (value is None and not counted)):
+            raise DataError(f"{place}: {name}: expected a number, found {value!r:.40}")
+    step = record.get("step")
+    if not isinstance(step, int) or step < 0:
+        raise DataError(f"{place}: step: expected a whole number from 0, found {step!r:.40}")
+
+
+def of_kind(records: Records, kind: str) -> list[Mapping[str, Any]]:
+    """Return the records of a kind, in order."""
+    return [record for record in records if record.get("kind") == kind]
+
+
+def series(records: Records, name: str) -> Series:
+    """Return the steps and the values of a figure, of the records that have it, finite ones."""
+    points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
+    steps, values = np.array(points, dtype=np.float64).reshape(-1, 2).T
+    finite = np.isfinite(values)
+    return Series(steps[finite], values[finite])
+
+
+def over_time(of_steps: Series, records: Records) -> Series:
+    """Return a figure over the seconds trained, where it is over steps.
+
+    Steps whose time is not recorded are placed evenly between the records that have one; those
+    behind the last of these are left out.
+
+    Args:
+        of_steps: The figure, over steps.
+        records: All records of the run, in order; their ``elapsed_s`` is the time trained.
+    """
+    clock = series(records, "elapsed_s")
+    if not clock.x.size:
+        return Series(*np.zeros((2, 0)))
+    known = of_steps.x <= clock.x[-1]
+    seconds = np.interp(of_steps.x[known], [0.0, *clock.x], [0.0, *clock.y])
+    return Series(seconds, of_steps.y[known])
+
+
+def throughput(records: Records) -> Series:
+    """Return the images trained on in a second between one evaluation and the next.
+
+    What is recorded is the mean since the run began, which hardly shows a change late in a run.
+    """
+    steps, rates, images, seconds = [], [], 0.0, 0.0
+    for record in of_kind(records, EVALUATION):
+        elapsed, mean = record.get("elapsed_s"), record.get("images_per_s")
+        if elapsed is None or mean is None or not elapsed > seconds:
+            continue
+        steps.append(float(record["step"]))
+        rates.append((mean * elapsed - images) / (elapsed - seconds))
+        images, seconds = mean * elapsed, elapsed
+    return Series(np.array(steps, np.float64), np.array(rates, np.float64))
+
+
+def smoothed(of_steps: Series) -> tuple[Series, int]:
+    """Return the moving average of a figure, and the steps it takes the mean of.
+
+    That is a twentieth of the steps, 100 at most. A mean stands at the last of its steps.
+    """
+    window = max(1, min(MAX_WINDOW, len(of_steps.y) // 20))
+    return Series(of_steps.x[window - 1 :], moving_average(of_steps.y, window)), window
+
+
+def moving_average(values: Floats, window: int) -> Floats:
+    """Return the means of every ``window`` neighbors; ``window - 1`` fewer than values."""
+    if not values.size:
+        return values
+    return np.convolve(values, np.full(window, 1 / window), mode="valid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What a run came to; None where nothing is recorded of it."""
+
+    num_steps: int
+    num_epochs: int
+    """Epochs, the one under way counted."""
+
+    num_images: int | None
+    """Images trained on up to the last evaluation, counted as often as they were seen."""
+
+    elapsed_s: float | None
+    """Seconds trained, evaluations left out."""
+
+    best: Mapping[str, Any] | None
+    """The record of the best evaluation: by exact match, then by loss."""
+
+    last_loss: float | None
+    """Mean training loss of the last steps, nats an image."""
+
+    images_per_s: float | None
+    """Images trained on in a second, over the whole run."""
+
+
+def summarize(records: Records) -> RunSummary:
+    """Sum a run up, in its figures."""
+    evaluations = of_kind(records, EVALUATION)
+    elapsed, speed = series(records, "elapsed_s").y, series(evaluations, "images_per_s")
+    images = [
+        r["images_per_s"] * r["elapsed_s"]
+        for r in evaluations
+        if r.get("images_per_s") is not None and r.get("elapsed_s") is not None
+    ]
+    mean_loss, _ = smoothed(series(of_kind(records, STEP), "loss"))
+    return RunSummary(
+        num_steps=max((r["step"] for r in records if "step" in r), default=0),
+        num_epochs=max((r["epoch"] for r in records if "epoch" in r), default=0),
+        num_images=round(images[-1]) if images else None,
+        elapsed_s=float(elapsed[-1]) if elapsed.size else None,
+        best=best_evaluation(evaluations),
+        last_loss=float(mean_loss.y[-1]) if mean_loss.y.size else None,
+        images_per_s=float(speed.y[-1]) if speed.y.size else None,
+    )
+
+
+def best_evaluation(evaluations: Records) -> Mapping[str, Any] | None:
+    """Return the evaluation with the best exact match, the lower loss between equals."""
+    scored = [r for r in evaluations if r.get("val_exact_match") is not None]
+    losses = {id(r): np.nan_to_num(float(r.get("val_loss") or 0.0), nan=np.inf) for r in scored}
+    return max(scored, key=lambda r: (r["val_exact_match"], -losses[id(r)]), default=None)

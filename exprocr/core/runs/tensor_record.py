@@ -1,0 +1,300 @@
+"""How a network's tensors moved over a run: percentiles and histograms at each evaluation.
+
+One compact file, ``tensors.bin`` of a run. A line of JSON (format version, names, shapes, number
+of bins, percentiles) is followed by records of one size, one an evaluation, little endian::
+
+    step         int64
+    percentiles  float32 (tensors, 9)
+    counts       uint32 (tensors, bins)
+
+Bins are equal parts of the range from the least value to the greatest, each with its lower edge,
+the last with both; where all values are equal, the last bin counts them. Values that are not
+finite are left out: the counts then add up to less than the tensor has, and percentiles of
+nothing are NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exprocr.core.system.files import atomic_write, output_error
+from exprocr.errors import DataError
+
+TENSORS_NAME = "tensors.bin"
+FORMAT_VERSION = 1
+PERCENTILES = (0, 7, 16, 31, 50, 69, 84, 93, 100)
+"""The median, the range, and about 0.5, 1 and 1.5 deviations of a normal distribution."""
+
+NUM_BINS = 48
+"""With many divisors: tensors of few values are drawn with fewer bins."""
+
+MAX_BINS = 1_000
+MAX_TENSORS = 100_000
+MAX_VALUES = 2**32 - 1
+"""Most values of a tensor: what its counts can hold."""
+
+
+def summarize(
+    values: NDArray[Any], num_bins: int = NUM_BINS
+) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+    """Return a tensor's percentiles, (9,), and its histogram, (num_bins,).
+
+    Percentiles lie between two values in proportion (Hyndman & Fan 1996, definition 7), as
+    `numpy.percentile` has them.
+
+    Args:
+        values: Any shape, float32. What is not finite is left out.
+        num_bins: Bins of the histogram.
+    """
+    ordered = np.sort(values, axis=None)  # -inf comes first, NaN last
+    if ordered.size and not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
+        ordered = ordered[np.isfinite(ordered)]
+    if not ordered.size:
+        return np.full(len(PERCENTILES), np.nan, np.float32), np.zeros(num_bins, np.uint32)
+    ordered = ordered.astype(np.float64)  # differences and edges of float32 are no float32
+    positions = np.array(PERCENTILES) / 100 * (ordered.size - 1)
+    below = positions.astype(np.intp)
+    above = np.minimum(below + 1, ordered.size - 1)
+    percentiles = ordered[below] + (positions - below) * (ordered[above] - ordered[below])
+    edges = np.linspace(ordered[0], ordered[-1], num_bins + 1)
+    smaller = np.searchsorted(ordered, edges[1:-1])
+    counts = np.diff(smaller, prepend=0, append=ordered.size)
+    return percentiles.astype(np.float32), counts.astype(np.uint32)
+
+
+@dataclass(frozen=True)
+class TensorRecord:
+    """What a run recorded of its tensors; E evaluations, N tensors."""
+
+    names: tuple[str, ...]
+    """The network's parameter names, in its order."""
+
+    shapes: tuple[tuple[int, ...], ...]
+
+    steps: NDArray[np.int64]
+    """(E,), ascending."""
+
+    percentiles: NDArray[np.float32]
+    """(E, N, 9), of `PERCENTILES`; NaN where no value was finite."""
+
+    counts: NDArray[np.uint32]
+    """(E, N, bins), over the range that `edges` gives."""
+
+    def edges(self, evaluation: int, tensor: int) -> NDArray[np.float64]:
+        """Return the bins' edges, (bins + 1,); all alike where all values were."""
+        low, high = self.percentiles[evaluation, tensor, [0, -1]].astype(np.float64)
+        return np.linspace(low, high, self.counts.shape[2] + 1)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the first line of the file says, and what follows from it."""
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    num_bins: int
+
+    @property
+    def header(self) -> bytes:
+        """The first line."""
+        entry = {
+            "format_version": FORMAT_VERSION,
+            "percentiles": PERCENTILES,
+            "num_bins": self.num_bins,
+            "names": self.names,
+            "shapes": self.shapes,
+        }
+        return json.dumps(entry).encode("ascii") + b"\n"
+
+    @property
+    def record(self) -> np.dtype[np.void]:
+        """One evaluation."""
+        num = len(self.names)
+        percentiles = ("percentiles", "<f4", (num, len(PERCENTILES)))
+        return np.dtype([("step", "<i8"), percentiles, ("counts", "<u4", (num, self.num_bins))])
+
+
+class TensorRecorder:
+    """Collects what tensors are like and appends it to a file when asked to.
+
+    Args:
+        path: The file, ``tensors.bin`` of a run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._layout = _Layout((), (), NUM_BINS)
+        self._pending: list[bytes] = []
+
+    def add(self, step: int, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what the tensors are like at a step until `flush`.
+
+        Args:
+            step: Optimizer steps done; more than at the last call.
+            tensors: float32 by name, the same names and shapes each time; left as they are.
+        """
+        shapes = tuple(tuple(values.shape) for values in tensors.values())
+        self._layout = _Layout(tuple(tensors), shapes, NUM_BINS)
+        record = np.zeros((), self._layout.record)
+        record["step"] = step
+        for i, values in enumerate(tensors.values()):
+            record["percentiles"][i], record["counts"][i] = summarize(values)
+        self._pending.append(record.tobytes())
+
+    def flush(self) -> None:
+        """Append what is kept; a record that was cut off before is overwritten.
+
+        Raises:
+            DataError: The file is damaged, or holds other tensors.
+            OutputError: The file cannot be written.
+        """
+        if not self._pending:
+            return
+        try:
+            if self.path.exists():
+                with self.path.open("r+b") as file:
+                    header = file.readline()
+                    if _layout_of(self.path, header) != self._layout:
+                        raise DataError(
+                            f"{self.path}: expected this network's tensors, found others"
+                        )
+                    size = file.seek(0, os.SEEK_END)
+                    file.truncate(size - (size - len(header)) % self._layout.record.itemsize)
+                    file.seek(0, os.SEEK_END)
+                    file.writelines(self._pending)
+            else:
+                with atomic_write(self.path) as temporary:
+                    temporary.write_bytes(b"".join([self._layout.header, *self._pending]))
+        except OSError as error:
+            raise output_error(self.path, error) from error
+        self._pending.clear()
+
+    def rewind(self, step: int, *, evaluated: bool) -> None:
+        """Drop what was recorded after ``step``: those steps are taken again.
+
+        Args:
+            step: Last step to keep.
+            evaluated: Whether an evaluation after that step is kept too.
+
+        Raises:
+            DataError: The file is damaged.
+            OutputError: The file cannot be written.
+        """
+        if not self.path.exists():  # nothing was evaluated, or an older program did it
+            return
+        layout, records = _read(self.path)
+        kept = np.searchsorted(records["step"], step, side="right" if evaluated else "left")
+        try:
+            if kept:
+                os.truncate(self.path, len(layout.header) + int(kept) * layout.record.itemsize)
+            else:
+                self.path.unlink()
+        except OSError as error:
+            raise output_error(self.path, error) from error
+
+
+def read_tensor_record(path: Path) -> TensorRecord:
+    """Read what a run recorded of its tensors.
+
+    A last record that was cut off while it was written is left out.
+
+    Raises:
+        DataError: There is no such file, or it is damaged or from a newer program.
+    """
+    if not path.exists():
+        raise DataError(
+            f"{path}: expected the record of a run's tensors, found none; "
+            "exprocr train writes it at each evaluation"
+        )
+    layout, records = _read(path)
+    if not len(records):
+        raise DataError(f"{path}: expected the record of an evaluation, found none")
+    record = TensorRecord(
+        layout.names,
+        layout.shapes,
+        *(np.ascontiguousarray(records[field]) for field in ("step", "percentiles", "counts")),
+    )
+    _check_values(path, record)
+    return record
+
+
+def _read(path: Path) -> tuple[_Layout, NDArray[np.void]]:
+    """Return the layout and the whole records of a file, their steps checked."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    header = content[: content.find(b"\n") + 1] or content
+    layout = _layout_of(path, header)
+    num = (len(content) - len(header)) // layout.record.itemsize
+    records = np.frombuffer(content, layout.record, num, offset=len(header))
+    steps = records["step"]
+    if np.any(np.diff(steps, prepend=-1) <= 0):
+        raise DataError(f"{path}: expected ascending steps, found {steps[:20].tolist()}")
+    return layout, records
+
+
+def _layout_of(path: Path, line: bytes) -> _Layout:
+    """Return what the first line of a file says."""
+    try:
+        layout = _parse(line)
+        if layout.header != line:  # other keys, another spelling, or cut off at its very end
+            raise DataError(f"expected a first line as exprocr writes it, found {line[:40]!r}")
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    return layout
+
+
+def _parse(line: bytes) -> _Layout:
+    """Read a file's first line, strictly."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        entry = None
+    if not isinstance(entry, dict):
+        raise DataError(f"expected a first line of JSON, found {line[:40]!r}")
+    version = entry.get("format_version")
+    if type(version) is not int or version != FORMAT_VERSION:
+        raise DataError(f"format_version: expected {FORMAT_VERSION}, found {version!r}")
+    if (found := entry.get("percentiles")) != list(PERCENTILES):
+        raise DataError(f"percentiles: expected {list(PERCENTILES)}, found {found!r}")
+    num_bins, names, shapes = (entry.get(key) for key in ("num_bins", "names", "shapes"))
+    if type(num_bins) is not int or not 1 <= num_bins <= MAX_BINS:
+        raise DataError(f"num_bins: expected 1 to {MAX_BINS}, found {num_bins!r}")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"names: expected names of tensors, found {str(names)[:40]}")
+    if not 1 <= len(names) <= MAX_TENSORS:
+        raise DataError(f"names: expected 1 to {MAX_TENSORS:,} tensors, found {len(names):,}")
+    if len(set(names)) < len(names):
+        raise DataError("names: expected different names, found one twice")
+    if not isinstance(shapes, list) or len(shapes) != len(names):
+        raise DataError(f"shapes: expected one for each of {len(names)} names, found others")
+    for name, shape in zip(names, shapes, strict=True):
+        sizes = shape if isinstance(shape, list) else [None]
+        if not all(type(n) is int and n > 0 for n in sizes) or math.prod(sizes) > MAX_VALUES:
+            raise DataError(f"shapes: {name}: expected sizes of a tensor, found {str(shape)[:40]}")
+    return _Layout(tuple(names), tuple(map(tuple, shapes)), num_bins)
+
+
+def _check_values(path: Path, record: TensorRecord) -> None:
+    """Check that percentiles and counts are ones that tensors of these shapes can have."""
+    counted = record.counts.sum(axis=2, dtype=np.uint64)  # (E, N)
+    most = np.array([math.prod(shape) for shape in record.shapes], dtype=np.uint64)
+    percentiles = record.percentiles
+    ordered = np.isfinite(percentiles).all(axis=2) & (np.diff(percentiles) >= 0).all(axis=2)
+    good = (counted <= most) & np.where(counted, ordered, np.isnan(percentiles).all(axis=2))
+    for evaluation, tensor in np.argwhere(~good)[:1]:
+        raise DataError(
+            f"{path}: step {record.steps[evaluation]}: {record.names[tensor]}: expected "
+            f"percentiles in order and counts of at most {most[tensor]} values, found "
+            f"{percentiles[evaluation, tensor].tolist()} and {counted[evaluation, tensor]}"
+        )

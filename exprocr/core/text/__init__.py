@@ -1,0 +1,1 @@
+"""What is read: characters, expressions, grammars."""

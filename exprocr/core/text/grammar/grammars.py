@@ -1,0 +1,151 @@
+"""The grammars by name, and those that a user gives.
+
+- ``level1``: the 27,000 expressions of the 2017 contest's first level: three one-digit operands,
+  two of ``+ - *``, and at most one pair of parentheses around two operands.
+- ``expression``: all of arithmetic as `exprocr.core.text.expression` reads it, with parentheses
+  nested at most `MAX_DEPTH` deep.
+- ``digits``: one or more digits.
+- ``none``: any text.
+- ``regex:PATTERN``: what a regular expression matches as a whole.
+- ``lexicon:FILE``: the lines of a text file.
+
+A shipped grammar is restricted to the characters that the model knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from exprocr.core.text.charset import Charset
+from exprocr.core.text.grammar.automaton import Arcs, Automaton
+from exprocr.errors import ConfigError, unknown_name
+
+DIGITS = "0123456789"
+MAX_DEPTH = 4
+"""Deepest nesting of parentheses in ``expression``."""
+
+SHIPPED = ("level1", "digits", "expression", "none")
+"""The grammars by name, each tighter than those after it that accept the same texts."""
+
+REGEX, LEXICON = "regex:", "lexicon:"
+
+_LEVEL1: Arcs = {
+    "": {DIGITS: "a", "(": "("},
+    "a": {"+-*": "a+"},
+    "a+": {DIGITS: "a+b", "(": "a+("},
+    "a+b": {"+-*": "a+b+"},
+    "a+b+": {DIGITS: "end"},
+    "(": {DIGITS: "(a"},
+    "(a": {"+-*": "(a+"},
+    "(a+": {DIGITS: "(a+b"},
+    "(a+b": {")": "(a+b)"},
+    "(a+b)": {"+-*": "a+b+"},
+    "a+(": {DIGITS: "a+(b"},
+    "a+(b": {"+-*": "a+(b+"},
+    "a+(b+": {DIGITS: "a+(b+c"},
+    "a+(b+c": {")": "end"},
+}
+
+
+def _expression() -> Arcs:
+    """The states are (what was read last, open parentheses)."""
+    arcs: dict[Hashable, dict[str, Hashable]] = {}
+    for depth in range(MAX_DEPTH + 1):
+        operator: dict[str, Hashable] = {DIGITS: ("integer", depth), "-": ("operator", depth)}
+        if depth < MAX_DEPTH:
+            operator["("] = ("operator", depth + 1)
+        operand: dict[str, Hashable] = {"+-*/": ("operator", depth)}
+        if depth:
+            operand[")"] = ("closed", depth - 1)
+        arcs["operator", depth] = operator  # the start too: an operand is wanted
+        arcs["integer", depth] = {DIGITS: ("integer", depth), **operand}
+        arcs["closed", depth] = operand
+    return arcs
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """A grammar over a charset.
+
+    Args:
+        name: As the user gives it.
+        charset: The characters.
+        automaton: What accepts its texts.
+    """
+
+    name: str
+    charset: Charset
+    automaton: Automaton
+
+    def __str__(self) -> str:
+        return self.name
+
+    def accepts(self, text: str) -> bool:
+        """Say whether a text is one of the grammar's."""
+        return not self.charset.missing(text) and self.automaton.accepts(self.charset.encode(text))
+
+
+def load_grammar(name: str, charset: Charset) -> Grammar:
+    """Return a grammar over a charset.
+
+    Args:
+        name: One of `SHIPPED`, ``regex:PATTERN`` or ``lexicon:FILE``.
+        charset: The model's characters.
+
+    Raises:
+        ConfigError: There is no such grammar, the pattern or the file cannot be used, it asks for
+            a character outside the charset, or no text is left.
+    """
+    if name.startswith(REGEX):
+        from exprocr.core.text.grammar.regex import (
+            regex_arcs,  # its compiler is loaded for it alone
+        )
+
+        arcs, start, accepting = regex_arcs(name, name.removeprefix(REGEX), charset)
+    elif name.startswith(LEXICON):
+        from exprocr.core.text.grammar.lexicon import lexicon_arcs
+
+        arcs, start, accepting = lexicon_arcs(Path(name.removeprefix(LEXICON)), charset)
+    elif name in SHIPPED:
+        arcs, start, accepting = _shipped(name, charset)
+    else:
+        known = (*SHIPPED, f"{REGEX}PATTERN", f"{LEXICON}FILE")
+        raise ConfigError(unknown_name(f"grammar {name}", name, known, what="grammar"))
+    automaton = Automaton.build(arcs, start, accepting, charset)
+    if automaton is None:
+        raise ConfigError(
+            f"grammar {name}: expected texts of the model's characters {charset.characters!r}, "
+            "found none"
+        )
+    return Grammar(name, charset, automaton)
+
+
+def _shipped(name: str, charset: Charset) -> tuple[Arcs, Hashable, frozenset[Any]]:
+    """Return the arcs, the start and the accepting states of a shipped grammar."""
+    if name == "level1":
+        return _LEVEL1, "", frozenset({"end"})
+    if name == "expression":
+        return _expression(), ("operator", 0), frozenset({("integer", 0), ("closed", 0)})
+    if name == "digits":
+        return {"": {DIGITS: "digits"}, "digits": {DIGITS: "digits"}}, "", frozenset({"digits"})
+    return {"": {charset.characters: ""}}, "", frozenset({""})
+
+
+@cache
+def _shipped_grammar(name: str, charset: Charset) -> Grammar | None:
+    try:
+        return load_grammar(name, charset)
+    except ConfigError:  # the characters do not suffice
+        return None
+
+
+def tightest(texts: Iterable[str], charset: Charset) -> str:
+    """Return the name of the first shipped grammar, from the tightest, that accepts all texts."""
+    candidates = [g for name in SHIPPED if (g := _shipped_grammar(name, charset))]
+    for text in set(texts):
+        candidates = [grammar for grammar in candidates if grammar.accepts(text)]
+    return candidates[0].name

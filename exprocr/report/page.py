@@ -1,0 +1,205 @@
+"""One page with all that is known of a run: HTML that needs no other file and no network.
+
+The page is told what to show in blocks, and `render_report` writes it. Pictures are inside it, as
+data URIs; nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from PIL import Image
+
+from exprocr.viz.canvas.picture import to_png
+
+if TYPE_CHECKING:
+    from exprocr.viz.canvas.picture import Picture
+
+TEMPLATE = "page.html.jinja"
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff\ufff0-\ufffb"
+    "\ufffe\uffff\ud800-\udfff]"
+)
+"""Controls, marks that turn the direction of writing or have no width, and what is no character."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with its caption."""
+
+    image: bytes
+    """A PNG or JPEG file."""
+
+    size: tuple[int, int]
+    """Its width and height, px."""
+
+    alt: str
+    """What it shows, for those who cannot see it."""
+
+    caption: str
+    """How to read it."""
+
+    title: str = ""
+    """A heading of its own."""
+
+    block: ClassVar[str] = "figure"
+
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI."""
+        kind = "png" if self.image.startswith(b"\x89PNG") else "jpeg"
+        return f"data:image/{kind};base64,{base64.b64encode(self.image).decode()}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    caption: str
+    """What it shows and how to read it."""
+
+    title: str = ""
+    """A heading of its own."""
+
+    right: tuple[str, ...] = ()
+    """Columns set flush right, for numbers."""
+
+    block: ClassVar[str] = "table"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and what they are."""
+
+    pairs: Sequence[tuple[str, str]]
+    title: str = ""
+    caption: str = ""
+    block: ClassVar[str] = "facts"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Says in one line what is not there, and why."""
+
+    text: str
+    block: ClassVar[str] = "missing"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture, what it says, and what was read in it."""
+
+    image: Figure
+    name: str
+    """What the picture is called."""
+
+    truth: Sequence[tuple[str, bool]]
+    """Pieces of the right text, and whether each was read otherwise; an empty piece stands for a
+    character that the reading has too many."""
+
+    reading: Sequence[tuple[str, bool]]
+    """Pieces of the reading, and whether each is wrong; an empty piece stands for a character that
+    it lacks."""
+
+    confidence: str
+
+
+@dataclass(frozen=True)
+class Cards:
+    """Pictures with what was read in them, side by side."""
+
+    cards: Sequence[Card]
+    caption: str
+    title: str = ""
+    block: ClassVar[str] = "cards"
+
+
+Block = Figure | Table | Facts | Missing | Cards
+
+
+@dataclass(frozen=True)
+class Row:
+    """Blocks that stand side by side where there is room."""
+
+    blocks: Sequence[Table | Facts]
+    block: ClassVar[str] = "row"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page, with an entry in its table of contents."""
+
+    name: str
+    """Its anchor: letters and hyphens."""
+
+    title: str
+    blocks: Sequence[Block | Row]
+    intro: str = ""
+    """What it is about."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that stands on a page."""
+
+    title: str
+    subtitle: str
+    headline: Sequence[tuple[str, str, str]]
+    """The most important figures: name, figure, remark."""
+
+    sections: Sequence[Section]
+    footer: str = ""
+
+
+def figure(picture: Picture, alt: str, caption: str, title: str = "") -> Figure:
+    """Return a picture as a figure of a page.
+
+    Plots have few colors and get a palette, which takes a third of the bytes; in other pictures
+    it could swallow what is faint.
+    """
+    image = to_png(picture)
+    with Image.open(io.BytesIO(image)) as decoded:
+        size = decoded.size
+        if not isinstance(picture, Image.Image):
+            few = decoded.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            image = to_png(few)
+    return Figure(image, size, alt, caption, title)
+
+
+def printable(text: str) -> str:
+    r"""Write what has no shape of its own as an escape, such as ``\n``, ``\x1b``, ``\udcff``."""
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def render_report(report: Report) -> str:
+    """Write a page.
+
+    Whatever the texts hold is shown as it is, never taken for markup.
+
+    Returns:
+        HTML5, without characters that UTF-8 cannot hold.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("exprocr", "report/templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_clean,
+    )
+    return environment.get_template(TEMPLATE).render(report=report) + "\n"
+
+
+def _clean(value: Any) -> Any:
+    """Make what is put into the template printable, but not what came out of it."""
+    return printable(value) if type(value) is str else value

@@ -1,0 +1,155 @@
+"""A heat map of the classes' probabilities in each frame, column under column of the picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from exprocr.core.model.geometry import CellAxis
+from exprocr.core.reading.prediction import Character
+from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas.drawing import DARK, GRAY, WHITE, Box
+from exprocr.viz.canvas.geometry import Geometry
+from exprocr.viz.canvas.text import typeset
+
+ROW_PX = 24
+MAX_ROWS = 48
+NUMBER_PX = 12
+MAX_SCALE_PX = 240
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What the network makes of each frame."""
+
+    probabilities: NDArray[np.float64]
+    """(T, K), each frame sums to 1."""
+
+    classes: Sequence[str]
+    """K names: the blank's, then the characters."""
+
+    geometry: Geometry
+    """Where the frames lie in the picture."""
+
+    temperature: float = 1.0
+    """What the network's logits were divided by; 1 where it is not calibrated."""
+
+    @property
+    def number(self) -> int:
+        """T."""
+        return len(self.probabilities)
+
+    def pooled(self, num: int) -> tuple[NDArray[np.float64], CellAxis, int]:
+        """Return at most ``num`` frames: the greatest of neighbors, where they lie, how many."""
+        count = -(-self.number // max(num, 1))
+        starts = np.arange(0, self.number, count)
+        first, step = self.geometry.columns
+        axis = CellAxis(first + (count - 1) / 2 * step, step * count)
+        return np.maximum.reduceat(self.probabilities, starts, axis=0), axis, count
+
+
+def pick_rows(frames: Frames, characters: Sequence[Character]) -> list[int]:
+    """Return the classes to draw, in their order: all, or those that are most probable somewhere.
+
+    The blank and what was read go first, where there is no room for all.
+    """
+    num = len(frames.classes)
+    if num <= MAX_ROWS:
+        return list(range(num))
+    rank = frames.probabilities.max(axis=0)
+    read = {character.text for character in characters}
+    rank[[i == 0 or name in read for i, name in enumerate(frames.classes)]] += 1
+    return sorted(np.argsort(-rank, kind="stable")[:MAX_ROWS].tolist())
+
+
+def has_numbers(frames: Frames, width: int) -> bool:
+    """Say whether the cells of a heat map ``width`` px wide have room for two figures."""
+    frame_w = frames.geometry.columns.step * width / frames.geometry.width
+    return frame_w >= drawing.font(NUMBER_PX).getlength("99") + 3
+
+
+def draw_probabilities(canvas: Image.Image, frames: Frames, rows: Sequence[int], box: Box) -> None:
+    """Draw the heat map of some classes, and numbers in the cells if they have room for them."""
+    left, top, right, bottom = box
+    pooled, axis, _ = frames.pooled(right - left)
+    values = pooled[:, rows]
+    y_cells = drawing.nearest_cells(bottom - top, len(rows), (0.5, 1.0), len(rows))
+    x_cells = drawing.nearest_cells(right - left, frames.geometry.width, axis, len(values))
+    shades = np.cbrt(values).T.astype(np.float32)
+    pixels = drawing.colorize(drawing.sample_cells(shades, y_cells, x_cells), 0.0, 1.0)
+    canvas.paste(Image.fromarray(pixels), (left, top))
+    draw = ImageDraw.Draw(canvas)
+    drawing.frame(draw, box)
+    if has_numbers(frames, right - left):
+        _draw_numbers(draw, values, axis, (right - left) / frames.geometry.width, box)
+
+
+def _draw_numbers(
+    draw: ImageDraw.ImageDraw, values: NDArray[np.float64], axis: CellAxis, scale: float, box: Box
+) -> None:
+    """Write per cent where a probability is neither near 0 nor near 1."""
+    left, top, right, _ = box
+    for frame, row in np.argwhere((values >= 0.01) & (values < 0.99)).tolist():
+        share = values[frame, row]
+        x, y = left + axis.center(frame) * scale, top + (row + 0.5) * ROW_PX
+        if x < right:
+            color = WHITE if share < 0.4 else DARK
+            text = str(math.floor(100 * share))
+            draw.text((x, y), text, fill=color, font=drawing.font(NUMBER_PX), anchor="mm")
+
+
+def draw_runs(
+    draw: ImageDraw.ImageDraw,
+    characters: Sequence[Character],
+    names: Sequence[str],
+    frames: Frames,
+    box: Box,
+) -> None:
+    """Frame the frames of each character in the row of its name."""
+    left, top, right, _ = box
+    scale = (right - left) / frames.geometry.width
+    first, step = frames.geometry.columns
+    for character in characters:
+        if character.text not in names:
+            continue
+        y = top + names.index(character.text) * ROW_PX
+        x0, x1 = (
+            left + round((first + (frame + side) * step) * scale)
+            for frame, side in zip(character.frames, (-0.5, 0.5), strict=True)
+        )
+        x0 = min(max(x0, left), right - 1)
+        x1 = min(max(x1, x0 + 1), right)
+        # Round the cells, so that their own colors show, however narrow they are.
+        draw.rectangle((x0 - 1, y - 1, x1, y + ROW_PX), outline=DARK)
+        draw.rectangle((x0 - 2, y - 2, x1 + 1, y + ROW_PX + 1), outline=WHITE)
+
+
+def draw_class_axis(draw: ImageDraw.ImageDraw, names: Sequence[str], box: Box) -> None:
+    """Name the rows at the left."""
+    left, top = box[:2]
+    for row, name in enumerate(names):
+        y = top + (row + 0.5) * ROW_PX
+        text, font = typeset(name)
+        draw.line((left - 6, y, left - 2, y), fill=GRAY)
+        draw.text((left - 10, y), text, fill=DARK, font=font, anchor="rm")
+    draw.text((left - 10, top - 8), "class", fill=GRAY, font=drawing.font(), anchor="rb")
+
+
+def draw_scale(canvas: Image.Image, box: Box) -> None:
+    """Draw which color is which probability, at the right: by the cube root, so that 1 % shows."""
+    left, top = box[2] + 20, box[1]
+    height = min(box[3] - box[1], MAX_SCALE_PX)
+    ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(18, axis=1)
+    canvas.paste(Image.fromarray(drawing.colorize(ramp, 0, 1)), (left, top))
+    draw = ImageDraw.Draw(canvas)
+    drawing.frame(draw, (left, top, left + 18, top + height))
+    for share in (1.0, 0.5, 0.1, 0.01, 0.0) if height >= 120 else (1.0, 0.0):
+        y = round(top + (1 - np.cbrt(share)) * (height - 1))
+        draw.line((left + 18, y, left + 22, y), fill=GRAY)
+        draw.text((left + 26, y), f"{share:.0%}", fill=DARK, font=drawing.font(), anchor="lm")
+    draw.text((left, top - 8), "probability", fill=GRAY, font=drawing.font(), anchor="lb")

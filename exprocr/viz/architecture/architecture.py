@@ -1,0 +1,245 @@
+"""A network as a picture: each stage's output, what it is made of, and what it costs.
+
+From the picture at the top to the reading at the bottom, a row for each stage.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from exprocr.viz.architecture.blocks import Scale, draw_arrow, draw_block, draw_image
+from exprocr.viz.architecture.stages import Profile, Stage
+from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, Color
+from exprocr.viz.canvas.text import clip
+from exprocr.viz.features.grid import LINE_PX, MARGIN_PX, draw_title, title_height
+from exprocr.words import format_count, format_seconds, format_shape, format_share
+
+BLOCKS_PX, TEXT_WIDTH_PX, BAR_PX = 416, 350, 132
+"""Widths of the columns: the blocks, what they are, and a bar of each figure."""
+
+GAP_PX = 26
+WIDTH_PX = 2 * MARGIN_PX + BLOCKS_PX + GAP_PX + TEXT_WIDTH_PX + 3 * (GAP_PX + BAR_PX)
+ARROW_PX = 30
+NAME_PX, READING_PX, BAR_HEIGHT_PX = 19, 30, 14
+MAX_LINES = 5
+"""Lines that say what a stage is made of, at most."""
+
+COLORS: tuple[Color, ...] = ((31, 59, 115), (217, 95, 2), (77, 146, 33))
+
+
+class Figure(NamedTuple):
+    """A figure of the stages that is drawn as a column of bars."""
+
+    name: str
+    total: str
+    amounts: list[str]
+    shares: list[float]
+
+
+class Row(NamedTuple):
+    """A row of the picture: a block, and what it is."""
+
+    block: Image.Image
+    name: str
+    shape: str
+    lines: list[str]
+
+    @property
+    def text_height(self) -> int:
+        """Height of what is written beside the block, px."""
+        return NAME_PX + 9 + LINE_PX * len(self.lines)
+
+    @property
+    def height(self) -> int:
+        """Height of the row, px."""
+        return max(self.block.height, self.text_height)
+
+
+def draw_architecture(
+    profile: Profile, picture: Image.Image, ink: NDArray[np.uint8], reading: str
+) -> Image.Image:
+    """Draw a network.
+
+    Args:
+        profile: What was measured.
+        picture: The picture it was measured with, of any mode, as it was loaded.
+        ink: The network's input, uint8 (H, W).
+        reading: What is read in it.
+
+    Returns:
+        An RGB picture, neither side longer than 4000 px.
+    """
+    subtitle = drawing.wrap_text(_subtitle(profile), WIDTH_PX - 2 * MARGIN_PX)
+    rows = make_rows(profile, picture, ink, reading)
+    head = title_height(subtitle) + 8
+    top = head + 2 * LINE_PX + 20
+    height = top + sum(row.height for row in rows) + (len(rows) - 1) * ARROW_PX + MARGIN_PX
+    canvas = Image.new("RGB", (WIDTH_PX, height), drawing.WHITE)
+    draw = ImageDraw.Draw(canvas)
+    title = (
+        f"Architecture: {profile.num_parameters:,} parameters, "
+        f"{format_count(profile.multiply_adds)} multiply-adds and "
+        f"{format_seconds(profile.seconds)} a picture"
+    )
+    draw_title(draw, title, subtitle)
+    figures = make_figures(profile)
+    draw_heads(draw, figures, head)
+    middles = []
+    for row in rows:
+        middles.append(top + row.height // 2)
+        draw_row(canvas, row, middles[-1])
+        top += row.height + ARROW_PX
+    edges = [
+        (m - row.block.height // 2, row.block.height) for m, row in zip(middles, rows, strict=True)
+    ]
+    for (above, block_height), (below, _) in pairwise(edges):
+        draw_arrow(draw, MARGIN_PX + BLOCKS_PX // 2, above + block_height + 5, below - 5)
+    for number, middle in enumerate(middles[2:-1]):
+        draw_bars(draw, figures, number, middle)
+    return canvas
+
+
+def _subtitle(profile: Profile) -> str:
+    """Say how to read the picture, and what was measured how."""
+    return (
+        "What each stage makes of the picture at the top, in proportion: maps are sheets of rows x "
+        "columns of cells, one a channel, the strongest in front; sequences have a column for "
+        "each frame and a row for each unit. Dark is low, light is high. Multiply-adds are those "
+        "of convolutions, linear layers and GRUs' matrices; batch norm, ReLU, pooling and gates "
+        f"are not counted. Time: {profile.timing}."
+    )
+
+
+def make_rows(
+    profile: Profile, picture: Image.Image, ink: NDArray[np.uint8], reading: str
+) -> list[Row]:
+    """Return the rows: picture, input, stages, reading."""
+    scale = Scale.of(profile)
+    first = Row(
+        draw_image(picture),
+        "picture",
+        f"{picture.width} x {picture.height} px",
+        ["as it comes, in color or gray"],
+    )
+    second = Row(
+        draw_image(Image.fromarray(255 - ink), scale.face(profile.input_shape)),
+        "input",
+        format_shape(profile.input_shape),
+        [
+            "gray, brought to the network's height, its contrast",
+            "stretched so that faint ink is as strong as any",
+        ],
+    )
+    stages = [
+        Row(
+            draw_block(stage.shape, stage.values, scale),
+            stage.name,
+            format_shape(stage.shape),
+            [*_wrap(stage.made_of), _sees(stage, profile.input_shape)],
+        )
+        for stage in profile.stages
+    ]
+    text, font = clip(reading, BLOCKS_PX - 4, READING_PX)
+    left, upper, right, lower = map(round, font.getbbox(text))
+    block = Image.new("RGBA", (right - left + 2, lower - upper + 2))
+    ImageDraw.Draw(block).text((1 - left, 1 - upper), text, DARK, font)
+    last = Row(block, "reading", "", _wrap("log-softmax, CTC decoding: no weights, not timed"))
+    return [first, second, *stages, last]
+
+
+def _wrap(text: str) -> list[str]:
+    """Break text into lines of the text's column; what is too long ends in dots."""
+    lines = drawing.wrap_text(text, TEXT_WIDTH_PX)
+    if len(lines) > MAX_LINES:
+        lines = lines[:MAX_LINES]
+        last = drawing.clip_text(lines[-1], TEXT_WIDTH_PX - 16).removesuffix("...")
+        lines[-1] = last.rstrip(" ,;(") + "..."
+    return lines
+
+
+def _sees(stage: Stage, input_shape: tuple[int, int, int]) -> str:
+    """Say what a cell of maps or a frame of a sequence sees."""
+    what = "a cell" if len(stage.shape) == 3 else "a frame"
+    if stage.sees == input_shape[1:]:
+        return f"{what} sees the whole input"
+    return f"{what} sees {format_shape(stage.sees)} px"
+
+
+def make_figures(profile: Profile) -> list[Figure]:
+    """Return what is drawn as bars."""
+    stages = profile.stages
+    return [
+        Figure(
+            "parameters",
+            format_count(profile.num_parameters),
+            [format_count(stage.num_parameters) for stage in stages],
+            profile.shares(lambda stage: stage.num_parameters),
+        ),
+        Figure(
+            "multiply-adds",
+            format_count(profile.multiply_adds),
+            [format_count(stage.multiply_adds) for stage in stages],
+            profile.shares(lambda stage: stage.multiply_adds),
+        ),
+        Figure(
+            "time",
+            format_seconds(profile.seconds),
+            [format_seconds(stage.seconds) for stage in stages],
+            profile.shares(lambda stage: stage.seconds),
+        ),
+    ]
+
+
+def bar_left(number: int) -> int:
+    """Return where a column of bars begins, px from the left."""
+    return WIDTH_PX - MARGIN_PX - (3 - number) * BAR_PX - (2 - number) * GAP_PX
+
+
+def draw_heads(draw: ImageDraw.ImageDraw, figures: list[Figure], top: int) -> None:
+    """Write the columns' names, and what their bars are shares of."""
+    heads = [
+        (MARGIN_PX, "output", "for this picture, in proportion"),
+        (MARGIN_PX + BLOCKS_PX + GAP_PX, "stage", "channels x rows x columns, or frames x units"),
+        *((bar_left(i), f.name, f"share of {f.total}") for i, f in enumerate(figures)),
+    ]
+    for left, name, note in heads:
+        draw.text((left, top), name, fill=DARK, font=drawing.font(16))
+        draw.text((left, top + LINE_PX), note, fill=GRAY, font=drawing.font())
+    y = top + 2 * LINE_PX + 4
+    draw.line((MARGIN_PX, y, WIDTH_PX - MARGIN_PX, y), fill=(190, 190, 190))
+
+
+def draw_row(canvas: Image.Image, row: Row, middle: int) -> None:
+    """Draw a block and what it is, both centered on ``middle``, px from the top."""
+    draw = ImageDraw.Draw(canvas)
+    left = MARGIN_PX + (BLOCKS_PX - row.block.width) // 2
+    canvas.paste(row.block, (left, middle - row.block.height // 2), row.block)
+    left, top = MARGIN_PX + BLOCKS_PX + GAP_PX, middle - row.text_height // 2
+    draw.text((left, top), row.name, fill=DARK, font=drawing.font(NAME_PX))
+    place = (left + TEXT_WIDTH_PX, top + 2)
+    draw.text(place, row.shape, fill=DARK, font=drawing.font(16), anchor="ra")
+    for number, line in enumerate(row.lines):
+        y = top + NAME_PX + 9 + number * LINE_PX
+        draw.text((left, y), line, fill=GRAY, font=drawing.font())
+
+
+def draw_bars(draw: ImageDraw.ImageDraw, figures: list[Figure], stage: int, middle: int) -> None:
+    """Draw a stage's shares as bars in tracks that are the whole; below them, the figures."""
+    for number, figure in enumerate(figures):
+        left, share = bar_left(number), figure.shares[stage]
+        top = middle - BAR_HEIGHT_PX - 2
+        length = max(round(share * BAR_PX), int(share > 0))
+        draw.rectangle((left, top, left + BAR_PX - 1, top + BAR_HEIGHT_PX - 1), fill=LIGHT)
+        if length:
+            box = (left, top, left + length - 1, top + BAR_HEIGHT_PX - 1)
+            draw.rectangle(box, fill=COLORS[number])
+        y = top + BAR_HEIGHT_PX + 6
+        draw.text((left, y), figure.amounts[stage], fill=GRAY, font=drawing.font())
+        place = (left + BAR_PX, y)
+        draw.text(place, format_share(share), fill=DARK, font=drawing.font(), anchor="ra")

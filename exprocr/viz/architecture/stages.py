@@ -1,0 +1,84 @@
+"""What is known of a network's stages: the figures that its picture and its table show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage of a network, as it ran on one picture."""
+
+    name: str
+    """Its name: conv1 .. fc2."""
+
+    made_of: str
+    """Its layers, on one line."""
+
+    shape: tuple[int, ...]
+    """Its output: (C, H, W) of a convolution module, (T, units) of the others."""
+
+    sees: tuple[int, int]
+    """Rows and columns of the input that one of its outputs depends on, px; at the input's edges
+    they are fewer."""
+
+    num_parameters: int
+    """Trained values."""
+
+    multiply_adds: int
+    """Multiplications, each with its addition, of its weight matrices for one picture."""
+
+    seconds: float
+    """Its time for one picture, of the fastest run."""
+
+    values: NDArray[np.float32]
+    """Its output, to draw: the strongest of the (C, H, W), strongest first, or all the (units, T);
+    large ones at a stride."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """A network's stages, as they ran on one picture."""
+
+    stages: tuple[Stage, ...]
+    """In the order they run."""
+
+    input_shape: tuple[int, int, int]
+    """Channels, rows and columns of the network's input."""
+
+    num_runs: int
+    """Runs that were timed."""
+
+    place: str
+    """Where it ran: ``CPU, 2 threads``."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Trained values of all stages."""
+        return sum(stage.num_parameters for stage in self.stages)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of all stages for one picture."""
+        return sum(stage.multiply_adds for stage in self.stages)
+
+    @property
+    def seconds(self) -> float:
+        """Time of all stages for one picture."""
+        return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def timing(self) -> str:
+        """How it was timed, for people."""
+        runs = f"fastest of {self.num_runs} runs" if self.num_runs > 1 else "one run"
+        return f"{runs}, one picture at a time, {self.place}"
+
+    def shares(self, figure: Callable[[Stage], float]) -> list[float]:
+        """Return each stage's share, 0..1, of a figure such as its time; all 0 if there is none."""
+        figures = [figure(stage) for stage in self.stages]
+        total = sum(figures)
+        return [value / total if total else 0.0 for value in figures]

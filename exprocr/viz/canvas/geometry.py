@@ -1,0 +1,54 @@
+"""Where the cells of a layer lie on the picture it looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exprocr.core.config.schema import ModelConfig, PreprocessConfig
+from exprocr.core.image.preprocess import padded_width, scaled_width
+from exprocr.core.model.geometry import COLUMNS, ROWS, CellAxis, cell_axis, check_layer
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a layer's cells lie on the network's input; px of that input."""
+
+    width: int
+    """Width of the input."""
+
+    height: int
+    """Height of the input."""
+
+    picture_width: int
+    """Columns the picture takes; the rest is background it was widened with."""
+
+    columns: CellAxis
+    """Where its columns of cells lie."""
+
+    rows: CellAxis
+    """Where its rows of cells lie."""
+
+
+def geometry_of(
+    layer: str, image_size: tuple[int, int], model: ModelConfig, preprocess: PreprocessConfig
+) -> Geometry:
+    """Work out where the cells of a layer lie on a picture.
+
+    Args:
+        layer: The layer; those after conv3 have its columns.
+        image_size: Width and height of the picture as loaded, px.
+        model: The network's shape.
+        preprocess: The network's input.
+
+    Raises:
+        ConfigError: The layer is unknown.
+    """
+    check_layer(layer)
+    picture_width = scaled_width(image_size, preprocess)
+    return Geometry(
+        padded_width(picture_width, preprocess),
+        preprocess.height,
+        picture_width,
+        columns=cell_axis(model, layer, COLUMNS),
+        rows=cell_axis(model, layer, ROWS),
+    )

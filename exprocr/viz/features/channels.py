@@ -1,0 +1,130 @@
+"""The channels of a layer in figures, and which of them are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONSTANT_RANGE = 1e-6
+"""A channel whose values differ by less than this is dead."""
+
+_CHUNK_VALUES = 2**21
+"""Values looked at together, so that a large layer is not copied as a whole."""
+
+
+@dataclass(frozen=True)
+class FeatureStats:
+    """A layer's output in figures, by channel; of its finite values, NaN where there is none."""
+
+    layer: str
+    """The layer's name."""
+
+    shape: tuple[int, ...]
+    """(C, H', W') or (units, T)."""
+
+    minimum: NDArray[np.float32]
+    """Smallest value of each channel."""
+
+    maximum: NDArray[np.float32]
+    """Largest value of each channel."""
+
+    mean: NDArray[np.float32]
+    """Mean of each channel."""
+
+    strength: NDArray[np.float32]
+    """Mean absolute value of each channel, which ranks them."""
+
+    zeros: NDArray[np.float32]
+    """Share of each channel's values that are exactly 0, as ReLU leaves them."""
+
+    finite: NDArray[np.float32]
+    """Share of each channel's values that are numbers: neither NaN nor infinite."""
+
+    @property
+    def num_channels(self) -> int:
+        """Channels, or units."""
+        return self.shape[0]
+
+    @property
+    def dead(self) -> list[int]:
+        """Channels that are constant all over this picture."""
+        return np.flatnonzero(~(self.maximum - self.minimum >= CONSTANT_RANGE)).tolist()
+
+    def strongest(self, number: int) -> list[int]:
+        """Return at most ``number`` channels, the strongest first, the lower number if equal."""
+        # NaN comes last: a channel without a finite value has no strength.
+        order: list[int] = np.argsort(-self.strength, kind="stable").tolist()
+        return order[:number]
+
+
+def feature_stats(layer: str, maps: NDArray[np.float32]) -> FeatureStats:
+    """Return the figures of what `exprocr.core.model.capture.capture` kept of a layer."""
+    flat = maps.reshape(len(maps), -1)
+    step = max(1, _CHUNK_VALUES // max(1, flat.shape[1]))
+    parts = [_figures(flat[start : start + step]) for start in range(0, len(flat), step)]
+    return FeatureStats(layer, maps.shape, *np.concatenate(parts, axis=1))
+
+
+def _figures(flat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the figures of some channels, (6, channels)."""
+    finite = np.isfinite(flat)
+    values = flat if finite.all() else np.ma.array(flat, mask=~finite)
+    figures = (
+        values.min(axis=1),
+        values.max(axis=1),
+        values.mean(axis=1, dtype=np.float64),
+        abs(values).mean(axis=1, dtype=np.float64),
+        (values == 0).mean(axis=1, dtype=np.float64),
+        finite.mean(axis=1, dtype=np.float64),
+    )
+    return np.stack([np.ma.filled(figure, np.nan) for figure in figures]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Which channels of a layer are drawn, and in which colors."""
+
+    channels: list[int]
+    """Their numbers, in the order in which they are drawn."""
+
+    why: str
+    """Why these, for the subtitle; empty where they are all there are."""
+
+    is_shared: bool
+    """Whether one color scale serves them all, or each has its own."""
+
+    low: float
+    """Least value of those drawn that are alive; 0 where none is."""
+
+    high: float
+    """Greatest value of them."""
+
+    @property
+    def has_scale(self) -> bool:
+        """Whether there is a scale to explain."""
+        return self.is_shared and self.high > self.low
+
+
+def choose(
+    stats: FeatureStats,
+    *,
+    scale: str | None = None,
+    top: int | None = None,
+    channels: Sequence[int] | None = None,
+) -> Shown:
+    """Choose which channels are drawn and how they are colored; `draw_grid` explains how."""
+    chosen, why = list(range(stats.num_channels)), ""
+    if channels is not None:
+        chosen, why = list(channels), "as asked for"
+    elif top is not None:
+        chosen = stats.strongest(top)
+        why = "the strongest first (strength: mean absolute value over the picture)"
+    alive = sorted(set(chosen) - set(stats.dead))
+    low, high = 0.0, 0.0
+    if alive:
+        low, high = float(stats.minimum[alive].min()), float(stats.maximum[alive].max())
+    is_shared = len(stats.shape) == 2 if scale is None else scale == "shared"
+    return Shown(chosen, why, is_shared, low, high)

@@ -1,0 +1,1 @@
+"""Which pixels a reading rests on."""

@@ -1,0 +1,69 @@
+"""What it costs to differentiate a network, so that it ends in time and fits into memory."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from exprocr.core.model.network import Network
+from exprocr.viz.architecture.anatomy import Call, multiply_adds
+
+MAX_WORK = 40e9
+"""Multiply-adds of all pictures of a path, at most, before gradients: a few seconds."""
+
+MAX_GRADIENTS = 300
+LEAST_GRADIENTS = 10
+"""With fewer gradients than this, most of the score's change would be missing."""
+
+BATCH_CELLS = 65e6
+"""Values that the convolutions put out at once: some 400 MB with all that gradients need."""
+
+
+class Cost(NamedTuple):
+    """What a network does with one picture."""
+
+    multiply_adds: int
+
+    cells: int
+    """Values that the convolutions' modules put out."""
+
+    @property
+    def batch(self) -> int:
+        """Pictures to differentiate at once."""
+        return max(1, int(BATCH_CELLS / self.cells))
+
+    @property
+    def gradients(self) -> int:
+        """Gradients that can be taken along a path; 0 where they are too few to be of use."""
+        number = int(MAX_WORK / self.multiply_adds)
+        return min(number, MAX_GRADIENTS) if number >= LEAST_GRADIENTS else 0
+
+
+def cost_of(network: Network, height: int, width: int) -> Cost:
+    """Count what a network does with a picture of ``height`` x ``width`` px, without doing it."""
+    convolutions = nn.Sequential(network.conv1, network.conv2, network.conv3)
+    outline = copy.deepcopy(convolutions).to("meta").eval()
+    calls: list[Call] = []
+
+    def note(module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+        calls.append(Call("", module, tuple(output.shape)))
+
+    for module in outline.modules():
+        if not any(module.children()):
+            module.register_forward_hook(note)
+    with torch.no_grad():
+        num_frames = outline(torch.empty(1, 1, height, width, device="meta")).shape[3]
+    matrices = sum(
+        weight.numel()
+        for stage in (network.fc1, network.gru1, network.gru2, network.fc2)
+        for weight in stage.parameters()
+        if weight.ndim == 2
+    )
+    return Cost(
+        sum(map(multiply_adds, calls)) + matrices * num_frames,
+        sum(math.prod(call.shape) for call in calls),
+    )

@@ -1,0 +1,313 @@
+"""``exprocr synth``: the same files whatever the processes, nothing lost, nothing else removed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from exprocr.cli import group
+from exprocr.cli.synth.command import MAX_SIZE_PX, MIN_SIZE_PX
+from exprocr.core.config.schema import SynthConfig
+from exprocr.core.text.expression import evaluate, format_value
+from exprocr.errors import ConfigError, OutputError
+from exprocr.synth import writer
+from exprocr.synth.fonts import find_fonts
+from exprocr.synth.renderer import CHARACTERS
+from tests.support.pictures import matplotlib_fonts
+
+Synth = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def font_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of two fonts and a file that is none."""
+    folder = tmp_path_factory.mktemp("fonts")
+    source = matplotlib_fonts()
+    for name in ("DejaVuSans.ttf", "DejaVuSerif-Bold.ttf"):
+        shutil.copy(source / name, folder)
+    (folder / "broken.ttf").write_bytes(b"no font")
+    return folder
+
+
+@pytest.fixture
+def synth(font_folder: Path) -> Synth:
+    """Return a function that runs the command with the two fonts only."""
+
+    def run(*args: object, verbose: bool = False) -> Result:
+        line = [*(["-v"] if verbose else []), "synth", "--no-system-fonts", "--fonts", font_folder]
+        return CliRunner().invoke(group, [str(arg) for arg in [*line, *args]])
+
+    return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def check_set(folder: Path, num: int, size: tuple[int, int] = (180, 60)) -> None:
+    """Check that a folder is a complete set in the contest's layout."""
+    lines = (folder / "labels.txt").read_text().splitlines()
+    assert sorted(os.listdir(folder)) == sorted([*(f"{i}.png" for i in range(num)), "labels.txt"])
+    assert len(lines) == num
+    for line in lines:
+        text, value = line.split(" ")
+        assert value == format_value(evaluate(text))
+    for path in folder.glob("*.png"):
+        with Image.open(path) as image:
+            assert (image.size, image.mode, image.format) == (size, "RGB", "PNG")
+
+
+def test_layout_and_table(
+    synth: Synth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # no cell is folded
+    out = tmp_path / "a set"
+    result = synth(out, "-n", 7, "--size", "120x40")
+    assert result.exit_code == 0, result.stderr
+    check_set(out, 7, (120, 40))
+    table = dict(re.split("  +", line.strip(), maxsplit=1) for line in result.stdout.splitlines())
+    assert table["images"] == "7"
+    assert table["size"] == "120 x 40 px"
+    assert table["fonts"] == "2 fonts of 2 families: DejaVu Sans, DejaVu Serif"
+    assert table["fonts left out"] == "1"
+    assert float(table["images/s per core"].replace(",", "")) > 0
+    assert result.stderr == f"Next: exprocr train '{out}'\n"
+
+
+def test_same_bytes_whatever_the_processes(synth: Synth, tmp_path: Path) -> None:
+    args = ("-n", 230, "--seed", 5, "--size", "60x20")
+    for workers in (1, 2):
+        assert synth(tmp_path / str(workers), *args, "--workers", workers).exit_code == 0
+    files = contents(tmp_path / "1")
+    assert files == contents(tmp_path / "2")
+    assert len(set(files.values())) == 231  # no two images alike
+    check_set(tmp_path / "1", 230, (60, 20))
+
+
+def test_seeds_differ_and_a_smaller_set_is_a_prefix(synth: Synth, tmp_path: Path) -> None:
+    for name, num, seed in (("a", 12, 1), ("b", 12, 2), ("c", 5, 1)):
+        assert synth(tmp_path / name, "-n", num, "--seed", seed).exit_code == 0
+    a, b, c = (contents(tmp_path / name) for name in "abc")
+    assert not set(a.values()) & set(b.values())
+    assert all(a[name] == content for name, content in c.items() if name != "labels.txt")
+    assert a["labels.txt"].startswith(c["labels.txt"])
+
+
+def test_val_fraction(synth: Synth, tmp_path: Path) -> None:
+    result = synth(tmp_path, "-n", 10, "--val-fraction", 0.2)
+    assert result.exit_code == 0
+    assert "10 (train: 8, val: 2)" in result.stdout
+    assert sorted(os.listdir(tmp_path)) == ["train", "val"]
+    check_set(tmp_path / "train", 8)
+    check_set(tmp_path / "val", 2)
+    train, val = contents(tmp_path / "train"), contents(tmp_path / "val")
+    assert not set(train.values()) & set(val.values())
+    assert synth(tmp_path / "x", "-n", 1, "--val-fraction", 0.5).exit_code == 2
+
+
+def test_refuses_a_folder_in_use(synth: Synth, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    result = synth(tmp_path, "-n", 3)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"exprocr: {tmp_path}: expected an empty folder")
+    assert contents(tmp_path) == {"thesis.txt": b"mine"}
+    result = synth(tmp_path / "thesis.txt", "-n", 3)
+    assert result.exit_code == 1
+    assert "expected a folder, found a file" in result.stderr
+
+
+def test_overwrite_removes_rendered_sets_only(synth: Synth, tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    kept = ["thesis.txt", "01.png", "a.png", "3.jpg", "train/notes.md", "deep/0.png", "deep/3.png"]
+    gone = ["0.png", "77.png", "labels.txt", "train/9.png", "train/labels.txt"]
+    for name in (*kept, *gone):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("old")
+    elsewhere.mkdir()
+    (elsewhere / "0.png").write_text("old")
+    (out / "val").symlink_to(elsewhere)
+    assert synth(out, "-n", 2, "--overwrite").exit_code == 0
+    left = contents(out)
+    assert {name for name, content in left.items() if content == b"old"} - {"val/0.png"} == {*kept}
+    assert set(left) - {"val/0.png"} == {*kept, "0.png", "1.png", "labels.txt"}
+    assert contents(elsewhere) == {"0.png": b"old"}
+
+
+def test_overwrite_changes_between_the_layouts(synth: Synth, tmp_path: Path) -> None:
+    assert synth(tmp_path, "-n", 4, "--val-fraction", 0.5).exit_code == 0
+    assert synth(tmp_path, "-n", 2, "--overwrite").exit_code == 0
+    check_set(tmp_path, 2)
+
+
+def test_bad_fonts_lose_nothing(tmp_path: Path, font_folder: Path) -> None:
+    (tmp_path / "0.png").write_text("old")
+    for fonts in (tmp_path / "nowhere", tmp_path):
+        line = ["synth", str(tmp_path), "--overwrite", "--no-system-fonts", "--fonts", str(fonts)]
+        result = CliRunner().invoke(group, line)
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"exprocr: {fonts}: expected a f")
+    assert contents(tmp_path) == {"0.png": b"old"}
+
+
+def test_verbose_names_the_fonts(synth: Synth, tmp_path: Path) -> None:
+    result = synth(tmp_path / "o", "-n", 1, verbose=True)
+    assert "broken.ttf" in result.stdout.replace("\n", "").replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("option", "exit_code"),
+    [
+        ("--size=180", 2),
+        ("--size=180x", 2),
+        ("--size=-1x60", 2),
+        ("--size=1x1", 2),
+        ("--size=6001x60", 2),
+        ("--val-fraction=nan", 2),
+        ("--seed=-1", 2),
+        ("--num-images=0", 2),
+        ("--val-fraction=1", 2),
+        ("--workers=0", 2),
+    ],
+)
+def test_bad_options(synth: Synth, tmp_path: Path, option: str, exit_code: int) -> None:
+    result = synth(tmp_path / "o", "-n", 2, option)
+    assert result.exit_code == exit_code
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_unwritable_place(synth: Synth, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    result = synth(tmp_path / "file" / "out", "-n", 2)
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def render_args(font_folder: Path) -> tuple[list[object], SynthConfig]:
+    """Return fonts and configuration for `writer.write_samples`."""
+    fonts = find_fonts([font_folder], CHARACTERS, system=False).usable
+    return [*fonts], SynthConfig(width=60, height=20)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_interrupt_keeps_a_smaller_set(
+    render_args: tuple[list[object], SynthConfig], tmp_path: Path, workers: int
+) -> None:
+    fonts, config = render_args
+    written = 0
+
+    def interrupt(num: int) -> None:
+        nonlocal written
+        written += num
+        if written >= 150:
+            raise KeyboardInterrupt
+
+    report = writer.write_samples(
+        tmp_path / "out",
+        fonts,  # type: ignore[arg-type]
+        config,
+        seed=0,
+        stream=0,
+        num_images=1000,
+        workers=workers,
+        on_progress=interrupt,
+    )
+    assert report.interrupted
+    assert 50 <= report.num_images < 1000
+    check_set(tmp_path / "out", report.num_images, (60, 20))
+
+
+def test_full_disk_keeps_what_is_complete(
+    render_args: tuple[list[object], SynthConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fonts, config = render_args
+    save = Image.Image.save
+
+    def fill_up(image: Image.Image, path: Path, *args: object, **kwargs: object) -> None:
+        if path.name == "70.png":
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save(image, path, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "save", fill_up)
+    with pytest.raises(OutputError, match=r"70\.png: .*No space.*; 50 of 100 images are complete"):
+        writer.write_samples(
+            tmp_path / "out",
+            fonts,  # type: ignore[arg-type]
+            config,
+            seed=0,
+            stream=0,
+            num_images=100,
+        )
+    check_set(tmp_path / "out", 50, (60, 20))
+
+
+def processes_of_group(group: int) -> list[str]:
+    """Return the states of a process group's processes, without those that have ended."""
+    ps = ["ps", "-A", "-o", "pgid=,stat=,args="]
+    lines = subprocess.run(ps, capture_output=True, text=True, check=True).stdout.splitlines()
+    rows = [line.split(maxsplit=2) for line in lines]
+    return [" ".join(row) for row in rows if row[0] == str(group) and row[1][0] != "Z"]
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps to see processes")
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
+def test_process_ctrl_c(font_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "exprocr", "synth", str(out), "-n", "200000", "--workers", "2"),
+            *("--no-system-fonts", "--fonts", str(font_folder), "--size", "60x20"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a process group of its own, as a shell makes one
+    )
+    for _ in range(600):
+        if (out / "60.png").exists():
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    # Not a word from the processes that rendered.
+    match = re.fullmatch(r"Interrupted: ([0-9,]+) of 200,000 images are in .*\n", stderr)
+    assert match, stderr
+    num_kept = int(match[1].replace(",", ""))
+    assert num_kept >= 50
+    check_set(out, num_kept, (60, 20))
+    deadline = time.monotonic() + 10
+    while running := processes_of_group(process.pid):
+        assert time.monotonic() < deadline, running
+        time.sleep(0.1)
+
+
+def test_sizes_are_those_of_the_configuration(synth: Synth, tmp_path: Path) -> None:
+    result = synth(tmp_path / "out", "--size", "5x5")
+    assert result.exit_code == 2
+    assert "--size" in result.stderr
+    assert "20x20 to 6000x1000" in result.stderr
+    for size in (MIN_SIZE_PX, MAX_SIZE_PX):
+        SynthConfig(width=size[0], height=size[1])
+    for width, height in ((19, 20), (20, 19), (6001, 20), (20, 1001)):
+        with pytest.raises(ConfigError):
+            SynthConfig(width=width, height=height)

@@ -1,0 +1,64 @@
+"""Labels that a model cannot learn: too long for its frames, or with other characters."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exprocr.core.data.dataset import Sample, check_charset, check_widths
+from exprocr.core.text.charset import Charset
+from exprocr.errors import DataError
+from tests.support.data_sets import numbered
+
+
+def collapses_to(text: str, num_frames: int) -> bool:
+    """Brute force over all alignments: does any of them read ``text``?"""
+    blank = "_"
+    return any(
+        "".join(c for c, _ in itertools.groupby(path) if c != blank) == text
+        for path in itertools.product("ab_", repeat=num_frames)
+    )
+
+
+@pytest.mark.parametrize("num_frames", range(1, 7))
+def test_widths_against_all_alignments(num_frames: int) -> None:
+    ink = np.zeros((60, 10 * num_frames), np.uint8)
+    for length in range(1, 5):
+        for letters in itertools.product("ab", repeat=length):
+            text = "".join(letters)
+            try:
+                check_widths(numbered(1, text), [ink], lambda width: width // 10)
+                feasible = True
+            except DataError:
+                feasible = False
+            assert feasible == collapses_to(text, num_frames), text
+
+
+def test_too_narrow_images_are_named_and_counted() -> None:
+    samples = [*numbered(1, "1+2"), Sample(Path("d/7.png"), "(11+22", "x")] * 2
+    inks = [np.zeros((60, 70), np.uint8)] * 4
+    with pytest.raises(DataError) as caught:
+        check_widths(samples, inks, lambda width: width // 10)
+    message = str(caught.value)
+    assert message.startswith(f"{Path('d/7.png')}: expected")
+    assert "8 frames" in message
+    assert "(11+22" in message
+    assert "found 7;" in message
+    assert "2 of 4 labels" in message
+    assert "\n" not in message
+
+
+def test_characters_outside_the_model() -> None:
+    samples = [*numbered(2, "1+1"), Sample(Path("7.png"), "x1/1y", "l.txt, line 7")] * 2
+    check_charset(samples, Charset("+/1xy"))
+    with pytest.raises(DataError) as caught:
+        check_charset(samples, Charset("+-1"))
+    message = str(caught.value)
+    assert message.startswith("l.txt, line 7: expected the model's characters '+-1', found 'x/y'")
+    assert "x1/1y" in message
+    assert "2 of 6 labels" in message
+    assert "without --init" in message
+    assert "\n" not in message

@@ -1,0 +1,198 @@
+"""The graph gives what the network gives in PyTorch, whatever its shape, width and batch size."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from exprocr.core.config.schema import PRESETS, ConvModuleConfig, ModelConfig, PreprocessConfig
+from exprocr.core.image.preprocess import load
+from exprocr.core.model.artifact import ModelFile
+from exprocr.core.model.geometry import num_frames
+from exprocr.core.model.network import Network
+from exprocr.core.model.onnx_engine import LOG_PROBS, PICTURES, OnnxEngine
+from exprocr.core.model.onnx_graph import build_graph
+from exprocr.core.model.torch_engine import TorchEngine, build_network, export_weights, pick_device
+from exprocr.core.text.charset import Charset
+from exprocr.synth.renderer import Renderer
+from tests.support.networks import ODD
+from tests.support.tiny_runs import BUILT_IN
+
+TOLERANCE = 1e-4
+
+
+def conv(*kernels: int, stride: int = 1, pool: tuple[int, int] = (2, 2)) -> ConvModuleConfig:
+    """Return a small module: one convolution a kernel, the first with a stride."""
+    strides = (stride,) + (1,) * (len(kernels) - 1)
+    channels = tuple(3 + i for i in range(len(kernels)))
+    return ConvModuleConfig(kernel_sizes=kernels, channels=channels, strides=strides, pool=pool)
+
+
+SMALL = ModelConfig(
+    conv1=conv(5, stride=2, pool=(1, 1)), conv2=conv(3), conv3=conv(3), fc1_units=7, gru_units=5
+)
+SHAPES: dict[str, tuple[dict[str, Any], int]] = {
+    "small": ({}, 60),
+    "no batch norm": ({"batch_norm": False}, 60),
+    "no padding": ({"padding": False}, 60),
+    "neither": ({"batch_norm": False, "padding": False}, 60),
+    "sum": ({"gru1_merge": "sum"}, 60),
+    "low": ({}, 32),
+    "odd height": ({}, 37),
+    "no pool": ({"conv2": conv(3, pool=(1, 1)), "conv3": conv(3, pool=(1, 1))}, 20),
+    "rows alone": ({"conv2": conv(3, pool=(2, 1)), "conv3": conv(3, pool=(3, 1))}, 41),
+    "columns alone": ({"conv2": conv(3, pool=(1, 2)), "conv3": conv(3, pool=(1, 3))}, 20),
+    "many convolutions": ({"conv1": conv(3, 5, 3), "conv2": conv(1, 3), "conv3": conv(3, 3)}, 60),
+    "many, no batch norm": ({"conv1": conv(3, 5), "conv2": conv(3, 3), "batch_norm": False}, 60),
+    "strides": ({"conv1": conv(5, stride=3), "conv2": conv(3, stride=2, pool=(1, 1))}, 60),
+    "wide GRUs": ({"gru_units": 70, "fc1_units": 33}, 60),
+    "narrow GRUs": ({"gru_units": 1, "fc1_units": 1}, 60),
+    "large windows": ({"conv2": conv(3, pool=(5, 3)), "conv3": conv(1, pool=(4, 4))}, 60),
+}
+
+
+def random_model(config: ModelConfig, height: int, seed: int = 0) -> ModelFile:
+    """Return a model with nothing left at its initial value: biases, statistics, gains."""
+    charset = Charset("01+-")
+    rng = np.random.default_rng(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        weights = export_weights(Network(config, height, charset.num_classes))
+    for name, tensor in weights.items():
+        if tensor.ndim == 1 and not name.startswith("gru"):
+            tensor[:] = rng.normal(0, 0.5, tensor.shape)
+    for name, variance in weights.items():
+        if name.endswith("running_var"):
+            # Down to where the epsilon counts; gains of either sign.
+            variance[:] = 10.0 ** rng.uniform(-6, 1, variance.shape)
+            weights[name.replace("running_var", "weight")] *= 3 * np.sqrt(variance + 1e-5)
+    weights["fc2.weight"] *= 4  # so that frames differ
+    preprocess = PreprocessConfig(height=height)
+    return ModelFile(model=config, preprocess=preprocess, charset=charset, weights=weights)
+
+
+def graph_of(model: ModelFile) -> bytes:
+    return bytes(build_graph(model, {}).SerializeToString())
+
+
+def torch_engine(model: ModelFile) -> TorchEngine:
+    return TorchEngine(build_network(model, pick_device("cpu")), pick_device("cpu"))
+
+
+def noise(num: int, height: int, width: int) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(width)
+    strokes = rng.random((num, 1, width)) < 0.4
+    return (rng.integers(0, 256, (num, height, width)) * strokes).astype(np.uint8)
+
+
+def check_parity(model: ModelFile, widths: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    expected_of, found_of = torch_engine(model), OnnxEngine(graph_of(model))
+    for width in widths:
+        for num in sizes:
+            pictures = noise(num, model.preprocess.height, width)
+            expected, found = expected_of.log_probs(pictures), found_of.log_probs(pictures)
+            frames = num_frames(model.model, width)
+            assert found.shape == expected.shape == (frames, num, model.charset.num_classes)
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+            # Not for want of anything to tell.
+            assert expected.std(axis=0).max() > 1e-3
+            assert num == 1 or np.abs(found[:, 0] - found[:, 1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_of_network(shape: str) -> None:
+    changes, height = SHAPES[shape]
+    model = random_model(dataclasses.replace(SMALL, **changes), height)
+    # Partial windows at the right edge, and none.
+    check_parity(model, (60, 61, 62, 63, 80, 139), (1, 2, 5))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_other_weights(seed: int) -> None:
+    check_parity(random_model(SMALL, 24, seed), (40, 101), (3,))
+
+
+def test_gains_of_either_sign_occur() -> None:
+    weights = random_model(SMALL, 60).weights
+    norms = [name.removesuffix(".running_var") for name in weights if name.endswith("running_var")]
+    gains = np.concatenate([weights[f"{norm}.weight"] for norm in norms])
+    assert gains.min() < 0 < gains.max()
+    variances = np.concatenate([weights[f"{norm}.running_var"] for norm in norms])
+    assert variances.min() < 1e-5 < 1 < variances.max()
+
+
+@pytest.mark.parametrize(
+    ("config", "height", "widths"),
+    [(ODD, 53, (97, 160)), (PRESETS["reference"].model, 60, (160,))],
+)
+def test_odd_and_reference_networks(
+    config: ModelConfig, height: int, widths: tuple[int, ...]
+) -> None:
+    check_parity(random_model(config, height), widths, (1, 3))
+
+
+def test_the_narrowest_picture_with_a_frame() -> None:
+    model = random_model(dataclasses.replace(SMALL, padding=False), 60)
+    narrowest = next(width for width in range(1, 100) if num_frames(model.model, width))
+    assert narrowest > 5
+    expected = torch_engine(model).log_probs(noise(2, 60, narrowest))
+    found = OnnxEngine(graph_of(model)).log_probs(noise(2, 60, narrowest))
+    assert found.shape[0] == 1
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_the_shipped_model_on_rendered_pictures() -> None:
+    model = ModelFile.load()
+    renderer = Renderer([BUILT_IN])
+    images = [renderer.sample(0, 0, i)[1] for i in range(6)]
+    expected_of, found_of = torch_engine(model), OnnxEngine(graph_of(model))
+    for scale in (0.7, 1.0, 1.31):  # other widths at the same height
+        resized = [i.resize((round(i.width * scale), i.height)) for i in images]
+        inks = np.stack([load(image, model.preprocess).ink for image in resized])
+        for num in (1, 2, 6):
+            expected, found = (e.log_probs(inks[:num]) for e in (expected_of, found_of))
+            np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+            assert expected.argmax(axis=2).any()  # something was read
+
+
+@pytest.mark.parametrize("shape", ["small", "sum", "neither", "rows alone"])
+def test_the_format_itself_gives_the_same(shape: str) -> None:
+    """ONNX's own evaluator, written in NumPy, runs the graph by the book."""
+    changes, height = SHAPES[shape]
+    model = random_model(dataclasses.replace(SMALL, **changes), height)
+    pictures = noise(2, height, 60)
+    (found,) = ReferenceEvaluator(build_graph(model, {})).run(None, {PICTURES: pictures})
+    assert isinstance(found, np.ndarray)
+    expected = torch_engine(model).log_probs(pictures)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_what_the_graph_says_of_itself() -> None:
+    model = random_model(SMALL, 32)
+    proto = build_graph(model, {"exprocr": "{}", "ä": "ö"})
+    onnx.checker.check_model(proto, full_check=True)
+    assert {entry.key: entry.value for entry in proto.metadata_props} == {"exprocr": "{}", "ä": "ö"}
+    assert [(o.domain, o.version) for o in proto.opset_import] == [("", 17)]
+    assert proto.ir_version == 8
+    (given,), (gives,) = proto.graph.input, proto.graph.output
+    assert (given.name, gives.name) == (PICTURES, LOG_PROBS)
+    dims = [[d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+            for value in (given, gives)]  # fmt: skip
+    assert dims == [["N", 32, "W"], ["T", "N", 5]]
+    # A batch norm costs nothing any more.
+    kinds = {node.op_type for node in proto.graph.node}
+    assert {"Conv", "GRU", "LogSoftmax"} < kinds
+    assert "BatchNormalization" not in kinds
+
+
+def test_a_frame_is_a_distribution() -> None:
+    found = OnnxEngine(graph_of(random_model(SMALL, 60))).log_probs(noise(3, 60, 100))
+    np.testing.assert_allclose(np.exp(found.astype(np.float64)).sum(axis=2), 1, rtol=1e-5)

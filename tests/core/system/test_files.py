@@ -1,0 +1,81 @@
+"""Writing a file: the whole of it or nothing, wherever it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from exprocr.core.model.artifact import ModelFile
+from exprocr.core.system.files import atomic_write
+from exprocr.errors import OutputError
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+    shutil.copy(tiny_model, path)
+
+    def full(temporary: Path, content: bytes) -> int:
+        with temporary.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OutputError, match=r"model.safetensors: cannot be written: No space l"):
+            ModelFile.load(path).save(path)
+    assert path.read_bytes() == tiny_model.read_bytes()
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_full_disk(tiny_model: Path, tmp_path: Path) -> None:
+    # Through a link, so that a mistake replaces the link, not the device.
+    path = tmp_path / "model.safetensors"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=r"model.safetensors: cannot be written: No space left"):
+        ModelFile.load(tiny_model).save(path)
+    assert path.is_symlink()
+
+
+def test_unwritable_places(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    places = ((tmp_path / "file" / "model.safetensors", "cannot be"), (tmp_path, "found a folder"))
+    for place, message in places:
+        with pytest.raises(OutputError, match=message):
+            ModelFile.load(tiny_model).save(place)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "target.txt").write_text("old")
+    (tmp_path / "link.txt").symlink_to("target.txt")
+    with atomic_write(tmp_path / "link.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "target.txt").read_text() == "new"
+    assert len(os.listdir(tmp_path)) == 2
+
+
+def test_atomic_write_shows_all_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def interrupted() -> None:
+        with atomic_write(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "old"
+    with atomic_write(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["file.txt"]

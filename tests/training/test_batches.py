@@ -1,0 +1,82 @@
+"""Batches: what is in them depends on the seed and the step alone."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exprocr.core.config.schema import TrainingConfig
+from exprocr.synth.renderer import random_expression
+from exprocr.training.batches import Batches
+from exprocr.training.run import RunSpec, read_data
+from exprocr.training.setup import MAX_RENDERED_LENGTH
+from tests.support.tiny_runs import prepare, tiny_settings
+
+pytestmark = pytest.mark.usefixtures("one_font")
+
+
+def test_an_epoch_takes_every_file_once() -> None:
+    inks = [np.full((2, 10 + 10 * (i % 2)), i, dtype=np.uint8) for i in range(11)]
+    texts = [str(i) for i in range(11)]
+    batches = Batches(inks, texts, None, TrainingConfig(batch_size=4, seed=3), workers=0)
+    assert batches.steps_per_epoch == 3
+    steps = list(batches.between(0, 9))
+    epochs = [[text for batch in steps[i : i + 3] for text in batch.texts] for i in (0, 3, 6)]
+    assert all(sorted(epoch) == sorted(texts) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    for batch in steps:
+        width = 20 if any(int(text) % 2 for text in batch.texts) else 10
+        assert batch.pictures.shape == (len(batch.texts), 2, width)
+        assert [str(p[0, 0]) for p in batch.pictures] == batch.texts
+        for picture, text in zip(batch.pictures, batch.texts, strict=True):
+            assert picture[:, 10:].any() == int(text) % 2  # else widened with background
+    # A batch depends on its step alone.
+    for first in range(9):
+        assert next(batches.between(first, 9)).texts == steps[first].texts
+    for num_steps in range(10):
+        assert batches.num_images(num_steps) == sum(len(b.texts) for b in steps[:num_steps])
+
+
+def test_mixed_and_rendered_batches(files: Path, tmp_path: Path) -> None:
+    settings = tiny_settings(synth_mix=0.5, batch_size=5)
+    mixed = prepare(RunSpec(settings=settings, data=str(files)), tmp_path / "mixed").batches
+    assert mixed.rendered is not None
+    assert (mixed.num_from_files, mixed.rendered.size, mixed.steps_per_epoch) == (3, 2, 6)
+    steps = list(mixed.between(0, 8))
+    assert [len(batch.texts) for batch in steps] == [5] * 8
+    assert mixed.num_images(8) == 40
+    drawn = [text for batch in steps for text in batch.texts[3:]]
+    assert drawn == [text for i in range(8) for text in mixed.rendered[i].texts]
+
+    settings = tiny_settings(synth_mix=1.0)
+    trainer = prepare(RunSpec(settings=settings), tmp_path / "rendered")
+    assert trainer.batches.steps_per_epoch == 5  # 18 images, 4 at a time
+    assert trainer.batches.num_images(5) == 20
+    assert len(trainer.validation.inks) == 6
+    first = next(trainer.batches.between(0, 1))
+    assert not any(np.array_equal(a, b) for a in first.pictures for b in trainer.validation.inks)
+    assert not (tmp_path / "rendered" / "split.json").exists()
+
+
+def test_rendered_alone_validates_on_files_where_there_are_some(
+    files: Path, tmp_path: Path
+) -> None:
+    settings = tiny_settings(synth_mix=1.0)
+    for name, spec, num_val in (
+        ("data", RunSpec(settings=settings, data=str(files)), 24),
+        ("val", RunSpec(settings=settings, val=str(files)), 24),
+    ):
+        trainer = prepare(spec, tmp_path / name)
+        assert len(trainer.validation.inks) == num_val
+        assert trainer.batches.inks == []
+    _, data = read_data(RunSpec(settings=settings, data=str(files)))
+    assert data.remarks[-1] == f"{files}: only validated on; all training images are rendered"
+
+
+def test_the_longest_rendered_text() -> None:
+    texts = [random_expression(np.random.default_rng(i)) for i in range(2000)]
+    assert max(map(len, texts)) == MAX_RENDERED_LENGTH
+    assert not any(a == b for text in texts for a, b in pairwise(text))

@@ -1,0 +1,194 @@
+"""Optimizer steps: queued first, read later; counted without a look at single images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from exprocr.core.config.schema import TrainingConfig
+from exprocr.core.evaluation.metrics import edit_operations
+from exprocr.core.text.charset import Charset
+from exprocr.errors import DataError
+from exprocr.training import step
+from exprocr.training.batches import Batch
+from exprocr.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from exprocr.training.limits import Limits
+from exprocr.training.loss import TargetEncoder, Targets, mean_ctc_loss
+from exprocr.training.run import RunSpec
+from exprocr.training.schedule import make_optimizer
+from exprocr.training.step import Stepper, StepResult, TakenStep, compare
+from tests.support.tiny_runs import NEVER, Recorder, metrics, prepare, tiny_settings
+
+CHARSET = Charset("+-01")
+TEXTS = st.text(CHARSET.characters, min_size=1, max_size=6)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=5))
+def test_targets_are_the_class_ids(texts: list[str]) -> None:
+    targets = TargetEncoder(CHARSET)(texts)
+    assert targets.lengths.tolist() == [len(text) for text in texts]
+    for ids, text in zip(targets.ids, texts, strict=True):
+        assert ids[: len(text)].tolist() == CHARSET.encode(text)
+        assert not ids[len(text) :].any()
+
+
+def test_targets_of_characters_beyond_the_first_plane() -> None:
+    charset = Charset("a\u2212\U0001d7d8\ud800")
+    assert TargetEncoder(charset)(["\U0001d7d8a", "\ud800\u2212"]).ids.tolist() == [[3, 1], [4, 2]]
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 9))
+def test_counts_are_those_of_texts_compared_one_by_one(data: st.DataObject, frames: int) -> None:
+    texts = data.draw(st.lists(TEXTS, min_size=1, max_size=4))
+    classes = st.lists(st.integers(0, 4), min_size=frames, max_size=frames)
+    paths = data.draw(st.lists(classes, min_size=len(texts), max_size=len(texts)))
+    exact, distances = compare(np.array(paths).T, TargetEncoder(CHARSET)(texts))
+    for path, text, is_exact, distance in zip(paths, texts, exact, distances, strict=True):
+        kept = [c for i, c in enumerate(path) if c and (i == 0 or path[i - 1] != c)]
+        read = CHARSET.decode(kept)
+        assert is_exact == (read == text)
+        assert distance == len(edit_operations(text, read))
+
+
+def test_a_step_is_read_after_the_next_is_queued(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = prepare(RunSpec(settings=tiny_settings(), data=str(files)), tmp_path / "run")
+    events: list[str] = []
+    taken: list[TakenStep] = []
+    take, result = Stepper.take, TakenStep.result
+
+    def logged_take(self: Stepper, number: int, batch: Batch) -> TakenStep:
+        with _Reads(events):
+            taken.append(take(self, number, batch))
+        events.append(f"queue {number + 1}")
+        return taken[-1]
+
+    def logged_result(self: TakenStep) -> StepResult:
+        events.append(f"read {taken.index(self) + 1}")
+        return result(self)
+
+    def logged(name: str, function: Callable[[], Any]) -> Callable[[], Any]:
+        def call() -> Any:
+            events.append(name)
+            return function()
+
+        return call
+
+    monkeypatch.setattr(Stepper, "take", logged_take)
+    monkeypatch.setattr(TakenStep, "result", logged_result)
+    monkeypatch.setattr(trainer, "_checkpoint", logged("save", trainer._checkpoint))
+    monkeypatch.setattr(trainer, "_evaluate", logged("evaluate", trainer._evaluate))
+    trainer.train(Limits(epochs=2), Recorder(), NEVER)
+    # Two epochs of five steps; saved every three.
+    assert events == [
+        *("queue 1", "queue 2", "read 1", "queue 3", "read 2", "read 3", "save"),
+        *("queue 4", "queue 5", "read 4", "read 5", "evaluate", "save"),
+        *("queue 6", "read 6", "save"),
+        *("queue 7", "queue 8", "read 7", "queue 9", "read 8", "read 9", "save"),
+        *("queue 10", "read 10", "evaluate", "save"),
+    ]
+
+
+class _Reads(TorchDispatchMode):
+    """Notes each value of a tensor that is read."""
+
+    def __init__(self, events: list[str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.events = events
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            self.events.append("a value is read while steps are queued")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("bad", "saved"), [(3, None), (4, 3), (5, 3), (6, 5), (8, 6)])
+def test_what_is_not_finite_is_neither_saved_nor_evaluated(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int, saved: int | None
+) -> None:
+    trainer = prepare(RunSpec(settings=tiny_settings(), data=str(files)), tmp_path / "run")
+    calls: list[int] = []
+
+    def broken(log_probs: Tensor, targets: Targets) -> Tensor:
+        calls.append(1)
+        return mean_ctc_loss(log_probs, targets) * (float("nan") if len(calls) == bad else 1.0)
+
+    monkeypatch.setattr(step, "mean_ctc_loss", broken)
+    recorder = Recorder()
+    with pytest.raises(DataError, match=f"the loss of step {bad} is nan"):
+        trainer.train(Limits(), recorder, NEVER)
+    assert len(recorder.evaluations) == (bad > 5)
+    path = tmp_path / "run" / CHECKPOINT_NAME
+    assert path.exists() == (saved is not None)
+    if saved is not None:
+        checkpoint = load_checkpoint(path)
+        assert checkpoint.state.step == saved
+        assert all(np.isfinite(values).all() for values in checkpoint.part("network").values())
+        assert [r["step"] for r in metrics(tmp_path / "run")][-1] == saved
+
+
+def test_evaluations_within_an_epoch(files: Path, tmp_path: Path) -> None:
+    spec = RunSpec(settings=tiny_settings(evaluate_every_steps=2), data=str(files))
+    trainer = prepare(spec, tmp_path / "run")
+    recorder = Recorder()
+    trainer.train(Limits(epochs=2), recorder, NEVER)
+    # Each tells of the images since the one before: of 18 an epoch, by four.
+    assert [e["step"] for e in recorder.evaluations] == [2, 4, 5, 6, 8, 10]
+    losses = np.array(recorder.losses)
+    weights = np.array([4, 4, 4, 4, 2] * 2)
+    parts = [slice(0, 2), slice(2, 4), slice(4, 5), slice(5, 6), slice(6, 8), slice(8, 10)]
+    expected = [np.average(losses[part], weights=weights[part]) for part in parts]
+    assert [e["train_loss"] for e in recorder.evaluations] == pytest.approx(expected)
+    # To look more often changes nothing of what is learned.
+    plain = prepare(RunSpec(settings=tiny_settings(), data=str(files)), tmp_path / "plain")
+    unlooked = Recorder()
+    plain.train(Limits(epochs=2), unlooked, NEVER)
+    assert unlooked.losses == recorder.losses
+
+
+def test_the_optimizer_is_adamw_by_the_formula(files: Path, tmp_path: Path) -> None:
+    trainer = prepare(RunSpec(settings=tiny_settings(), data=str(files)), tmp_path / "run")
+    config = TrainingConfig(learning_rate=0.01, weight_decay=0.1)
+    optimizer = make_optimizer(trainer.network, config)
+    before = [p.detach().clone().double() for p in trainer.network.parameters()]
+    moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in before]
+    for number, grads in enumerate(_gradients(before), start=1):
+        for parameter, grad in zip(trainer.network.parameters(), grads, strict=True):
+            parameter.grad = grad.float().to(memory_format=torch.preserve_format)
+        optimizer.step()
+        for p, (m, v), grad in zip(before, moments, grads, strict=True):
+            if p.ndim > 1:
+                p.mul_(1 - 0.01 * 0.1)
+            m.mul_(0.9).add_(grad, alpha=0.1)
+            v.mul_(0.999).add_(grad**2, alpha=0.001)
+            p -= 0.01 * (m / (1 - 0.9**number)) / ((v / (1 - 0.999**number)).sqrt() + 1e-8)
+    for p, parameter in zip(before, trainer.network.parameters(), strict=True):
+        torch.testing.assert_close(parameter.detach().double(), p, rtol=0, atol=1e-6)
+
+
+def _gradients(like: list[Tensor]) -> Iterator[list[Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        yield [torch.empty_like(p).normal_(generator=generator) for p in like]
+
+
+def test_a_stop_takes_the_step_under_way_along(files: Path, tmp_path: Path) -> None:
+    spec = RunSpec(settings=tiny_settings(checkpoint_every_steps=100), data=str(files))
+    trainer = prepare(dataclasses.replace(spec), tmp_path / "run")
+    asked = iter([False, True])
+    assert trainer.train(Limits(), Recorder(), lambda: next(asked)) == "interrupted"
+    checkpoint = load_checkpoint(tmp_path / "run" / CHECKPOINT_NAME)
+    assert checkpoint.state.step == 2
+    assert [r["step"] for r in metrics(tmp_path / "run")] == [1, 2]
