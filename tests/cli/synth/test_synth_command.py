@@ -72,9 +72,7 @@ def check_set(folder: Path, num: int, size: tuple[int, int] = (180, 60)) -> None
             assert (image.size, image.mode, image.format) == (size, "RGB", "PNG")
 
 
-def test_layout_and_table(
-    synth: Synth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_layout_and_table(synth: Synth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")  # no cell is folded
     out = tmp_path / "a set"
     result = synth(out, "-n", 7, "--size", "120x40")
