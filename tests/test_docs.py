@@ -21,7 +21,7 @@ from exprocr.cli import COMMANDS, group
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 SHELLS = ("sh", "bash", "console")
 RUN = "<!-- run -->"
 """On the line before a ``sh`` block: its commands are run by a test."""
@@ -40,7 +40,7 @@ _OPERATORS = frozenset("();<>|&\n")
 
 
 def page_id(page: Path) -> str:
-    return page.name
+    return str(page.relative_to(ROOT))
 
 
 def blocks(page: Path) -> Iterator[tuple[str, str, str]]:
