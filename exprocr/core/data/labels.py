@@ -138,7 +138,7 @@ def check_labels(file: Path, labels: Iterable[Label], warnings: list[str]) -> li
     ]
     if wrong:
         warnings.append(
-            f"{file}: {len(wrong)} of {len(labels)} values are not their expression's: "
+            f"{file}: {len(wrong)} of {len(labels)} values are not those of their expressions: "
             + first_few(wrong, "; ")
         )
     return labels
