@@ -26,8 +26,8 @@ from exprocr.errors import ImageError
 ImageSource = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
 
 MAX_PIXELS = 2**24
-"""Pictures with more pixels, or more than 960 rows, are reduced by an integer factor before they are
-converted to floating point."""
+"""Pictures with more pixels or more than 960 rows are reduced by an integer factor, before the
+conversion to floating point."""
 
 GRAY_LEVEL = 1 / 255
 FAINTEST_INK = 1.5 * GRAY_LEVEL
