@@ -7,12 +7,9 @@ the Viterbi algorithm on its `Lattice`. T frames, N samples, C classes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.decode.forward import check_log_probs
 from exprocr.core.decode.hypothesis import collapse
 from exprocr.core.decode.lattice import Lattice
 from exprocr.core.decode.semiring import FloatArray, IntArray
@@ -44,19 +41,6 @@ def best_accepted_path(
     labels, lengths = collapse(path)
     lengths[refused[scores == -np.inf]] = -1
     return path, labels, lengths
-
-
-def best_path_texts(log_probs: NDArray[np.floating[Any]]) -> list[list[int]]:
-    """Return the texts of the best paths without a grammar.
-
-    Args:
-        log_probs: (T, N, C) natural logarithms, float.
-
-    Returns:
-        N texts as class ids.
-    """
-    labels, lengths = collapse(check_log_probs(log_probs).argmax(axis=2))
-    return [ids[:length] for ids, length in zip(labels.T.tolist(), lengths.tolist(), strict=True)]
 
 
 def accepted(automaton: Automaton, labels: IntArray) -> NDArray[np.bool_]:

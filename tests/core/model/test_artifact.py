@@ -147,8 +147,8 @@ def write_foreign(kind: str, path: Path) -> None:
         ("empty", "expected a safetensors file, found: "),
         ("torch.save", "expected a safetensors file, found: "),
         ("pickle", "expected a safetensors file, found: "),
-        ("foreign", "expected the metadata entry 'exprocr', found format; no model of exprocr"),
-        ("bare", "expected the metadata entry 'exprocr', found no metadata; no model of exprocr"),
+        ("foreign", "expected the metadata entry 'exprocr', found format; not a model of exprocr"),
+        ("bare", "metadata entry 'exprocr', found no metadata; not a model of exprocr"),
     ],
 )
 def test_no_model(tmp_path: Path, kind: str, message: str) -> None:

@@ -206,11 +206,11 @@ def test_metadata_that_is_no_json_object(graph: Path, tmp_path: Path, text: str)
 
 def test_metadata_of_another_program(graph: Path, tmp_path: Path) -> None:
     path = with_entry(graph, tmp_path / "x.onnx", "{}", key="producer")
-    check_refused(path, "expected the metadata entry 'exprocr', found producer; no graph of exp")
+    check_refused(path, "expected the metadata entry 'exprocr', found producer; not a graph of exp")
     proto = onnx.load(graph)
     del proto.metadata_props[:]
     onnx.save(proto, path)
-    check_refused(path, "expected the metadata entry 'exprocr', found no metadata; no graph of e")
+    check_refused(path, "expected the metadata entry 'exprocr', found no metadata; not a graph of e")
 
 
 def write_cast(path: Path, inputs: list[str], outputs: list[str], kind: int) -> None:
@@ -231,7 +231,7 @@ def write_cast(path: Path, inputs: list[str], outputs: list[str], kind: int) -> 
         ([PICTURES], ["y"], TensorProto.UINT8, "[('pictures', 'tensor(uint8)')] to ['y']"),
         ([PICTURES], [LOG_PROBS], TensorProto.INT8, "[('pictures', 'tensor(int8)')] to ['log_pro"),
         ([PICTURES, "x"], [LOG_PROBS], TensorProto.UINT8, "('x', 'tensor(uint8)')] to ['log_prob"),
-        ([PICTURES], [LOG_PROBS, "y"], TensorProto.UINT8, "to ['log_probs', 'y']; no graph of exp"),
+        ([PICTURES], [LOG_PROBS, "y"], TensorProto.UINT8, "['log_probs', 'y']; not a graph of exp"),
     ],
 )
 def test_another_programs_graph(
