@@ -210,7 +210,7 @@ def test_metadata_of_another_program(graph: Path, tmp_path: Path) -> None:
     proto = onnx.load(graph)
     del proto.metadata_props[:]
     onnx.save(proto, path)
-    check_refused(path, "expected the metadata entry 'exprocr', found no metadata; not a graph of e")
+    check_refused(path, "expected the metadata entry 'exprocr', found no metadata; not a graph")
 
 
 def write_cast(path: Path, inputs: list[str], outputs: list[str], kind: int) -> None:

@@ -188,7 +188,7 @@ CHANGES: list[tuple[Any, str]] = [
     ({"names": []}, "names: expected 1 to 100,000 tensors, found 0"),
     ({"names": "ab"}, "names: expected names of tensors, found ab"),
     ({"names": ["a", 1]}, "names: expected names of tensors, found ['a', 1]"),
-    ({"names": ["a", "a"]}, "names: expected different names, found one twice"),
+    ({"names": ["a", "a"]}, "names: expected different names, found a name twice"),
     ({"shapes": [[30]]}, "shapes: expected one for each of 2 names"),
     ({"shapes": [[30], 5]}, "shapes: bias: expected sizes of a tensor, found 5"),
     ({"shapes": [[-30], [5]]}, "shapes: weight: expected sizes of a tensor, found [-30]"),
