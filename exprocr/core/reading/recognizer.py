@@ -171,7 +171,7 @@ class Recognizer:
 
     @contextmanager
     def _workers(self) -> Iterator[Executor | None]:
-        """Yield a pool of threads, or None for one worker; at the end, waiting batches are dropped."""
+        """Yield a pool of threads, or None for one worker; its end drops waiting batches."""
         if self.num_workers == 1:
             yield None
             return

@@ -26,7 +26,7 @@ from tests.support.pictures import expressions
         ({"grammar": "levle1"}, "unknown grammar; did you mean 'level1'"),
         ({"grammar": "regex:[0-9]+["}, r"grammar regex:\[0-9\]\+\[: expected a regular expression"),
         ({"grammar": "regex:a+"}, "expected characters of .*0123456789', found 'a'"),
-        ({"grammar": "lexicon:/nowhere"}, "grammar: /nowhere: expected a file of one"),
+        ({"grammar": "lexicon:/nowhere"}, "grammar: /nowhere: expected a file with one"),
         ({"device": "tpu"}, r"unknown device; did you mean 'cpu'\? \(devices: auto, cpu, cuda"),
         ({"engine": "tensorflow"}, r"unknown engine; did you mean '.*'\? \(engines: onnx, torch\)"),
     ],
