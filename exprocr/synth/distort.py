@@ -39,8 +39,8 @@ class Warp:
 
 
 CONTEST_WARP = Warp((0.1, 0.3), (0.2, 0.3))
-"""The ranges of version 0.2 of the ``captcha`` package, which made the contest's images or was their
-model. That version also truncates shifts to whole px; here they, like sizes, are not truncated."""
+"""The ranges of version 0.2 of the ``captcha`` package, whose style the contest's images have. That
+version also truncates shifts to whole px; here neither shifts nor sizes are truncated."""
 
 PACKAGE_WARP = Warp((0.0, 0.2), (0.0, 0.1), whole=True)
 """The ranges of version 0.7. Its code has the same numbers, but multiplies only a range's extent by
