@@ -90,8 +90,11 @@ class Renderer:
 
     def render(self, text: str, rng: np.random.Generator) -> Image.Image:
         """Return a picture of ``text``: RGB, ``config.width`` x ``config.height`` px."""
-        look = self._looks.draw(len(text), rng)
-        canvas = self._draw_text(look, self._draw_glyphs(text, look, rng))
+        return self.draw(text, self._looks.draw(len(text), rng), rng)
+
+    def draw(self, text: str, look: Look, rng: np.random.Generator) -> Image.Image:
+        """Return a picture of ``text`` with a given look; ``rng`` draws distortions and dots."""
+        canvas = self._draw_text(look, self.draw_glyphs(text, look, rng))
         self._draw_dots(canvas, look, rng)
         # Smoothing the opacity smooths the colors, in a third of the time.
         image = _color(canvas.filter(ImageFilter.SMOOTH), look)
@@ -99,7 +102,7 @@ class Renderer:
             image = _degrade(image, rng)
         return image
 
-    def _draw_glyphs(self, text: str, look: Look, rng: np.random.Generator) -> list[Image.Image]:
+    def draw_glyphs(self, text: str, look: Look, rng: np.random.Generator) -> list[Image.Image]:
         """Return the distorted glyphs of a text: coverage, mode L."""
         glyphs = []
         for character, font, size in zip(text, look.fonts, look.sizes_px, strict=True):
@@ -151,14 +154,14 @@ class Renderer:
     def _draw_dots(self, canvas: Image.Image, look: Look, rng: np.random.Generator) -> None:
         corner = (canvas.width + 1, canvas.height + 1)
         places = rng.integers((0, 0), corner, size=(look.num_dots, 2))
-        dot = _dot(round(look.dot_width_px * self._scale))
+        dot = dot_pixels(round(look.dot_width_px * self._scale))
         pixels = (places[:, None] + dot).astype(np.float32).ravel()  # as (dots, pixels of a dot, 2)
         # Pillow accepts a buffer of float32 without conversion; this is not documented.
         ImageDraw.Draw(canvas).point(pixels, fill=_OPAQUE)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=16)
-def _dot(width_px: int) -> NDArray[np.int64]:
+def dot_pixels(width_px: int) -> NDArray[np.int64]:
     """Return the pixels of a dot, relative to its position: (n, 2), x and y.
 
     As in the ``captcha`` package, a dot is a line to the next pixel on the upper left.

@@ -140,13 +140,14 @@ def figures(image: Image.Image) -> list[float]:
 
 
 def test_glyphs_in_the_packages_manner_are_as_large_as_the_packages() -> None:
-    one, rng = Renderer([DROID], SynthConfig(package_share=1)), np.random.default_rng(0)
+    config, rng = SynthConfig(package_share=1), np.random.default_rng(0)
+    one, looks = Renderer([DROID], config), Looks([DROID], config)
     canvas = ImageDraw.Draw(Image.new("RGB", (180, 60)))
     for size in PACKAGE_SIZES_PX:
         artist = ImageCaptcha(font_sizes=(size,))
         theirs = [artist._draw_character(c, canvas, (9, 9, 9, 255)).size for c in CHARACTERS]
-        look = replace(one._looks.draw(len(CHARACTERS), rng), sizes_px=[size] * len(CHARACTERS))
-        assert [glyph.size for glyph in one._draw_glyphs(CHARACTERS, look, rng)] == theirs
+        look = replace(looks.draw(len(CHARACTERS), rng), sizes_px=[size] * len(CHARACTERS))
+        assert [glyph.size for glyph in one.draw_glyphs(CHARACTERS, look, rng)] == theirs
 
 
 def test_nothing_else_bears_on_the_packages_manner() -> None:

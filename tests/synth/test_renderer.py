@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import Any
 
 import captcha.image
 import numpy as np
@@ -16,9 +17,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.core.config.schema import SynthConfig
-from exprocr.synth import fonts, renderer
+from exprocr.synth import fonts
 from exprocr.synth.fonts import FontFile
-from exprocr.synth.renderer import CHARACTERS, Renderer, random_expression, sample_rng
+from exprocr.synth.look import Looks
+from exprocr.synth.renderer import (
+    CHARACTERS,
+    Renderer,
+    dot_pixels,
+    random_expression,
+    sample_rng,
+)
 from tests.support.pictures import correlation
 
 MATPLOTLIB = next(f for f in fonts.system_font_folders() if "mpl-data" in f.parts)
@@ -51,10 +59,9 @@ def test_a_sample_is_a_function_of_seed_stream_and_index() -> None:
 
 
 def test_samples_do_not_depend_on_those_drawn_before() -> None:
-    renderer._prepare.cache_clear()
     ordered = [Renderer(FONTS).sample(5, 0, index) for index in range(12)]
-    one = Renderer(FONTS)
-    for index in reversed(range(12)):  # with a full cache, and one renderer for all
+    one = Renderer([replace(font, style="not in the cache yet") for font in FONTS])
+    for index in reversed(range(12)):
         text, image = one.sample(5, 0, index)
         assert (text, image.tobytes()) == (ordered[index][0], ordered[index][1].tobytes())
     assert len({text for text, _ in ordered}) > 9
@@ -154,7 +161,7 @@ def test_dots_are_the_captcha_packages(
     monkeypatch.setattr(captcha.image, "secrets", SimpleNamespace(randbelow=lambda _: rest.pop()))
     theirs, ours = Image.new("RGB", (60, 41)), Image.new("RGB", (60, 41))
     ImageCaptcha.create_noise_dots(theirs, (9, 9, 9), width, 1)
-    ImageDraw.Draw(ours).point((renderer._dot(width) + place).ravel().tolist(), fill=(9, 9, 9))
+    ImageDraw.Draw(ours).point((dot_pixels(width) + place).ravel().tolist(), fill=(9, 9, 9))
     assert ours.tobytes() == theirs.tobytes()
 
 
@@ -192,18 +199,37 @@ def test_faint_text_has_2_to_40_gray_levels() -> None:
     assert logs.std() == pytest.approx(math.sqrt(1 / 12), abs=0.04)
 
 
-def test_glyphs_are_darker_where_they_overlap() -> None:
-    one = Renderer([SANS], PLAIN)
-    square = Image.new("L", (60, 60), 255)
-    color = np.array([90.0, 20.0, 160.0])
-    one._draw_glyphs = lambda text, *rest: [square] * len(text)  # type: ignore[method-assign]
-    draw = one._looks.draw
-    one._looks.draw = lambda *args: replace(  # type: ignore[method-assign]
-        draw(*args), color=color, opacity=0.5
+@dataclass(frozen=True, order=True)
+class Squares(FontFile):
+    """A font of full squares."""
+
+    side_px: int = 60
+
+    def draw(self, character: str, size_px: int) -> tuple[Image.Image, tuple[int, int]]:
+        return Image.new("L", (self.side_px,) * 2, 255), (self.side_px,) * 2
+
+
+def draw_squares(text: str, side_px: int, seed: int = 0, **changes: Any) -> NDArray[np.float64]:
+    """Draw squares in place of characters, with a random look but for the changes: RGB."""
+    rng = sample_rng(0, 0, seed)
+    look = replace(
+        Looks([SANS], PLAIN).draw(len(text), rng),
+        fonts=[Squares("", "", "", side_px)] * len(text),
+        sizes_px=[side_px] * len(text),
+        master_sizes_px=[side_px],
+        manner="bilinear",
+        rotation_deg=0.0,
+        stretched=False,
+        **changes,
     )
+    return np.asarray(Renderer([SANS], PLAIN).draw(text, look, rng)).astype(float)
+
+
+def test_glyphs_are_darker_where_they_overlap() -> None:
+    color = np.array([90.0, 20.0, 160.0])
     num_overlapping = 0
     for index in range(20):
-        row = np.asarray(one.render("88", sample_rng(0, 0, index)))[30].astype(float)
+        row = draw_squares("88", 60, index, color=color, opacity=0.5)[30]
         background = row.max(axis=0)
         # Porter and Duff 1984, "over": what two layers let through is the product.
         once, twice = (
@@ -229,14 +255,7 @@ def test_glyphs_are_darker_where_they_overlap() -> None:
 def test_a_glyph_is_where_its_look_says(
     start: float, drop: float, shift: float, left: int, top: int
 ) -> None:
-    one = Renderer([SANS], PLAIN)
-    square = Image.new("L", (20, 20), 255)
-    one._draw_glyphs = lambda *args: [square]  # type: ignore[method-assign]
-    draw = one._looks.draw
-    one._looks.draw = lambda *args: replace(  # type: ignore[method-assign]
-        draw(*args), start=start, drops=[drop], shift=shift, opacity=1.0
-    )
-    gray = np.asarray(one.render("8", sample_rng(0, 0, 0)).convert("L")).astype(float)
+    gray = draw_squares("8", 20, start=start, drops=[drop], shift=shift, opacity=1.0).mean(axis=2)
     ink = gray < (gray.min() + gray.max()) / 2
     columns, rows = np.flatnonzero(ink.any(axis=0)), np.flatnonzero(ink.any(axis=1))
     assert (columns[0], columns[-1], rows[0], rows[-1]) == (left, left + 19, top, top + 19)
