@@ -1,4 +1,4 @@
-"""The renderer: reproducible, even, and of the shape that separate Pillow calls give."""
+"""The renderer: reproducible samples, even distributions, and the parts of a picture."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SERIF = FontFile("DejaVu Serif", "Book", str(MATPLOTLIB / "DejaVuSerif.ttf"))
 BUILT_IN = FontFile("Aileron", "Regular", "")
 FONTS = [SANS, SERIF, BUILT_IN]
 PLAIN = SynthConfig(max_dots=0, degraded_share=0, faint_share=0)
-"""Nothing but text."""
+"""Text only."""
 
 NUM_DRAWS = 30_000
 
@@ -55,7 +55,7 @@ def test_a_sample_is_a_function_of_seed_stream_and_index() -> None:
     others = [pixels(seed=2), pixels(stream=1), pixels(index=1)]
     assert len({pixels(), *others}) == 4
     assert pixels(1, 2, 3) != pixels(3, 2, 1)
-    assert pixels(0, 0, 256) != pixels(0, 1, 0)  # the numbers are not added up
+    assert pixels(0, 0, 256) != pixels(0, 1, 0)  # the numbers are not added
 
 
 def test_samples_do_not_depend_on_those_drawn_before() -> None:
@@ -67,7 +67,7 @@ def test_samples_do_not_depend_on_those_drawn_before() -> None:
     assert len({text for text, _ in ordered}) > 9
 
 
-def test_a_sample_is_its_generators_text_and_picture() -> None:
+def test_a_sample_is_drawn_by_its_generator() -> None:
     rng = sample_rng(9, 1, 4)
     text = random_expression(rng)
     image = Renderer(FONTS).render(text, rng)
@@ -82,13 +82,13 @@ def test_expressions_are_those_of_the_contest(expressions: list[str]) -> None:
     assert all(EXPRESSION.fullmatch(text) for text in expressions)
     assert all(type(text) is str for text in expressions)
     assert set("".join(expressions)) == set(CHARACTERS)
-    # Of 27,000 equally likely ones, so many are expected in as many draws, give or take 70.
+    # Expected number of different ones among 27,000; the standard deviation is about 70.
     expected = 27_000 * (1 - (1 - 1 / 27_000) ** NUM_DRAWS)
     assert abs(len(set(expressions)) - expected) < 350
 
 
 def check_even(counts: Counter[str], num_kinds: int) -> None:
-    """Hold the counts to a uniform distribution by the chi-square statistic, at 6 sigma."""
+    """Check for a uniform distribution with the chi-square statistic, at 6 sigma."""
     assert len(counts) == num_kinds
     expected = counts.total() / num_kinds
     statistic = sum((count - expected) ** 2 / expected for count in counts.values())
@@ -96,7 +96,7 @@ def check_even(counts: Counter[str], num_kinds: int) -> None:
     assert statistic < freedom + 6 * math.sqrt(2 * freedom)
 
 
-def test_templates_operators_and_digits_are_even(expressions: list[str]) -> None:
+def test_templates_operators_and_digits_are_evenly_distributed(expressions: list[str]) -> None:
     shapes = [re.sub("[-+*]", "?", re.sub(r"\d", "0", text)) for text in expressions]
     check_even(Counter(shapes), 3)
     for place in range(3):
@@ -132,7 +132,7 @@ def test_texts_of_any_length(text: str) -> None:
 
 
 def ink_of(image: Image.Image) -> NDArray[np.bool_]:
-    """Return where a picture without dots has text."""
+    """Return which pixels of a picture without dots are text."""
     gray = np.asarray(image.convert("L"), dtype=float)
     deviation = np.abs(np.median(gray) - gray)
     return np.asarray(deviation > 0.3 * deviation.max())
@@ -149,12 +149,12 @@ def test_the_minus_is_thin() -> None:
     assert max(heights_of_minus(level)) <= 8
     assert min(heights_of_minus(replace(level, block_minus_share=1, unstretched_share=0))) >= 20
     turned = heights_of_minus(replace(level, rotation_deg=30))
-    assert min(turned) < max(heights_of_minus(level)) + 2 < max(turned) < 15  # but it is turned
+    assert min(turned) < max(heights_of_minus(level)) + 2 < max(turned) < 15  # but it is rotated
 
 
 @pytest.mark.parametrize("place", [(30, 20), (0, 0), (59, 40)])
 @pytest.mark.parametrize("width", [2, 3, 4, 9])
-def test_dots_are_the_captcha_packages(
+def test_dots_equal_those_of_the_captcha_package(
     width: int, place: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rest = list(reversed(place))
@@ -165,21 +165,21 @@ def test_dots_are_the_captcha_packages(
     assert ours.tobytes() == theirs.tobytes()
 
 
-def test_dots_are_as_many_as_asked_for() -> None:
+def test_the_number_of_dots() -> None:
     shares = []
     for num in (0, 30, 2000):
         config = replace(PLAIN, max_dots=num, min_font_size_px=8, max_font_size_px=8)
         one = Renderer([SANS], config)
         images = [one.render("1", sample_rng(0, 0, index)) for index in range(100)]
         shares.append(float(np.mean([ink_of(image).mean() for image in images])))
-    # A dot is some 8 px large; a third of the largest number is the average.
+    # A dot has about 8 px; the average number of dots is a third of the maximum.
     assert shares[0] < 0.003
     assert 0.004 < shares[1] - shares[0] < 0.0095
     assert shares[2] > 0.15
 
 
 def contrasts(config: SynthConfig, num: int) -> NDArray[np.float64]:
-    """Return the largest luma difference from the background of ``num`` lone glyphs."""
+    """Return the largest luma difference from the background for ``num`` single glyphs."""
     one = Renderer([SANS], config)
     result = []
     for index in range(num):
@@ -210,7 +210,7 @@ class Squares(FontFile):
 
 
 def draw_squares(text: str, side_px: int, seed: int = 0, **changes: Any) -> NDArray[np.float64]:
-    """Draw squares in place of characters, with a random look but for the changes: RGB."""
+    """Draw squares instead of characters, with a random look except for the changes: RGB."""
     rng = sample_rng(0, 0, seed)
     look = replace(
         Looks([SANS], PLAIN).draw(len(text), rng),
@@ -231,7 +231,7 @@ def test_glyphs_are_darker_where_they_overlap() -> None:
     for index in range(20):
         row = draw_squares("88", 60, index, color=color, opacity=0.5)[30]
         background = row.max(axis=0)
-        # Porter and Duff 1984, "over": what two layers let through is the product.
+        # Porter and Duff 1984, "over": the transparency of two layers is the product.
         once, twice = (
             int((np.abs(row - (background + share * (color - background))) <= 1).all(axis=1).sum())
             for share in (0.5, 0.75)
@@ -245,14 +245,14 @@ def test_glyphs_are_darker_where_they_overlap() -> None:
     ("start", "drop", "shift", "left", "top"),
     [
         (0.0, 0.0, 0.0, 0, 20),
-        (0.2, 0.0, 0.0, 4, 20),  # of the glyph's width
-        (0.0, 0.15, 0.0, 0, 26),  # of the 40 px that it does not fill
+        (0.2, 0.0, 0.0, 4, 20),  # share of the glyph's width
+        (0.0, 0.15, 0.0, 0, 26),  # share of the 40 px that it does not fill
         (0.0, -0.15, 0.0, 0, 14),
-        (0.2, 0.0, 0.5, 4 + 78, 20),  # of the 157 places where its left end can be
+        (0.2, 0.0, 0.5, 4 + 78, 20),  # share of the 157 positions of its left end
         (0.0, 0.0, 0.999, 160, 20),
     ],
 )
-def test_a_glyph_is_where_its_look_says(
+def test_the_look_determines_the_position_of_a_glyph(
     start: float, drop: float, shift: float, left: int, top: int
 ) -> None:
     gray = draw_squares("8", 20, start=start, drops=[drop], shift=shift, opacity=1.0).mean(axis=2)
@@ -261,14 +261,14 @@ def test_a_glyph_is_where_its_look_says(
     assert (columns[0], columns[-1], rows[0], rows[-1]) == (left, left + 19, top, top + 19)
 
 
-def test_other_text_is_stronger_and_backgrounds_near_white() -> None:
+def test_other_text_has_contrast_and_backgrounds_are_nearly_white() -> None:
     assert np.median(contrasts(PLAIN, 60)) > 40
     for index in range(40):
         image = np.asarray(Renderer(FONTS, PLAIN).sample(0, 0, index)[1])
         assert np.quantile(image, 0.7, axis=(0, 1)).min() >= 238  # text covers half of some
 
 
-def test_degraded_pictures_stay_of_their_size_and_readable() -> None:
+def test_degraded_pictures_keep_their_size_and_remain_similar() -> None:
     clean, worse = Renderer([SANS], PLAIN), Renderer([SANS], replace(PLAIN, degraded_share=1))
     same, num_changed = [], 0
     for index in range(40):
@@ -276,5 +276,5 @@ def test_degraded_pictures_stay_of_their_size_and_readable() -> None:
         assert (after.mode, after.size) == ("RGB", (180, 60))
         num_changed += before.tobytes() != after.tobytes()
         same.append(correlation(before.convert("L"), after.convert("L")))
-    assert num_changed >= 36  # noise of hardly any strength, rounded, may leave a picture alone
+    assert num_changed >= 36  # very weak noise is rounded away
     assert np.median(same) > 0.85

@@ -88,7 +88,7 @@ def test_labels_without_values_and_with_fractions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_not_utf8(tmp_path: Path, mark: bytes) -> None:
+def test_a_file_that_is_not_utf8(tmp_path: Path, mark: bytes) -> None:
     message = error_of(contest(tmp_path, mark + b"1+1 2\n1+2 3\n1\xff2 3\n"))
     assert message == f"{tmp_path / 'labels.txt'}, line 3: expected UTF-8, found the byte 0xff"
 

@@ -98,7 +98,7 @@ def test_table_with_byte_order_mark_and_crlf(tmp_path: Path, suffix: str) -> Non
     assert_complete(load_dataset(path).parts["all"])
 
 
-def test_images_that_a_table_does_not_name_are_no_matter(tmp_path: Path) -> None:
+def test_images_outside_the_table_are_ignored(tmp_path: Path) -> None:
     path = table(tmp_path, ".csv")
     write_images(tmp_path / "pictures", 20)
     assert load_dataset(path).warnings == []
