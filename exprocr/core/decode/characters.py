@@ -28,7 +28,7 @@ class SpottedCharacter:
         last: Last frame of its run, included.
         spike: The frame of the run in which it is most probable.
         probability: Its probability in its part of the picture, 0..1.
-        alternative: Class id of the second most probable there; the blank is no character.
+        alternative: Class id of the most probable other class there; the blank is no character.
         alternative_probability: Probability of the alternative, 0..1.
     """
 

@@ -35,7 +35,7 @@ class Character:
     """Probability of the character in its part of the picture, without the grammar, 0..1."""
 
     alternative: str
-    """The second most probable character there; empty if it is no character."""
+    """The most probable other character there; empty if no character is more probable."""
 
     alternative_probability: float
     """Probability of the alternative, 0..1."""
