@@ -1,16 +1,16 @@
-"""Turning and warping one glyph, as the ``captcha`` package does.
+"""Rotating and warping one glyph, as the ``captcha`` package does.
 
-A glyph's ink is rotated, stretched to a box, and what a random quadrilateral holds of the widened
-box becomes the glyph.
+A glyph's ink is rotated and stretched to a box. Then the box is widened, and the content of a
+random quadrilateral in it becomes the glyph.
 
-`distort_in_steps` does one after the other at the glyph's final size, as the package does, and so
-inherits what makes its strokes heavy and jagged: it resamples color and opacity together, then
-uses the color alone as the mask. Pillow weights colors by their opacity when it resamples, so a
-pixel that a stroke touches at all takes the stroke's full color, and each step widens the stroke
-by up to a pixel. A ``+`` becomes as heavy as a ``*`` that way.
+`distort_in_steps` does this in several steps at the glyph's final size, as the package does. This
+makes strokes heavy and jagged: color and opacity are resampled together, and then the color alone
+is the mask. Pillow weights colors by their opacity when it resamples, so each pixel that a stroke
+touches gets the stroke's full color, and each step widens the stroke by up to one pixel. A ``+``
+becomes as heavy as a ``*``.
 
-`distort_at_once` samples a larger drawing once, smoothly: rotation and scaling are affine and
-Pillow's QUAD transform is bilinear in its corners, so their composition is a QUAD too.
+`distort_at_once` resamples a larger drawing once, smoothly. Rotation and scaling are affine, and
+Pillow's QUAD transform is bilinear in its corners, so their composition is also a QUAD transform.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class Warp:
-    """Ranges of a warp: a corner is shifted by up to a value drawn from them, either way."""
+    """Ranges of a warp: corners are shifted, either way, by up to a value drawn from a range."""
 
     across: Pair
-    """Least and most, as shares of the box's width."""
+    """Lowest and highest value, as shares of the box's width."""
 
     down: Pair
-    """Least and most, as shares of its height."""
+    """Lowest and highest value, as shares of its height."""
 
     whole: bool = False
-    """Whether shifts are cut to whole px."""
+    """Whether shifts are truncated to whole px."""
 
 
 CONTEST_WARP = Warp((0.1, 0.3), (0.2, 0.3))
-"""The ranges of version 0.2 of the ``captcha`` package, with or after which the contest's images
-were made. It cuts shifts to whole px as well; here they are free, as the sizes are."""
+"""The ranges of version 0.2 of the ``captcha`` package, whose style the contest's images have. That
+version also truncates shifts to whole px; here neither shifts nor sizes are truncated."""
 
 PACKAGE_WARP = Warp((0.0, 0.2), (0.0, 0.1), whole=True)
-"""That of version 0.7, which names the same ranges but multiplies only their extent by the box: the
-lower ends are tenths of a px."""
+"""The ranges of version 0.7. Its code has the same numbers, but multiplies only a range's extent by
+the box, so that the lowest values are tenths of a px."""
 
 
 @dataclass(frozen=True)
 class Distortion:
-    """How a glyph is distorted; lengths in px of the result."""
+    """A distortion of a glyph; lengths in px of the result."""
 
     angle_deg: float
     """Rotation, counterclockwise."""
 
     box: Pair | None
-    """Width and height the rotated ink is stretched to; None leaves it as it is."""
+    """Width and height to which the rotated ink is stretched; None for no stretching."""
 
     dx: Pair = (0.0, 0.0)
     """Horizontal shifts of the quadrilateral's left and right corners."""
@@ -71,8 +71,8 @@ class Distortion:
         rng: np.random.Generator,
         warp: Warp = CONTEST_WARP,
     ) -> Distortion:
-        """Draw a distortion; a glyph is warped only if stretched to a box."""
-        # All at once, and not as arrays: a glyph has but seven numbers.
+        """Draw a random distortion; it includes a warp only if there is a box."""
+        # One call, and no arrays: faster for seven numbers.
         turn, *shares = rng.random(7).tolist()
         angle = (2 * turn - 1) * max_angle_deg
         if box is None:
@@ -92,7 +92,7 @@ class Distortion:
 
 
 def _quadrilateral(box: Pair, dx: Pair, dy: Pair) -> tuple[list[Pair], Pair]:
-    """Return the corners NW, SW, SE, NE in the widened box, and its size."""
+    """Return the corners NW, SW, SE, NE in the widened box, and the box's size."""
     width, height = box[0] + abs(dx[0]) + abs(dx[1]), box[1] + abs(dy[0]) + abs(dy[1])
     corners = [
         (dx[0], dy[0]),
@@ -110,22 +110,22 @@ def _whole(size: tuple[float, float]) -> tuple[int, int]:
 def distort_in_steps(
     ink: Image.Image, scale: float, distortion: Distortion, *, solid: bool
 ) -> Image.Image:
-    """Scale, rotate, stretch and warp, each with a resampling of its own.
+    """Scale, rotate, stretch and warp a glyph, with a resampling in each step.
 
     Args:
         ink: A glyph, cropped, mode L.
-        scale: Size of the result over the size the glyph is drawn at.
-        distortion: What to do.
-        solid: Start from the full color in every pixel that the glyph touches, as Pillow draws
-            today; otherwise from a color that fades at the edges, as it did in 2017.
+        scale: Size of the result divided by the size of the drawn glyph.
+        distortion: The distortion.
+        solid: Whether every pixel that the glyph touches begins with the full color, as Pillow
+            draws today; otherwise the color fades at the edges, as in 2017.
 
     Returns:
         Coverage, mode L.
     """
     size = _whole((ink.width * scale, ink.height * scale))
     glyph = ink if size == ink.size else ink.resize(size, Image.Resampling.BILINEAR)
-    # Color times opacity is what Pillow resamples. Where the color is full wherever there is any
-    # opacity it stays so, and the opacity alone tells all.
+    # Pillow resamples color times opacity. A color that is full wherever the opacity is not zero
+    # stays so; then the opacity alone is enough.
     if not solid:
         glyph = Image.merge("LA", (glyph, glyph)).convert("La")
     glyph = glyph.rotate(distortion.angle_deg, Image.Resampling.BILINEAR, expand=True)
@@ -137,7 +137,7 @@ def distort_in_steps(
             [coordinate for corner in corners for coordinate in corner],
             Image.Resampling.NEAREST,
         )
-    # The sum of two, times 255 and clipped at 255: any opacity becomes the full color.
+    # The sum, times 255 and clipped at 255: every opacity above zero becomes the full color.
     return (
         ImageChops.add(glyph, glyph, scale=1 / 255)
         if solid
@@ -148,13 +148,13 @@ def distort_in_steps(
 def distort_at_once(
     ink: Image.Image, scale: float, distortion: Distortion, resampling: Image.Resampling
 ) -> Image.Image:
-    """Do the same in one QUAD transform of the larger drawing.
+    """Scale, rotate, stretch and warp a glyph in one QUAD transform.
 
     Args:
         ink: A glyph, cropped, mode L.
-        scale: Size of the result over the size the glyph is drawn at.
-        distortion: What to do.
-        resampling: How to sample the drawing.
+        scale: Size of the result divided by the size of the drawn glyph.
+        distortion: The distortion.
+        resampling: The resampling method.
 
     Returns:
         Coverage, mode L.

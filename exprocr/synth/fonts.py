@@ -1,8 +1,8 @@
-"""Finding fonts that can draw arithmetic, without shipping any.
+"""Finding fonts that can draw arithmetic; exprocr ships none.
 
-They come from the packages exprocr depends on (Pillow's built-in font, matplotlib's), from the
-system, and from folders the user names. A font is left out when it lacks a character, draws two
-alike, draws something else in place of digits, or draws just what another font already draws.
+Fonts come from packages that exprocr needs (Pillow's built-in font, matplotlib's fonts), from the
+system, and from the user's folders. A font is rejected if it lacks a character, draws two
+characters alike, draws something else instead of digits, or draws the same as another font.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from exprocr.errors import FontError
 FONT_SUFFIXES = (".ttf", ".otf", ".ttc")
 PROBE_SIZE_PX = 48
 UNASSIGNED = "\U0010fffe"
-"""A noncharacter: what a font draws for it is its mark for "missing"."""
+"""A noncharacter; a font draws its mark for missing characters instead."""
 
 ALIKE = 0.05
-"""Two glyphs are alike when this share of their ink, or less, differs."""
+"""Two glyphs are alike if at most this share of their ink differs."""
 
 FEWEST_KNOWN_DIGITS, FEWEST_KNOWN_SIGNS = 3, 1
-"""A font draws arithmetic when, for so many digits and signs at least, the nearest glyph of the
-built-in font is the same character. Symbol fonts reach none; the most fanciful text fonts do."""
+"""A font draws arithmetic if at least this many digits and signs are most similar to the same
+character of the built-in font. Symbol fonts fail; even fanciful text fonts pass."""
 
 
 @dataclass(frozen=True, order=True)
 class FontFile:
-    """One usable font: its names and where it is; an empty path is Pillow's built-in font."""
+    """A usable font; an empty path is Pillow's built-in font."""
 
     family: str
     style: str
@@ -51,18 +51,18 @@ class FontFile:
 
         Args:
             character: The character.
-            size_px: Size in pixels per em.
+            size_px: Size, px per em.
 
         Returns:
-            Its ink, cropped, mode L; and where the ink or, if that is wider, the advance ends, px
-            to the right of the pen; and where the ink ends, px below the ascender line.
+            Its ink, cropped, mode L; and the ends of the glyph: to the right, px from the pen (of
+            the ink or the advance, whichever is wider); below, px from the ascender line.
         """
         return _draw(_open(self.path, size_px), character)
 
 
 @dataclass
 class FontReport:
-    """What a search found: usable fonts in a fixed order, and those left out with the reason."""
+    """The result of a search: usable fonts in a fixed order, and rejected files with reasons."""
 
     usable: list[FontFile] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
@@ -77,12 +77,12 @@ def _open(path: str, size_px: int) -> ImageFont.FreeTypeFont:
     if path:
         return ImageFont.truetype(path, size_px, layout_engine=ImageFont.Layout.BASIC)
     font = ImageFont.load_default(size_px)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # a size always gives the scalable one
+    assert isinstance(font, ImageFont.FreeTypeFont)  # always, if a size is given
     return font
 
 
 def system_font_folders() -> list[Path]:
-    """Folders where this system and the packages exprocr depends on keep fonts."""
+    """Return the folders of the fonts of this system and of the packages that exprocr needs."""
     home = Path.home()
     if sys.platform == "win32":
         windows = Path(os.environ.get("WINDIR", r"C:\Windows"))
@@ -93,7 +93,7 @@ def system_font_folders() -> list[Path]:
         data_home = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")
         folders = [Path("/usr/share/fonts"), Path("/usr/local/share/fonts")]
         folders += [data_home / "fonts", home / ".fonts"]
-    matplotlib = find_spec("matplotlib")  # located, not imported
+    matplotlib = find_spec("matplotlib")  # found, but not imported
     if matplotlib and matplotlib.submodule_search_locations:
         folders.append(Path(matplotlib.submodule_search_locations[0]) / "mpl-data/fonts/ttf")
     return folders
@@ -105,12 +105,12 @@ def _font_paths(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def find_fonts(folders: Sequence[Path], characters: str, *, system: bool = True) -> FontReport:
-    """Find the fonts that draw every one of ``characters`` legibly.
+    """Find the fonts that draw all ``characters`` legibly.
 
     Args:
-        folders: Folders to search, in addition to the system's.
-        characters: What a font must be able to draw.
-        system: Whether to use the system's fonts and those of the dependencies too.
+        folders: The user's folders.
+        characters: The characters to draw.
+        system: Whether to search the folders of the system and of packages, too.
 
     Raises:
         FontError: A folder does not exist, or no font is usable.
@@ -151,35 +151,35 @@ def _draw(font: ImageFont.FreeTypeFont, character: str) -> tuple[Image.Image, tu
     _, _, right, bottom = font.getbbox(character)
     mask: Any = font.getmask(character, mode="L")
     drawn = Image.frombytes("L", mask.size, bytes(mask))
-    ink = drawn.getbbox()  # the mask reaches down to the baseline, not just to the ink
+    ink = drawn.getbbox()  # the mask reaches down to the baseline
     return drawn.crop(ink) if ink else Image.new("L", (0, 0)), (math.ceil(right), math.ceil(bottom))
 
 
 def _glyph(font: ImageFont.FreeTypeFont, character: str) -> NDArray[np.uint8]:
-    """Draw one character, cropped to its ink: uint8 (h, w), possibly empty."""
+    """Draw one character, cropped to its ink: uint8 (h, w), which can be empty."""
     return np.asarray(_draw(font, character)[0])
 
 
 def _thumbnail(glyph: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Scale a glyph to 24 x 24, whatever its aspect ratio: float32 0..1."""
+    """Scale a glyph to 24 x 24 px, whatever its aspect ratio: float32, 0..1."""
     scaled = Image.fromarray(glyph).resize((24, 24), Image.Resampling.BOX)
     return np.asarray(scaled, dtype=np.float32) / np.float32(255)
 
 
 def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Share of the ink of two thumbnails that is in one of them only, 0..1."""
+    """Return the share, 0..1, of the ink of two thumbnails that only one of them has."""
     return float(np.abs(a - b).sum() / (a.sum() + b.sum()))
 
 
 @lru_cache(maxsize=4)
 def _known(characters: str) -> dict[str, NDArray[np.float32]]:
-    """Return the built-in font's thumbnails."""
+    """Return thumbnails of the built-in font."""
     font = _open("", PROBE_SIZE_PX)
     return {c: _thumbnail(_glyph(font, c)) for c in characters}
 
 
 def _defect(font: ImageFont.FreeTypeFont, glyphs: dict[str, NDArray[np.uint8]]) -> str | None:
-    """Say what is wrong with a font, or None."""
+    """Return why a font is not usable; None if it is."""
     missing = _glyph(font, UNASSIGNED)
     lacking = [c for c, g in glyphs.items() if not g.any() or np.array_equal(g, missing)]
     if lacking:

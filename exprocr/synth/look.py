@@ -1,8 +1,8 @@
-"""Drawing lots for a picture: fonts, sizes, places and colors, before any glyph is drawn.
+"""Random appearance of a rendered picture: fonts, sizes, positions and colors.
 
-There are two manners. The *contest's* is that of 2017: version 0.2 of the Python package
-``captcha`` with thin minus signs, in ranges wide enough for images that were not made by it. The
-*package's* is that of version 0.7: fixed sizes, weaker warps, no lot for the opacity.
+There are two styles. The *contest's* style is that of 2017: version 0.2 of the Python package
+``captcha`` with thin minus signs, with wider ranges, to include images from other sources. The
+*package's* style is that of version 0.7: fixed sizes, weaker warps, no random opacity.
 """
 
 from __future__ import annotations
@@ -21,66 +21,66 @@ from exprocr.synth.distort import CONTEST_WARP, PACKAGE_WARP, Warp
 from exprocr.synth.fonts import FontFile
 
 MASTER_SIZES_PX = (40, 56, 96)
-"""Sizes glyphs are prepared at; the next larger one serves every size between."""
+"""Sizes of prepared glyphs; for other sizes, the next larger one is scaled down."""
 
 PACKAGE_SIZES_PX = (42, 50, 56)
-"""The ``captcha`` package's font sizes; in pictures 60 px high, glyphs are prepared at each."""
+"""The ``captcha`` package's font sizes; in pictures 60 px high, glyphs are prepared at these."""
 
 _MASK_GAIN = 1.97
-"""The package's factor from a glyph's luminance to its opacity."""
+"""The package's ratio of opacity to luminance of a glyph."""
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 Manner = Literal["solid", "faded", "nearest", "bilinear"]
-"""How glyphs are distorted: in steps, from the full color or from one that fades at the edges; or
-at once, by either resampling. See `exprocr.synth.distort`."""
+"""How glyphs are distorted, see `exprocr.synth.distort`: in steps, beginning with the full color or
+with one that fades at the edges; or at once, with one of two resampling methods."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What a picture of some glyphs looks like, but for the distortion of each.
+    """The appearance of a picture, except for the distortion of each glyph.
 
-    Lengths in px are for pictures 60 px high, but for ``master_sizes_px``; shares are of the
-    glyphs' average width, but for ``drops``, of the room above and below a glyph, and ``shift``, of
-    the room right of the text.
+    Lengths in px, except ``master_sizes_px``, are for pictures 60 px high. ``start`` and
+    ``overlaps`` are shares of the average width of the glyphs, ``drops`` of the free height above
+    and below a glyph, and ``shift`` of the free width on the right of the text.
     """
 
     fonts: Sequence[FontFile]
     sizes_px: Sequence[float]
     master_sizes_px: Sequence[int]
-    """Sizes glyphs are prepared at, ascending."""
+    """Sizes of prepared glyphs, ascending."""
     manner: Manner
     rotation_deg: float
     stretched: bool
     block_minus: bool
     box_margin_px: int
-    """What a glyph's box is larger than its font metrics."""
+    """Added to the font metrics of a glyph to get the width and height of its box."""
     warp: Warp
     start: float
     overlaps: Sequence[float]
     drops: Sequence[float]
     shift: float
     squeezed_by_widths: bool
-    """Whether the picture is as wide as all glyphs side by side, with space left behind them."""
+    """Whether the drawing is as wide as all glyphs side by side, though glyphs overlap."""
     background: NDArray[np.float64]
     color: NDArray[np.float64]
     opacity: float
-    """Above 1 it is clipped."""
+    """Opacity of the text; above 1 it is clipped."""
     num_dots: int
     dot_width_px: int
     degraded: bool
 
 
 class Looks:
-    """Draws looks.
+    """Draws random looks.
 
     Args:
-        fonts: Usable fonts; a family is drawn first, then one of its fonts, so that families of
-            many styles do not crowd out the others.
+        fonts: Usable fonts. First a family is drawn, then one of its fonts, so that all families
+            are equally frequent.
         config: Sizes, ranges and shares.
 
     Raises:
-        FontError: The favorite font is none of them.
+        FontError: The favorite font is not among them.
     """
 
     def __init__(self, fonts: Sequence[FontFile], config: SynthConfig) -> None:
@@ -98,7 +98,7 @@ class Looks:
             )
 
     def draw(self, num: int, rng: np.random.Generator) -> Look:
-        """Draw the look of a picture of ``num`` glyphs."""
+        """Draw a random look for a picture of ``num`` glyphs."""
         if self.config.package_share and rng.random() < self.config.package_share:
             return self._package_look(num, rng)
         return self._contest_look(num, rng)
@@ -111,9 +111,9 @@ class Looks:
             fonts = [self._random_font(rng) for _ in range(num)]
         if chance[1] < config.favorite_share:
             fonts = [self._random_font(rng, self._favorite)] * num
-        # Mostly large, as in the contest, where the smallest glyph is two thirds of the largest.
+        # Mostly large sizes, as in the contest: its smallest glyphs have 2/3 of the largest size.
         smallest = rng.uniform(config.min_font_size_px, config.max_font_size_px)
-        # Mostly overlapping by a random amount of its own, as in the contest; some lines set wider.
+        # Mostly overlaps of a random maximum, as in the contest; some pictures with gaps.
         low, high = (-0.3, 0.1) if chance[2] < 0.1 else (0.0, config.max_overlap)
         high *= rng.uniform(0.2, 1.0)
         manners: tuple[Manner, Manner] = ("nearest", "bilinear")
@@ -152,17 +152,17 @@ class Looks:
         color = rng.integers(0, 201, size=3).astype(np.float64)
         if rng.random() < self.config.faint_share:
             contrast = math.exp(rng.uniform(math.log(2.0), math.log(40.0)))
-            if rng.random() < 0.5:  # dots as faint as the text
+            if rng.random() < 0.5:  # faint dots, too
                 return np.maximum(background - contrast, 0), 1.0
             return color, contrast / float((background - color) @ _LUMA)
         opacity = rng.uniform(220, 256) / 255
         if rng.random() < 0.7:
-            # Below 0.15 the image counts as faint, and faint_share says how many there are.
+            # Below 0.15 a picture counts as faint, and faint_share determines their number.
             opacity *= max(_package_opacity(color), 0.15)
         return color, opacity
 
     def _package_look(self, num: int, rng: np.random.Generator) -> Look:
-        """Draw as ``ImageCaptcha`` does with one font."""
+        """Draw a look like that of ``ImageCaptcha`` with one font."""
         font = self._random_font(rng, self._favorite)
         color = rng.integers(10, 201, size=3).astype(np.float64)
         return Look(
@@ -173,7 +173,7 @@ class Looks:
             rotation_deg=30.0,
             stretched=True,
             block_minus=True,
-            box_margin_px=1,  # it measures a text that begins at (1, 1)
+            box_margin_px=1,  # the package measures texts from (1, 1)
             warp=PACKAGE_WARP,
             start=0.1,
             overlaps=rng.uniform(0.0, 0.25, size=num).tolist(),
@@ -196,5 +196,5 @@ class Looks:
 
 
 def _package_opacity(color: NDArray[np.float64]) -> float:
-    """Return the opacity that the ``captcha`` package gives a text: by its luminance."""
+    """Return the opacity of a text in the ``captcha`` package, which depends on its luminance."""
     return _MASK_GAIN * float(color @ _LUMA) / 255

@@ -1,11 +1,12 @@
-"""Drawing distorted expressions after the look of the 2017 contest's images.
+"""Rendering of distorted expressions that look like the images of the 2017 contest.
 
-They were made with, or after, the Python package ``captcha`` (``ImageCaptcha``), which cannot be
-seeded: each glyph is cropped to its ink, rotated, stretched to the box of its font metrics and
-warped to a random quadrilateral; glyphs are pasted left to right, one over the other; dots and a
-3 x 3 smoothing follow. What is drawn by lot, and in which ranges, is in `exprocr.synth.look`.
+Those images were made by the Python package ``captcha`` (``ImageCaptcha``), or in its style; the
+package cannot be seeded. Each glyph is cropped to its ink, rotated, stretched to the box of its
+font metrics and warped to a random quadrilateral. Glyphs are pasted from left to right, one over
+the other. Dots and a 3 x 3 smoothing follow. The random choices and their ranges are in
+`exprocr.synth.look`.
 
-A sample is a pure function of ``(seed, stream, index)``: the same whatever process draws it.
+A sample depends on ``(seed, stream, index)`` alone, not on the process that draws it.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ from exprocr.synth.look import Look, Looks
 
 CHARACTERS = "()*+-0123456789"
 _CLEAR, _OPAQUE = 20, 235
-"""Pixels of no opacity and of the full one, while a picture is drawn. There is room below and above
-for what bicubic resampling adds at edges: a squeezed text has pale seams."""
+"""Pixel values for no and for full opacity in a drawing. Values outside are left for bicubic
+resampling, which overshoots at edges: a squeezed text has pale edges."""
 
 TRAIN_STREAM, VAL_STREAM, FILES_STREAM, VAL_FILES_STREAM, SAMPLE_STREAM = range(5)
 """Streams of a seed, so that training, validation, written files and single samples share no
 image."""
 
 _SHARES = ((np.arange(256) - _CLEAR) / (_OPAQUE - _CLEAR))[:, None]
-"""The opacity that a pixel stands for: (256, 1)."""
+"""The opacity of each pixel value, (256, 1)."""
 
 _RESAMPLING = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
 
 
 @dataclass(frozen=True)
 class _Glyph:
-    """A prepared glyph: its ink, and the box of its font metrics."""
+    """A prepared glyph: its ink and the size of its box."""
 
     ink: Image.Image  # mode L, cropped
     box_width: float  # from the pen to the end of the ink or of the advance, px
@@ -53,7 +54,7 @@ def _prepare(font: FontFile, character: str, size_px: int) -> _Glyph:
 
 
 def random_expression(rng: np.random.Generator) -> str:
-    """Draw one of the contest's 27,000 expressions, each of the three templates equally often."""
+    """Draw one of the contest's 27,000 expressions, each of three templates equally often."""
     template = ("{}{}{}{}{}", "({}{}{}){}{}", "{}{}({}{}{})")[rng.integers(3)]
     a, b, c = rng.integers(10, size=3).tolist()
     first, second = rng.integers(3, size=2).tolist()
@@ -61,19 +62,19 @@ def random_expression(rng: np.random.Generator) -> str:
 
 
 def sample_rng(seed: int, stream: int, index: int) -> np.random.Generator:
-    """Return the generator of sample ``index``; streams of one seed are independent."""
+    """Return the random generator of sample ``index``; the streams of a seed are independent."""
     return np.random.default_rng((seed, stream, index))
 
 
 class Renderer:
-    """Draws texts in random fonts, places, colors and distortions.
+    """Renders texts with random fonts, positions, colors and distortions.
 
     Args:
         fonts: Usable fonts.
         config: Sizes, ranges and shares.
 
     Raises:
-        FontError: The favorite font is none of them.
+        FontError: The favorite font is not among them.
     """
 
     def __init__(self, fonts: list[FontFile], config: SynthConfig | None = None) -> None:
@@ -82,24 +83,27 @@ class Renderer:
         self._scale = self.config.height / 60
 
     def sample(self, seed: int, stream: int, index: int) -> tuple[str, Image.Image]:
-        """Draw sample ``index``: a random expression and its RGB picture."""
+        """Return sample ``index``: a random expression and its RGB picture."""
         rng = sample_rng(seed, stream, index)
         text = random_expression(rng)
         return text, self.render(text, rng)
 
     def render(self, text: str, rng: np.random.Generator) -> Image.Image:
-        """Draw ``text``: an RGB image of ``config.width`` x ``config.height`` px."""
-        look = self._looks.draw(len(text), rng)
-        canvas = self._draw_text(look, self._draw_glyphs(text, look, rng))
+        """Return a picture of ``text``: RGB, ``config.width`` x ``config.height`` px."""
+        return self.draw(text, self._looks.draw(len(text), rng), rng)
+
+    def draw(self, text: str, look: Look, rng: np.random.Generator) -> Image.Image:
+        """Return a picture of ``text`` with a given look; ``rng`` draws distortions and dots."""
+        canvas = self._draw_text(look, self.draw_glyphs(text, look, rng))
         self._draw_dots(canvas, look, rng)
-        # To smooth the opacity is to smooth the colors, in a third of the time.
+        # Smoothing the opacity smooths the colors, in a third of the time.
         image = _color(canvas.filter(ImageFilter.SMOOTH), look)
         if look.degraded:
             image = _degrade(image, rng)
         return image
 
-    def _draw_glyphs(self, text: str, look: Look, rng: np.random.Generator) -> list[Image.Image]:
-        """Return the distorted glyphs of a text: coverage, mode L each."""
+    def draw_glyphs(self, text: str, look: Look, rng: np.random.Generator) -> list[Image.Image]:
+        """Return the distorted glyphs of a text: coverage, mode L."""
         glyphs = []
         for character, font, size in zip(text, look.fonts, look.sizes_px, strict=True):
             size_px = size * self._scale
@@ -121,7 +125,7 @@ class Renderer:
         return glyphs
 
     def _draw_text(self, look: Look, glyphs: list[Image.Image]) -> Image.Image:
-        """Return the text's opacity, between `_CLEAR` and `_OPAQUE`: mode L, the picture's size."""
+        """Return the text's opacity, `_CLEAR` to `_OPAQUE`: mode L, of the picture's size."""
         config = self.config
         average = sum(g.width for g in glyphs) / len(glyphs)
         offset = average * look.start
@@ -138,10 +142,9 @@ class Renderer:
         for start, drop, glyph in zip(starts, look.drops, glyphs, strict=True):
             free = config.height - glyph.height
             top = int(free / 2) + round(free * drop)
-            # As in the captcha package, glyphs are laid one over the other, each with its own
-            # opacity: where a pale text overlaps it is darker, and both glyphs can be told. The
-            # sum of two, divided by the scale, is clipped, as the package's mask is; half a level
-            # makes up for its being cut to a whole one.
+            # As in the captcha package, each glyph is pasted with its own opacity, so overlaps of a
+            # pale text are darker and both glyphs remain visible. The sum, divided by the scale, is
+            # clipped, as the package's mask is. Half a level compensates for truncation.
             mask = ImageChops.add(glyph, glyph, scale=2 / (look.opacity + 0.5 / 255))
             canvas.paste(_OPAQUE, (start + shift, top), mask)
         if width > config.width:
@@ -151,17 +154,17 @@ class Renderer:
     def _draw_dots(self, canvas: Image.Image, look: Look, rng: np.random.Generator) -> None:
         corner = (canvas.width + 1, canvas.height + 1)
         places = rng.integers((0, 0), corner, size=(look.num_dots, 2))
-        dot = _dot(round(look.dot_width_px * self._scale))
-        pixels = (places[:, None] + dot).astype(np.float32).ravel()  # as (dots, pixels of one, 2)
-        # Pillow takes a buffer of float32 as it is, though it does not say so.
+        dot = dot_pixels(round(look.dot_width_px * self._scale))
+        pixels = (places[:, None] + dot).astype(np.float32).ravel()  # as (dots, pixels of a dot, 2)
+        # Pillow accepts a buffer of float32 without conversion; this is not documented.
         ImageDraw.Draw(canvas).point(pixels, fill=_OPAQUE)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=16)
-def _dot(width_px: int) -> NDArray[np.int64]:
-    """Return the pixels of a dot, relative to where it is: (n, 2), x and y.
+def dot_pixels(width_px: int) -> NDArray[np.int64]:
+    """Return the pixels of a dot, relative to its position: (n, 2), x and y.
 
-    It is the ``captcha`` package's: a line to the next pixel up and to the left.
+    As in the ``captcha`` package, a dot is a line to the next pixel on the upper left.
     """
     center = width_px + 1
     image = Image.new("L", (2 * center, 2 * center))
@@ -170,9 +173,9 @@ def _dot(width_px: int) -> NDArray[np.int64]:
 
 
 def _color(opacity: Image.Image, look: Look) -> Image.Image:
-    """Lay a color over a background, by a table of all opacities: mode L to RGB.
+    """Color a drawing of opacities: mode L to RGB.
 
-    ``opacity`` gets the table as its palette.
+    ``opacity`` is changed: the table of all colors becomes its palette.
     """
     table = look.background + _SHARES * (look.color - look.background)
     opacity.putpalette(np.clip(np.rint(table), 0, 255).astype(np.uint8).tobytes())
@@ -180,7 +183,7 @@ def _color(opacity: Image.Image, look: Look) -> Image.Image:
 
 
 def _degrade(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Lose quality in one of four ways: noise, blur, shrinking, binarizing and shrinking."""
+    """Degrade a picture by noise, blur, shrinking, or binarizing and shrinking."""
     kind = rng.integers(4)
     if kind == 0:
         pixels = np.asarray(image)

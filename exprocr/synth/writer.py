@@ -1,8 +1,8 @@
-"""Writing rendered sets to files in the contest's layout, in one or several processes.
+"""Writing rendered data sets in the contest's layout, in one or several processes.
 
-A set is ``0.png``, ``1.png`` .. and a ``labels.txt`` whose line i is the expression in ``i.png``,
-a space, and its value. A sample depends on the seed, the stream and its number alone, and is
-encoded with fixed parameters, so the files are the same however many processes write them.
+A data set is ``0.png``, ``1.png``, ... and ``labels.txt``, whose line i is the expression in
+``i.png``, a space, and its value. A sample depends on the seed, the stream and its number alone,
+and is encoded with fixed parameters. So the files do not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from exprocr.synth.renderer import Renderer
 LABELS = "labels.txt"
 PARTS = ("train", "val")
 CHUNK_SIZE = 50
-"""Images rendered between two looks at the other processes."""
+"""Images per task of a process."""
 
 FEW = 200
-"""Below this many images, starting processes takes longer than rendering."""
+"""With fewer images, starting processes takes longer than rendering."""
 
 PNG_COMPRESS_LEVEL = 3
-"""A third faster than Pillow's default of 6, and the files are no larger."""
+"""A third faster than Pillow's default of 6; the files are not larger."""
 
 _IMAGE_NAME = re.compile(r"(0|[1-9][0-9]*)\.png")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WriteReport:
-    """What `write_samples` did."""
+    """The result of `write_samples`."""
 
     num_images: int
-    """Images in the folder, each with its label."""
+    """Number of images in the folder, each with its label."""
 
     cpu_s: float
-    """Processor time spent on rendering, encoding and writing, all processes together."""
+    """Processor time of rendering, encoding and writing, summed over processes."""
 
     interrupted: bool
-    """Ctrl-C ended it early; the images are the first of those asked for."""
+    """Whether Ctrl-C stopped it early; the folder then has the first images."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,15 @@ class _Chunk:
 
 
 def prepare_folder(folder: Path, *, overwrite: bool) -> None:
-    """Make sure that ``folder`` is an empty folder, or that its old rendered set is gone.
+    """Create ``folder``, or check that it is empty, or remove its old rendered data set.
 
     Args:
-        folder: Where a set will be written.
-        overwrite: Remove numbered PNG files and ``labels.txt``, here and in ``train/`` and
-            ``val/``; nothing else.
+        folder: The folder for a data set.
+        overwrite: Whether to remove numbered PNG files and ``labels.txt``, here and in ``train/``
+            and ``val/``; other files stay.
 
     Raises:
-        OutputError: It is no folder, cannot be made or emptied, or is not empty without
+        OutputError: It is not a folder, cannot be created or emptied, or is not empty without
             ``overwrite``.
     """
     if folder.exists() and not folder.is_dir():
@@ -95,7 +95,7 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
             inner = folder / part
             if inner.is_dir() and not inner.is_symlink():
                 _remove_set(inner)
-                with suppress(OSError):  # something else is in it: leave it
+                with suppress(OSError):  # it contains other files and stays
                     inner.rmdir()
         _remove_set(folder)
     except OSError as error:
@@ -103,7 +103,7 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def _remove_set(folder: Path) -> None:
-    (folder / LABELS).unlink(missing_ok=True)  # first: without it the rest is no data set
+    (folder / LABELS).unlink(missing_ok=True)  # first: without it, the rest is no data set
     with os.scandir(folder) as entries:
         images = [e.path for e in entries if _IMAGE_NAME.fullmatch(e.name) and e.is_file()]
     for image in images:
@@ -121,23 +121,23 @@ def write_samples(
     workers: int = 1,
     on_progress: Callable[[int], object] | None = None,
 ) -> WriteReport:
-    """Render samples 0 .. ``num_images`` - 1 of a stream into a folder.
+    """Render samples 0 to ``num_images`` - 1 of a stream into a folder.
 
-    If it is ended early, by Ctrl-C or an error, the images up to the first that is missing stay,
-    with their labels: the set that a smaller ``num_images`` would have given.
+    If Ctrl-C or an error stops it early, the images before the first missing one stay, with their
+    labels. This is the same data set as with a smaller ``num_images``.
 
     Args:
-        folder: An empty folder, or the name of one to make.
+        folder: An empty folder, or one to create.
         fonts: Usable fonts.
-        config: What images look like.
-        seed: Seed of the set.
-        stream: Which of the seed's independent streams.
-        num_images: How many.
-        workers: Processes to render in.
-        on_progress: Called with the number of images just written.
+        config: Appearance of the images.
+        seed: Seed of the data set.
+        stream: One of the seed's independent streams.
+        num_images: Number of images.
+        workers: Number of processes.
+        on_progress: Called with the number of images written since the last call.
 
     Raises:
-        OutputError: The folder cannot be written, or a process died.
+        OutputError: The folder cannot be written, or a process ended unexpectedly.
     """
     make_folder(folder)
     tasks = [
@@ -170,7 +170,7 @@ def _chunks(
     workers: int,
     done: dict[int, _Chunk],
 ) -> Generator[_Chunk, None, None]:
-    """Yield the chunks of all tasks, rendered here or, where that is faster, in processes."""
+    """Yield the chunks of all tasks, rendered here or, if that is faster, in processes."""
     if workers == 1 or tasks[-1].stop < FEW:
         renderer = Renderer(fonts, config)
         return (_render(renderer, task) for task in tasks)
@@ -178,7 +178,7 @@ def _chunks(
 
 
 def _finish(folder: Path, done: dict[int, _Chunk], num_images: int) -> int:
-    """Write the labels of the images without a gap, remove the others; return how many stay."""
+    """Write the labels of images before a gap, remove other images, return the number that stay."""
     texts: list[str] = []
     while len(texts) in done:
         texts += done[len(texts)].texts
@@ -199,7 +199,7 @@ def _render(renderer: Renderer, task: _Task) -> _Chunk:
     """Write the images of a task.
 
     Raises:
-        OutputError: One cannot be written.
+        OutputError: An image cannot be written.
     """
     start = time.process_time()
     texts = []
@@ -221,9 +221,9 @@ def _render_parallel(
     workers: int,
     done: dict[int, _Chunk],
 ) -> Generator[_Chunk, None, None]:
-    """Yield the chunks of all tasks as they are done.
+    """Yield the chunks of all tasks as they are completed.
 
-    Closing it ends the processes, after the chunks they are at; these are put into ``done``.
+    Closing the generator ends the processes after their present chunks, and adds these to ``done``.
     """
     futures: list[Future[_Chunk]] = []
     pool = worker_pool(workers, _start_worker, fonts, config)

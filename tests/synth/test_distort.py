@@ -1,4 +1,4 @@
-"""Distorting a glyph: the captcha package's own pixels, step by step and at once."""
+"""Distorting a glyph in steps, against the captcha package's pixels, and at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZES_PX = (50, 33)
 
 
 def random_case(character: str, size_px: int, seed: int) -> tuple[Image.Image, Distortion]:
-    """Return a glyph at its final size, and a distortion with whole shifts, as the package's."""
+    """Return a glyph at its final size, and a distortion with whole shifts, as in the package."""
     ink, (width, height) = FONT.draw(character, size_px)
     rng = np.random.default_rng(seed)
     drawn = Distortion.random((width + 1, height + 1), 30, rng)
@@ -29,7 +29,7 @@ def random_case(character: str, size_px: int, seed: int) -> tuple[Image.Image, D
 
 
 def draw_like_captcha(character: str, size_px: int, distortion: Distortion) -> NDArray[np.uint8]:
-    """Do what ``ImageCaptcha._draw_character`` does, in white: the mask it then pastes with."""
+    """Return the mask of ``ImageCaptcha._draw_character``, computed by the same steps in white."""
     font = ImageFont.truetype(FONT.path, size_px)
     canvas = Image.new("RGBA", (100, 100))
     ImageDraw.Draw(canvas).text((10, 10), character, font=font, fill=(255, 255, 255, 255))
@@ -77,7 +77,7 @@ def test_solid_strokes_are_heavier_and_faded_ones_heavier_than_smooth() -> None:
 
 
 def construct(ink: Image.Image, distortion: Distortion, scale: float) -> Image.Image:
-    """Turn, stretch and warp a large glyph, one Pillow call a step, and scale it at the end."""
+    """Rotate, stretch, warp and finally scale a large glyph, with one Pillow call per step."""
     image = ink.rotate(distortion.angle_deg, Image.Resampling.BILINEAR, expand=True)
     if distortion.box is not None:
         (w, h), (x1, x2), (y1, y2) = (
@@ -107,9 +107,9 @@ def test_one_transform_equals_rotate_stretch_and_warp(size_px: int, stretched: b
         expected = expected.resize(drawn.size)
         right.append(correlation(drawn, expected))
         wrong.append(correlation(drawn, expected.transpose(Image.Transpose.ROTATE_180)))
-    assert min(right) > (0.9 if size_px > 40 else 0.85)  # few pixels, more of them at edges
+    assert min(right) > (0.9 if size_px > 40 else 0.85)  # few pixels, mostly at edges
     assert np.mean(right) > 0.95
-    assert np.mean(wrong) < 0.6  # such glyphs do not correlate by themselves
+    assert np.mean(wrong) < 0.6  # unrelated glyphs do not correlate
 
 
 def test_no_distortion_is_the_glyph() -> None:
@@ -118,6 +118,6 @@ def test_no_distortion_is_the_glyph() -> None:
     assert distort_at_once(ink, 1.0, still, Image.Resampling.BILINEAR).tobytes() == ink.tobytes()
     opacity = np.asarray(ink, dtype=float)
     faded = np.asarray(distort_in_steps(ink, 1.0, still, solid=False), dtype=float)
-    # Color times opacity is kept in whole levels: the fainter, the coarser the color.
+    # Color times opacity is rounded to whole levels, so faint pixels have coarse colors.
     assert np.all(np.abs(faded - opacity) <= 1 + 128 / np.maximum(opacity, 1))
     assert np.abs(faded - opacity).mean() < 0.5

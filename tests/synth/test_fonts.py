@@ -1,4 +1,4 @@
-"""Which fonts are found, and why others are left out; with fonts built for the purpose."""
+"""Usable fonts, and the reasons why others are rejected, with fonts made by the tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SANS, SERIF = MATPLOTLIB / "DejaVuSans.ttf", MATPLOTLIB / "DejaVuSerif.ttf"
 
 @pytest.fixture(scope="module")
 def everything() -> FontReport:
-    """Search as on a system without fonts of its own: matplotlib's and the built-in one."""
+    """Return the fonts of a system without fonts: matplotlib's and the built-in one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fonts, "system_font_folders", lambda: [MATPLOTLIB])
         return find_fonts([], CHARACTERS)
@@ -40,19 +40,19 @@ def usable(report: FontReport) -> list[str]:
 
 
 def subset(source: Path, target: Path, characters: str) -> None:
-    """Write a font with some characters of another."""
+    """Write a font with some of another font's characters."""
     from fontTools.subset import Options, Subsetter  # type: ignore[import-untyped]
     from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
     with TTFont(source) as font:
-        subsetter = Subsetter(Options(notdef_outline=True))  # the box for what is missing
+        subsetter = Subsetter(Options(notdef_outline=True))  # the box for missing characters
         subsetter.populate(text=characters)
         subsetter.subset(font)
         font.save(target)
 
 
 def remap(source: Path, target: Path, changes: dict[str, str]) -> None:
-    """Write a font that draws some characters as others."""
+    """Write a font that draws some characters like others."""
     from fontTools.ttLib import TTFont
 
     with TTFont(source) as font:
@@ -72,10 +72,10 @@ def test_built_in_and_matplotlib_fonts_are_found(everything: FontReport) -> None
     assert len(paths) == len(set(paths))
     assert everything.families == sorted(set(everything.families))
     names = {Path(path).name for path in paths} | reasons(everything).keys()
-    assert {path.name for path in MATPLOTLIB.glob("*.ttf")} <= names  # each used, or a reason
+    assert {path.name for path in MATPLOTLIB.glob("*.ttf")} <= names  # usable or rejected
 
 
-def test_symbol_fonts_are_left_out(everything: FontReport) -> None:
+def test_symbol_fonts_are_rejected(everything: FontReport) -> None:
     found = reasons(everything)
     for name in ("cmex10.ttf", "cmsy10.ttf"):
         assert found[name].startswith(("lacks ", "draws something else than "))
@@ -105,11 +105,11 @@ def test_a_drawing_is_what_pillow_draws() -> None:
     assert box is not None
     np.testing.assert_array_equal(np.asarray(ink), np.asarray(canvas.crop(box)))
     assert bottom == box[3]
-    assert right == math.ceil(font.getlength("7")) > box[2]  # the advance, which is wider here
+    assert right == math.ceil(font.getlength("7")) > box[2]  # the advance is wider here
     assert FontFile("", "", str(SANS)).draw(" ", 48)[0].size == (0, 0)
 
 
-def test_lacking_characters(tmp_path: Path) -> None:
+def test_fonts_without_some_characters(tmp_path: Path) -> None:
     subset(SANS, tmp_path / "digits.ttf", "0123456789")
     subset(SANS, tmp_path / "no-minus.ttf", CHARACTERS.replace("-", ""))
     subset(SANS, tmp_path / "whole.ttf", CHARACTERS)
@@ -120,7 +120,7 @@ def test_lacking_characters(tmp_path: Path) -> None:
     assert "digits.ttf" in usable(digits)
 
 
-def test_an_empty_glyph_is_lacking(tmp_path: Path) -> None:
+def test_an_empty_glyph_counts_as_missing(tmp_path: Path) -> None:
     remap(SANS, tmp_path / "blank.ttf", {"5": " "})
     shutil.copy(SERIF, tmp_path)
     report = find_fonts([tmp_path], CHARACTERS, system=False)
@@ -138,7 +138,7 @@ def test_characters_drawn_alike(tmp_path: Path) -> None:
     }
 
 
-def test_other_things_than_arithmetic(tmp_path: Path) -> None:
+def test_fonts_that_draw_other_symbols(tmp_path: Path) -> None:
     remap(SANS, tmp_path / "letters.ttf", dict(zip("0123456789", "ABGKMQRSWX", strict=True)))
     remap(SANS, tmp_path / "signs.ttf", dict(zip("()*+-", "BGMQR", strict=True)))
     shutil.copy(SERIF, tmp_path)
@@ -162,7 +162,7 @@ def test_duplicates(tmp_path: Path) -> None:
     assert len(again.rejected) == 2
 
 
-def test_what_is_no_font(tmp_path: Path) -> None:
+def test_files_that_are_no_font(tmp_path: Path) -> None:
     (tmp_path / "garbage.ttf").write_bytes(b"not a font" * 100)
     (tmp_path / "empty.otf").touch()
     (tmp_path / "cut.ttf").write_bytes(SANS.read_bytes()[:5000])
@@ -205,7 +205,7 @@ def test_system_fonts_can_be_left_out(tmp_path: Path) -> None:
     assert report.rejected == []
 
 
-def test_where_fonts_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_systems_font_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     (tmp_path / "fonts").mkdir()
@@ -214,8 +214,8 @@ def test_where_fonts_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
 
 
-def test_a_folder_of_ones_own_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's copy of a font is used, the system's is its twin."""
+def test_the_users_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's copy of a font is used, and the system's is its duplicate."""
     monkeypatch.setattr(fonts, "system_font_folders", lambda: [tmp_path / "none", MATPLOTLIB])
     shutil.copy(SERIF, tmp_path)
     report = find_fonts([tmp_path], CHARACTERS)

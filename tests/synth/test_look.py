@@ -1,4 +1,4 @@
-"""Looks: shares and ranges as configured, and in the captcha package's manner as it draws."""
+"""Looks: configured shares and ranges, and the captcha package's style against the package."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_families_are_drawn_evenly() -> None:
     assert max(counts.values()) < 1.5 * min(counts.values())
 
 
-def test_the_favorite_font_has_its_share_beside_its_chance() -> None:
+def test_the_favorite_font_has_its_share_in_addition_to_chance() -> None:
     fonts = [SANS, *(replace(SERIF, family=f"Serif {number}") for number in range(3))]
     config = SynthConfig(
         favorite_font=SANS.family, favorite_share=0.6, mixed_fonts_share=0.0, width=300
@@ -69,13 +69,13 @@ def test_a_favorite_font_without_a_share_changes_nothing() -> None:
 @pytest.mark.parametrize(
     "config", [SynthConfig(favorite_share=0.1), SynthConfig(package_share=0.1)]
 )
-def test_a_favorite_font_that_is_not_there_is_named(config: SynthConfig) -> None:
+def test_a_missing_favorite_font_is_named(config: SynthConfig) -> None:
     message = "synth.favorite_font: expected one of 2 font families, found 'Comic'"
     with pytest.raises(FontError, match=message):
         Looks([SANS, SERIF], replace(config, favorite_font="Comic"))
 
 
-def test_shares_of_the_contests_manner_are_those_of_the_configuration() -> None:
+def test_shares_of_the_contests_style_follow_the_configuration() -> None:
     config = SynthConfig(
         mixed_fonts_share=0.2,
         unstretched_share=0.3,
@@ -84,7 +84,7 @@ def test_shares_of_the_contests_manner_are_those_of_the_configuration() -> None:
         degraded_share=0.4,
     )
     looks = draw(config, [SANS, SERIF])
-    # Seven glyphs in two families are in one by chance 2 times in 128.
+    # Seven glyphs of two families have one family by chance in 2 of 128 cases.
     assert share([len(set(look.fonts)) == 2 for look in looks]) == near(0.2 * 126 / 128)
     assert share([look.stretched for look in looks]) == near(0.7)
     assert share([look.block_minus for look in looks]) == near(0.7)
@@ -97,7 +97,7 @@ def test_shares_of_the_contests_manner_are_those_of_the_configuration() -> None:
     assert share(both) == near(0.28)
 
 
-def test_ranges_of_the_contests_manner_are_those_of_the_configuration() -> None:
+def test_ranges_of_the_contests_style_follow_the_configuration() -> None:
     config = SynthConfig(min_font_size_px=30, max_font_size_px=50, max_overlap=0.4, max_dots=80)
     looks = draw(config, [SANS])
     sizes = [size for look in looks for size in look.sizes_px]
@@ -110,7 +110,7 @@ def test_ranges_of_the_contests_manner_are_those_of_the_configuration() -> None:
     assert {look.warp for look in looks} == {CONTEST_WARP}
 
 
-def test_the_packages_manner_has_its_share_and_its_favorite_font() -> None:
+def test_the_packages_style_has_its_share_and_its_favorite_font() -> None:
     config = SynthConfig(package_share=0.25, favorite_font="Sans", mixed_fonts_share=0)
     looks = draw(config, [SANS, SERIF])
     package = [look for look in looks if look.warp == PACKAGE_WARP]
@@ -122,7 +122,7 @@ def test_the_packages_manner_has_its_share_and_its_favorite_font() -> None:
 
 
 def figures(image: Image.Image) -> list[float]:
-    """Return what can be measured of a picture: ink, extent, contrast, pale seams, unevenness."""
+    """Return measurements of a picture: ink, extent, contrast, pale edges, unevenness."""
     gray = np.asarray(image.convert("L"), dtype=float)
     deviation = np.median(gray) - gray
     ink = deviation > 0.3 * deviation.max()
@@ -139,17 +139,18 @@ def figures(image: Image.Image) -> list[float]:
     ]
 
 
-def test_glyphs_in_the_packages_manner_are_as_large_as_the_packages() -> None:
-    one, rng = Renderer([DROID], SynthConfig(package_share=1)), np.random.default_rng(0)
+def test_glyphs_in_the_packages_style_have_the_packages_sizes() -> None:
+    config, rng = SynthConfig(package_share=1), np.random.default_rng(0)
+    one, looks = Renderer([DROID], config), Looks([DROID], config)
     canvas = ImageDraw.Draw(Image.new("RGB", (180, 60)))
     for size in PACKAGE_SIZES_PX:
         artist = ImageCaptcha(font_sizes=(size,))
         theirs = [artist._draw_character(c, canvas, (9, 9, 9, 255)).size for c in CHARACTERS]
-        look = replace(one._looks.draw(len(CHARACTERS), rng), sizes_px=[size] * len(CHARACTERS))
-        assert [glyph.size for glyph in one._draw_glyphs(CHARACTERS, look, rng)] == theirs
+        look = replace(looks.draw(len(CHARACTERS), rng), sizes_px=[size] * len(CHARACTERS))
+        assert [glyph.size for glyph in one.draw_glyphs(CHARACTERS, look, rng)] == theirs
 
 
-def test_nothing_else_bears_on_the_packages_manner() -> None:
+def test_other_settings_do_not_change_the_packages_style() -> None:
     other = SynthConfig(
         min_font_size_px=20,
         max_font_size_px=30,
@@ -169,10 +170,10 @@ def test_nothing_else_bears_on_the_packages_manner() -> None:
         assert one.sample(0, 0, index)[1].tobytes() == two.sample(0, 0, index)[1].tobytes()
 
 
-def test_pictures_in_the_packages_manner_are_like_the_packages(
+def test_pictures_in_the_packages_style_are_like_the_packages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(captcha.image, "secrets", vars(captcha.image)["secrets"])  # put back after
+    monkeypatch.setattr(captcha.image, "secrets", vars(captcha.image)["secrets"])  # restored later
     ours = Renderer([DROID], SynthConfig(package_share=1))
     contest = Renderer([DROID], SynthConfig(block_minus_share=1))
     drawn = [list(draw_images(400, 0))]
@@ -193,7 +194,7 @@ def shifts_of(warp: Warp, box: tuple[int, int], num: int) -> NDArray[np.float64]
     return np.array([(one.dx[0], one.dy[0]) for one in drawn])
 
 
-def test_warps_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warps_are_like_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs: list[tuple[float, float]] = []
     transform = Image.Image.transform
 
@@ -215,7 +216,7 @@ def test_warps_are_those_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("text", ["1", "(1+2)*3-(4*5)"])
-def test_any_text_can_be_drawn_in_the_packages_manner(text: str) -> None:
+def test_any_text_can_be_drawn_in_the_packages_style(text: str) -> None:
     for width, height in ((180, 60), (400, 133)):
         config = SynthConfig(package_share=1, width=width, height=height)
         image = Renderer([DROID], config).render(text, sample_rng(0, 0, 0))

@@ -1,12 +1,13 @@
-"""The renderer: reproducible, even, and of the shape that separate Pillow calls give."""
+"""The renderer: reproducible samples, even distributions, and the parts of a picture."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import Any
 
 import captcha.image
 import numpy as np
@@ -16,9 +17,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.core.config.schema import SynthConfig
-from exprocr.synth import fonts, renderer
+from exprocr.synth import fonts
 from exprocr.synth.fonts import FontFile
-from exprocr.synth.renderer import CHARACTERS, Renderer, random_expression, sample_rng
+from exprocr.synth.look import Looks
+from exprocr.synth.renderer import (
+    CHARACTERS,
+    Renderer,
+    dot_pixels,
+    random_expression,
+    sample_rng,
+)
 from tests.support.pictures import correlation
 
 MATPLOTLIB = next(f for f in fonts.system_font_folders() if "mpl-data" in f.parts)
@@ -27,7 +35,7 @@ SERIF = FontFile("DejaVu Serif", "Book", str(MATPLOTLIB / "DejaVuSerif.ttf"))
 BUILT_IN = FontFile("Aileron", "Regular", "")
 FONTS = [SANS, SERIF, BUILT_IN]
 PLAIN = SynthConfig(max_dots=0, degraded_share=0, faint_share=0)
-"""Nothing but text."""
+"""Text only."""
 
 NUM_DRAWS = 30_000
 
@@ -47,20 +55,19 @@ def test_a_sample_is_a_function_of_seed_stream_and_index() -> None:
     others = [pixels(seed=2), pixels(stream=1), pixels(index=1)]
     assert len({pixels(), *others}) == 4
     assert pixels(1, 2, 3) != pixels(3, 2, 1)
-    assert pixels(0, 0, 256) != pixels(0, 1, 0)  # the numbers are not added up
+    assert pixels(0, 0, 256) != pixels(0, 1, 0)  # the numbers are not added
 
 
 def test_samples_do_not_depend_on_those_drawn_before() -> None:
-    renderer._prepare.cache_clear()
     ordered = [Renderer(FONTS).sample(5, 0, index) for index in range(12)]
-    one = Renderer(FONTS)
-    for index in reversed(range(12)):  # with a full cache, and one renderer for all
+    one = Renderer([replace(font, style="not in the cache yet") for font in FONTS])
+    for index in reversed(range(12)):
         text, image = one.sample(5, 0, index)
         assert (text, image.tobytes()) == (ordered[index][0], ordered[index][1].tobytes())
     assert len({text for text, _ in ordered}) > 9
 
 
-def test_a_sample_is_its_generators_text_and_picture() -> None:
+def test_a_sample_is_drawn_by_its_generator() -> None:
     rng = sample_rng(9, 1, 4)
     text = random_expression(rng)
     image = Renderer(FONTS).render(text, rng)
@@ -75,13 +82,13 @@ def test_expressions_are_those_of_the_contest(expressions: list[str]) -> None:
     assert all(EXPRESSION.fullmatch(text) for text in expressions)
     assert all(type(text) is str for text in expressions)
     assert set("".join(expressions)) == set(CHARACTERS)
-    # Of 27,000 equally likely ones, so many are expected in as many draws, give or take 70.
+    # Expected number of different ones among 27,000; the standard deviation is about 70.
     expected = 27_000 * (1 - (1 - 1 / 27_000) ** NUM_DRAWS)
     assert abs(len(set(expressions)) - expected) < 350
 
 
 def check_even(counts: Counter[str], num_kinds: int) -> None:
-    """Hold the counts to a uniform distribution by the chi-square statistic, at 6 sigma."""
+    """Check for a uniform distribution with the chi-square statistic, at 6 sigma."""
     assert len(counts) == num_kinds
     expected = counts.total() / num_kinds
     statistic = sum((count - expected) ** 2 / expected for count in counts.values())
@@ -89,7 +96,7 @@ def check_even(counts: Counter[str], num_kinds: int) -> None:
     assert statistic < freedom + 6 * math.sqrt(2 * freedom)
 
 
-def test_templates_operators_and_digits_are_even(expressions: list[str]) -> None:
+def test_templates_operators_and_digits_are_evenly_distributed(expressions: list[str]) -> None:
     shapes = [re.sub("[-+*]", "?", re.sub(r"\d", "0", text)) for text in expressions]
     check_even(Counter(shapes), 3)
     for place in range(3):
@@ -125,7 +132,7 @@ def test_texts_of_any_length(text: str) -> None:
 
 
 def ink_of(image: Image.Image) -> NDArray[np.bool_]:
-    """Return where a picture without dots has text."""
+    """Return which pixels of a picture without dots are text."""
     gray = np.asarray(image.convert("L"), dtype=float)
     deviation = np.abs(np.median(gray) - gray)
     return np.asarray(deviation > 0.3 * deviation.max())
@@ -142,37 +149,37 @@ def test_the_minus_is_thin() -> None:
     assert max(heights_of_minus(level)) <= 8
     assert min(heights_of_minus(replace(level, block_minus_share=1, unstretched_share=0))) >= 20
     turned = heights_of_minus(replace(level, rotation_deg=30))
-    assert min(turned) < max(heights_of_minus(level)) + 2 < max(turned) < 15  # but it is turned
+    assert min(turned) < max(heights_of_minus(level)) + 2 < max(turned) < 15  # but it is rotated
 
 
 @pytest.mark.parametrize("place", [(30, 20), (0, 0), (59, 40)])
 @pytest.mark.parametrize("width", [2, 3, 4, 9])
-def test_dots_are_the_captcha_packages(
+def test_dots_equal_those_of_the_captcha_package(
     width: int, place: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rest = list(reversed(place))
     monkeypatch.setattr(captcha.image, "secrets", SimpleNamespace(randbelow=lambda _: rest.pop()))
     theirs, ours = Image.new("RGB", (60, 41)), Image.new("RGB", (60, 41))
     ImageCaptcha.create_noise_dots(theirs, (9, 9, 9), width, 1)
-    ImageDraw.Draw(ours).point((renderer._dot(width) + place).ravel().tolist(), fill=(9, 9, 9))
+    ImageDraw.Draw(ours).point((dot_pixels(width) + place).ravel().tolist(), fill=(9, 9, 9))
     assert ours.tobytes() == theirs.tobytes()
 
 
-def test_dots_are_as_many_as_asked_for() -> None:
+def test_the_number_of_dots() -> None:
     shares = []
     for num in (0, 30, 2000):
         config = replace(PLAIN, max_dots=num, min_font_size_px=8, max_font_size_px=8)
         one = Renderer([SANS], config)
         images = [one.render("1", sample_rng(0, 0, index)) for index in range(100)]
         shares.append(float(np.mean([ink_of(image).mean() for image in images])))
-    # A dot is some 8 px large; a third of the largest number is the average.
+    # A dot has about 8 px; the average number of dots is a third of the maximum.
     assert shares[0] < 0.003
     assert 0.004 < shares[1] - shares[0] < 0.0095
     assert shares[2] > 0.15
 
 
 def contrasts(config: SynthConfig, num: int) -> NDArray[np.float64]:
-    """Return the largest luma difference from the background of ``num`` lone glyphs."""
+    """Return the largest luma difference from the background for ``num`` single glyphs."""
     one = Renderer([SANS], config)
     result = []
     for index in range(num):
@@ -192,20 +199,39 @@ def test_faint_text_has_2_to_40_gray_levels() -> None:
     assert logs.std() == pytest.approx(math.sqrt(1 / 12), abs=0.04)
 
 
-def test_glyphs_are_darker_where_they_overlap() -> None:
-    one = Renderer([SANS], PLAIN)
-    square = Image.new("L", (60, 60), 255)
-    color = np.array([90.0, 20.0, 160.0])
-    one._draw_glyphs = lambda text, *rest: [square] * len(text)  # type: ignore[method-assign]
-    draw = one._looks.draw
-    one._looks.draw = lambda *args: replace(  # type: ignore[method-assign]
-        draw(*args), color=color, opacity=0.5
+@dataclass(frozen=True, order=True)
+class Squares(FontFile):
+    """A font of full squares."""
+
+    side_px: int = 60
+
+    def draw(self, character: str, size_px: int) -> tuple[Image.Image, tuple[int, int]]:
+        return Image.new("L", (self.side_px,) * 2, 255), (self.side_px,) * 2
+
+
+def draw_squares(text: str, side_px: int, seed: int = 0, **changes: Any) -> NDArray[np.float64]:
+    """Draw squares instead of characters, with a random look except for the changes: RGB."""
+    rng = sample_rng(0, 0, seed)
+    look = replace(
+        Looks([SANS], PLAIN).draw(len(text), rng),
+        fonts=[Squares("", "", "", side_px)] * len(text),
+        sizes_px=[side_px] * len(text),
+        master_sizes_px=[side_px],
+        manner="bilinear",
+        rotation_deg=0.0,
+        stretched=False,
+        **changes,
     )
+    return np.asarray(Renderer([SANS], PLAIN).draw(text, look, rng)).astype(float)
+
+
+def test_glyphs_are_darker_where_they_overlap() -> None:
+    color = np.array([90.0, 20.0, 160.0])
     num_overlapping = 0
     for index in range(20):
-        row = np.asarray(one.render("88", sample_rng(0, 0, index)))[30].astype(float)
+        row = draw_squares("88", 60, index, color=color, opacity=0.5)[30]
         background = row.max(axis=0)
-        # Porter and Duff 1984, "over": what two layers let through is the product.
+        # Porter and Duff 1984, "over": the transparency of two layers is the product.
         once, twice = (
             int((np.abs(row - (background + share * (color - background))) <= 1).all(axis=1).sum())
             for share in (0.5, 0.75)
@@ -219,37 +245,30 @@ def test_glyphs_are_darker_where_they_overlap() -> None:
     ("start", "drop", "shift", "left", "top"),
     [
         (0.0, 0.0, 0.0, 0, 20),
-        (0.2, 0.0, 0.0, 4, 20),  # of the glyph's width
-        (0.0, 0.15, 0.0, 0, 26),  # of the 40 px that it does not fill
+        (0.2, 0.0, 0.0, 4, 20),  # share of the glyph's width
+        (0.0, 0.15, 0.0, 0, 26),  # share of the 40 px that it does not fill
         (0.0, -0.15, 0.0, 0, 14),
-        (0.2, 0.0, 0.5, 4 + 78, 20),  # of the 157 places where its left end can be
+        (0.2, 0.0, 0.5, 4 + 78, 20),  # share of the 157 positions of its left end
         (0.0, 0.0, 0.999, 160, 20),
     ],
 )
-def test_a_glyph_is_where_its_look_says(
+def test_the_look_determines_the_position_of_a_glyph(
     start: float, drop: float, shift: float, left: int, top: int
 ) -> None:
-    one = Renderer([SANS], PLAIN)
-    square = Image.new("L", (20, 20), 255)
-    one._draw_glyphs = lambda *args: [square]  # type: ignore[method-assign]
-    draw = one._looks.draw
-    one._looks.draw = lambda *args: replace(  # type: ignore[method-assign]
-        draw(*args), start=start, drops=[drop], shift=shift, opacity=1.0
-    )
-    gray = np.asarray(one.render("8", sample_rng(0, 0, 0)).convert("L")).astype(float)
+    gray = draw_squares("8", 20, start=start, drops=[drop], shift=shift, opacity=1.0).mean(axis=2)
     ink = gray < (gray.min() + gray.max()) / 2
     columns, rows = np.flatnonzero(ink.any(axis=0)), np.flatnonzero(ink.any(axis=1))
     assert (columns[0], columns[-1], rows[0], rows[-1]) == (left, left + 19, top, top + 19)
 
 
-def test_other_text_is_stronger_and_backgrounds_near_white() -> None:
+def test_other_text_has_contrast_and_backgrounds_are_nearly_white() -> None:
     assert np.median(contrasts(PLAIN, 60)) > 40
     for index in range(40):
         image = np.asarray(Renderer(FONTS, PLAIN).sample(0, 0, index)[1])
         assert np.quantile(image, 0.7, axis=(0, 1)).min() >= 238  # text covers half of some
 
 
-def test_degraded_pictures_stay_of_their_size_and_readable() -> None:
+def test_degraded_pictures_keep_their_size_and_remain_similar() -> None:
     clean, worse = Renderer([SANS], PLAIN), Renderer([SANS], replace(PLAIN, degraded_share=1))
     same, num_changed = [], 0
     for index in range(40):
@@ -257,5 +276,5 @@ def test_degraded_pictures_stay_of_their_size_and_readable() -> None:
         assert (after.mode, after.size) == ("RGB", (180, 60))
         num_changed += before.tobytes() != after.tobytes()
         same.append(correlation(before.convert("L"), after.convert("L")))
-    assert num_changed >= 36  # noise of hardly any strength, rounded, may leave a picture alone
+    assert num_changed >= 36  # very weak noise is rounded away
     assert np.median(same) > 0.85

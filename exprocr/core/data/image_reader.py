@@ -1,4 +1,4 @@
-"""Decoding and preprocessing the pictures of a whole data set, in one or several processes."""
+"""Reading the pictures of a whole data set: decoding and preprocessing, in parallel processes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from exprocr.errors import DataError, ImageError
 from exprocr.words import first_few
 
 CHUNK_SIZE = 100
-"""Pictures that a process reads at a time."""
+"""Pictures per task of a process."""
 
 FEW = 4000
-"""Below this many pictures, starting processes takes longer than reading."""
+"""With fewer pictures, starting processes takes longer than reading."""
 
 Read = NDArray[np.uint8] | str
-"""A preprocessed picture, or why it cannot be read."""
+"""A preprocessed picture, or the reason why it cannot be read."""
 
 
 def load_images(
@@ -34,19 +34,19 @@ def load_images(
     workers: int = 1,
     progress: Callable[[], object] | None = None,
 ) -> list[NDArray[np.uint8]]:
-    """Decode and preprocess the pictures of a data set, which must be whole.
+    """Decode and preprocess all pictures of a data set.
 
     Args:
         samples: n samples.
         config: The network's input.
-        workers: Processes to read in, where there are many pictures.
+        workers: Number of processes, if there are many pictures.
         progress: Called after each picture, readable or not.
 
     Returns:
         n arrays, uint8 (config.height, W_i), 0 background .. 255 strongest ink.
 
     Raises:
-        DataError: Pictures cannot be read; all were tried, the first few are named.
+        DataError: Some pictures cannot be read. All are tried; the message names the first few.
     """
     paths = [sample.path for sample in samples]
     inks: list[NDArray[np.uint8]] = []
@@ -69,12 +69,13 @@ def load_images(
 def _read_all(
     paths: list[Path], config: PreprocessConfig, workers: int
 ) -> Generator[Read, None, None]:
-    """Yield what is read of each path, in order."""
+    """Yield the result of each path, in order."""
     if workers == 1 or len(paths) < FEW:
         for path in paths:
             yield _read(path, config)
         return
-    # Not threads: the work is many small steps, and Pillow's warnings are caught, for all threads.
+    # Processes, because reading holds Python's lock and changes its filter of warnings, which all
+    # threads share.
     pool = worker_pool(workers)
     try:
         with interrupt_held_back():

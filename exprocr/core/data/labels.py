@@ -1,17 +1,13 @@
-"""Label files, joined with their pictures: ``labels.txt``, and tables in CSV, TSV, JSON Lines.
+"""Labels and their pictures, whatever the layout of the data set.
 
-All are UTF-8, with or without a byte-order mark, with either line end; blank lines at the end of
-the file are ignored. A label's expression holds no white space; its value, where it has one, is an
-integer or ``p/q``.
+A label's expression holds no white space. Its value, if it has one, is an integer or ``p/q``.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,9 +18,7 @@ from exprocr.errors import DataError
 from exprocr.words import first_few, quoted
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl")
 
-_COLUMNS = ("image", "text")
 _VALUE = re.compile(r"-?[0-9]{1,1000}(/[0-9]{1,1000})?")
 
 
@@ -39,71 +33,61 @@ class Sample:
     """The expression; never empty and without white space."""
 
     where: str
-    """Where the label stands: ``data/labels.txt, line 12``."""
+    """Where the label is written: ``data/labels.txt, line 12``."""
 
     value: Fraction | None = None
-    """The value the label gives, right or wrong; None if it gives none."""
+    """The value in the label, right or wrong; None if there is none."""
 
 
 class Label(NamedTuple):
-    """One label, as its file has it."""
+    """One label, as written in its file."""
 
     line: int
-    """Its line, from 1."""
+    """Line number, from 1."""
 
     image: str
-    """The image: its path below the file's folder (tables), or its stem (``.txt``)."""
+    """Path of the image, relative to the folder of the images."""
 
     text: str
     """The expression, not empty."""
 
     value: Fraction | None
-    """The value given with it, right or wrong; None if none is given."""
+    """The value written beside it, right or wrong; None if there is none."""
 
 
-def is_table(file: Path) -> bool:
-    """Say whether a label file names its images itself."""
-    return file.suffix.lower() in TABLE_SUFFIXES
+class LabelFile(NamedTuple):
+    """A label file that a layout has found."""
+
+    file: Path
+    """The file."""
+
+    folder: Path
+    """The folder of its pictures."""
+
+    read: Callable[[Path, Path, list[str]], list[Sample]]
+    """Reads the samples; its arguments are `file`, `folder` and a list for warnings."""
 
 
-def read_labels(file: Path) -> Iterator[Label]:
-    """Read a label file.
+class Layout(NamedTuple):
+    """A layout, found at a path."""
 
-    Args:
-        file: A ``.csv``, ``.tsv`` or ``.jsonl`` with ``image``, ``text`` and optionally ``value``;
-            anything else is taken as ``labels.txt``: line i (0-based) belongs to the image whose
-            stem is i, and holds the expression, optionally one space and its value.
+    description: str
+    """One line for people."""
 
-    Yields:
-        The labels, in the order of the file.
+    parts: dict[str, LabelFile]
+    """Either ``train`` and ``val``, or ``all``."""
+
+
+def read_lines(file: Path) -> list[str]:
+    """Read the lines of a UTF-8 file, with or without a byte-order mark, with either line end.
+
+    Returns:
+        The lines without their ends; blank lines at the end of the file are left out.
 
     Raises:
-        DataError: The file is not UTF-8, a column is missing, or a label is malformed; the
-            message names the line.
+        DataError: The file is not UTF-8.
         OSError: The file cannot be read.
     """
-    lines = _read_lines(file)
-    if not is_table(file):
-        yield from _contest_labels(file, lines)
-        return
-    if file.suffix.lower() == ".jsonl":
-        rows = _json_rows(file, lines)
-    else:
-        rows = _csv_rows(file, lines, "\t" if file.suffix.lower() == ".tsv" else ",")
-    for number, row in rows:
-        where = f"{file}, line {number}"
-        image, text, value = row["image"], row["text"], row.get("value")
-        if not isinstance(image, str) or not image:
-            raise DataError(f"{where}: image: expected a path, found {quoted(image)}")
-        if not isinstance(text, str) or not text or not _is_plain(text):
-            raise DataError(
-                f"{where}: text: expected an expression without white space, found {quoted(text)}"
-            )
-        yield Label(number, image, text, _parse_value(value, where))
-
-
-def _read_lines(file: Path) -> list[str]:
-    """Decode a file into lines, without their ends and without blank lines at its end."""
     try:
         lines = file.read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
@@ -115,64 +99,17 @@ def _read_lines(file: Path) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
-def _contest_labels(file: Path, lines: list[str]) -> Iterator[Label]:
-    for index, line in enumerate(lines):
-        where = f"{file}, line {index + 1}"
-        if not line.strip():
-            raise DataError(f"{where}: expected an expression, found an empty line")
-        text, space, value = line.partition(" ")
-        if not text or not _is_plain(text + value) or (space and not value):
-            raise DataError(
-                f"{where}: expected an expression without white space, optionally one space and "
-                f"its value, found {quoted(line)}"
-            )
-        yield Label(index + 1, str(index), text, _parse_value(value, where))
+def is_plain(text: str) -> bool:
+    """Return whether a text has neither white space nor other unprintable characters."""
+    return text.isprintable() and " " not in text
 
 
-def _csv_rows(
-    file: Path, lines: list[str], delimiter: str
-) -> Iterator[tuple[int, dict[str, object]]]:
-    # With line ends, so that one inside quotes is seen as white space.
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, strict=True)
-    try:
-        header = next(reader, [])
-        _check_columns(header, f"{file}, line 1")
-        for row in reader:
-            if len(row) != len(header):
-                found = str(len(row)) if row else "an empty line"
-                raise DataError(
-                    f"{file}, line {reader.line_num}: expected {len(header)} columns, found {found}"
-                )
-            yield reader.line_num, dict(zip(header, row, strict=True))
-    except csv.Error as error:
-        raise DataError(
-            f"{file}, line {reader.line_num}: expected a row of a table, found: {error}"
-        ) from None
+def parse_value(value: object, where: str) -> Fraction | None:
+    """Parse the value of a label; None and the empty string mean that there is none.
 
-
-def _json_rows(file: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, object]]]:
-    for number, line in enumerate(lines, start=1):
-        where = f"{file}, line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: expected a JSON object, found {quoted(line)}")
-        _check_columns(row, where)
-        yield number, row
-
-
-def _check_columns(names: Iterable[str], where: str) -> None:
-    names = list(names)
-    for column in _COLUMNS:
-        if column not in names:
-            found = quoted(", ".join(names)) if names else "none"
-            raise DataError(f"{where}: expected a column {column!r}, found {found}")
-
-
-def _parse_value(value: object, where: str) -> Fraction | None:
-    """Read the value of a label; an empty one (JSON: null) is none."""
+    Raises:
+        DataError: It is neither an integer nor ``p/q``.
+    """
     if value is None or value == "":
         return None
     if isinstance(value, int) and not isinstance(value, bool):
@@ -185,25 +122,13 @@ def _parse_value(value: object, where: str) -> Fraction | None:
     raise DataError(f"{where}: value: expected an integer or a fraction p/q, found {quoted(value)}")
 
 
-def _is_plain(text: str) -> bool:
-    """Say whether a text has neither white space nor other unprintable characters."""
-    return text.isprintable() and " " not in text
-
-
-def read_samples(folder: Path, file: Path, warnings: list[str]) -> list[Sample]:
-    """Read a label file and join it with its pictures; none is opened.
-
-    Args:
-        folder: Where the pictures are.
-        file: The label file, see `read_labels`.
-        warnings: Gets a line for values that are not their expression's, one for labels without
-            a picture, and, unless the file is a table, one for pictures without a label.
+def check_labels(file: Path, labels: Iterable[Label], warnings: list[str]) -> list[Label]:
+    """Return the labels of a file; warn of values that are not those of their expressions.
 
     Raises:
-        DataError: A label is malformed, there is none, or more than half lack their counterpart.
-        OSError: The file or the folder cannot be read.
+        DataError: There is no label.
     """
-    labels = list(read_labels(file))
+    labels = list(labels)
     if not labels:
         raise DataError(f"{file}: expected labels, found none")
     wrong = [
@@ -213,44 +138,38 @@ def read_samples(folder: Path, file: Path, warnings: list[str]) -> list[Sample]:
     ]
     if wrong:
         warnings.append(
-            f"{file}: {len(wrong)} of {len(labels)} values are not their expression's: "
+            f"{file}: {len(wrong)} of {len(labels)} values are not those of their expressions: "
             + first_few(wrong, "; ")
         )
-    table = is_table(file)
-    images = {} if table else _images_by_stem(folder)
-    num_images = len(images)
+    return labels
+
+
+def join(file: Path, folder: Path, labels: Sequence[Label], warnings: list[str]) -> list[Sample]:
+    """Join labels with their pictures, without opening any; warn of missing ones.
+
+    Raises:
+        DataError: More than half of the pictures are missing.
+    """
     samples, missing = [], []
     for line, image, text, value in labels:
-        name = image if table else images.pop(image, f"{image}.png")
-        path = folder / name
-        # isfile, not Path.is_file, which raises for a name that is too long.
+        path = folder / image
+        # isfile, because Path.is_file raises an error if the name is too long.
         if os.path.isfile(path):
             samples.append(Sample(path, text, f"{file}, line {line}", value))
         else:
-            missing.append(name)
-    unlabeled = sorted(images.values(), key=lambda name: (len(name), name))
-    _report(file, "labels have no image", missing, len(labels), warnings)
-    _report(folder, "images have no label", unlabeled, num_images, warnings)
+            missing.append(image)
+    report_missing(file, "labels have no image", missing, len(labels), warnings)
     return samples
 
 
-def _images_by_stem(folder: Path) -> dict[str, str]:
-    """Map the stem of each image of a folder to its file name."""
-    images: dict[str, str] = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() not in IMAGE_SUFFIXES or stem[0] == "." or not entry.is_file():
-                continue
-            if other := images.get(stem):
-                both = " and ".join(sorted((other, entry.name)))
-                raise DataError(f"{folder}: expected one image called {stem}, found {both}")
-            images[stem] = entry.name
-    return images
+def report_missing(
+    place: Path, what: str, names: Sequence[str], total: int, warnings: list[str]
+) -> None:
+    """Warn if something is missing.
 
-
-def _report(place: Path, what: str, names: Sequence[str], total: int, warnings: list[str]) -> None:
-    """Warn of what is missing, or raise if it is more than half of the total."""
+    Raises:
+        DataError: More than half of the total is missing.
+    """
     if not names:
         return
     found = f"{len(names)} of {total} {what}: {first_few(names)}"

@@ -1,1 +1,1 @@
-"""CTC decoding under a grammar: log-probabilities of frames to texts, probabilities, positions."""
+"""CTC decoding under a grammar: from log-probabilities to texts, confidences and positions."""

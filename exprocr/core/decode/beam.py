@@ -1,13 +1,13 @@
 """Prefix beam search under a grammar.
 
-It runs over whole batches in NumPy, float64; the only Python loop over data is the one over
-frames. Letters used for shapes:
+It processes whole batches in NumPy, float64; the only Python loop over data runs over frames.
+Letters used for shapes:
 
-    T frames, N samples, C classes (class ``BLANK`` is the blank), B beam members a sample,
+    T frames, N samples, C classes (class ``BLANK`` is the blank), B beam members per sample,
     L characters of the longest text, K texts.
 
-Only prefixes that the grammar can still complete in the frames that are left are in the beam:
-the others are removed before any are chosen.
+The beam holds only prefixes that the grammar can still complete in the remaining frames; others are
+removed before the best ones are chosen.
 
 Sources: Graves, Fernandez, Gomez, Schmidhuber, "Connectionist Temporal Classification: Labeling
 Unsegmented Sequence Data with Recurrent Neural Networks", ICML 2006, section 3.2; Hannun, Maas,
@@ -39,7 +39,7 @@ HashArray = NDArray[np.uint64]
 
 _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _HASH_EMPTY = np.uint64(0x2545F4914F6CDD1D)
-# A beam member of probability zero must find no parent and be nobody's parent.
+# Beam members of probability zero must not match any other member.
 _HASH_DEAD = np.uint64(0)
 _HASH_NO_PARENT = np.uint64(1)
 
@@ -47,17 +47,17 @@ _HASH_NO_PARENT = np.uint64(1)
 def beam_search(emissions: FloatArray, lattice: Lattice, beam_width: int) -> list[list[Hypothesis]]:
     """Find probable texts.
 
-    The surviving prefixes and the text of the best accepted path are scored exactly: the first
-    result is never less probable than that of greedy decoding.
+    The surviving prefixes and the text of the best accepted path are scored exactly. So the first
+    result is at least as probable as that of greedy decoding.
 
     Args:
         emissions: (T, N, C) natural logarithms, no infinities.
-        lattice: The grammar's.
+        lattice: The grammar's lattice.
         beam_width: B, at least 1.
 
     Returns:
-        For each sample the texts found, all different, the most probable first; none where no
-        accepted text fits into T frames.
+        For each sample, the different texts found, the most probable first; none if no accepted
+        text fits into T frames.
     """
     num_samples = emissions.shape[1]
     if not num_samples:
@@ -71,7 +71,7 @@ def beam_search(emissions: FloatArray, lattice: Lattice, beam_width: int) -> lis
     both[: len(path_labels), :, 0] = path_labels
     both[: len(labels), :, 1:] = labels.reshape(-1, num_samples, beam_width)
     fits = path_lengths >= 0
-    # The best path's text stands first, and is left out of the prefixes.
+    # The best path's text comes first, and is removed from the prefixes.
     again = (both[:, :, :1] == both[:, :, 1:]).all(axis=0)
     kept = np.concatenate([fits[:, None], alive & ~again & fits[:, None]], axis=1)  # (N, B + 1)
     sample = kept.nonzero()[0]
@@ -91,19 +91,19 @@ def beam_search(emissions: FloatArray, lattice: Lattice, beam_width: int) -> lis
 
 @dataclass(slots=True)
 class _Beam:
-    """The prefixes of every sample; each array is (N, B)."""
+    """The prefixes of all samples; each array is (N, B)."""
 
     blank: FloatArray  # log-probability of the alignments that end in a blank
-    char: FloatArray  # ... that end in the prefix's last character
-    total: FloatArray  # ... of both
+    char: FloatArray  # log-probability of those that end in the prefix's last character
+    total: FloatArray  # log-probability of both
     last: IntArray  # last character; the blank for the empty prefix
-    state: IntArray  # of the automaton
+    state: IntArray  # state of the automaton
     hash: HashArray
     parent_hash: HashArray  # hash of the prefix without its last character
 
     @classmethod
     def start(cls, num_samples: int, width: int) -> _Beam:
-        """Give the empty prefix with probability one, beside members of probability zero."""
+        """Return the empty prefix with probability one, and other members with probability zero."""
         shape = (num_samples, width)
         blank = np.full(shape, LOG_ZERO)
         blank[:, 0] = 0.0
@@ -118,11 +118,11 @@ class _Beam:
 def _search_prefixes(
     emissions: FloatArray, lattice: Lattice, beam_width: int
 ) -> tuple[IntArray, NDArray[np.bool_]]:
-    """Search; give for each survivor the character that each frame added, or the blank.
+    """Search for probable prefixes.
 
     Returns:
-        The characters (T, N, B), and which of the survivors (N, B) are accepted texts; the others
-        fill beams that found fewer.
+        For each surviving prefix, the character that each frame added, or the blank, (T, N, B); and
+        whether it is an accepted text, bool (N, B). The others fill beams that are not full.
     """
     num_frames, num_samples, num_classes = emissions.shape
     beam = _Beam.start(num_samples, beam_width)
@@ -132,7 +132,7 @@ def _search_prefixes(
         candidates, blank, char = _candidates(beam, frame, too_long)
         choice[:] = _top(candidates, beam_width)
         beam = _advance(beam, choice, candidates, blank, char, lattice.automaton.transitions)
-    # Each choice is member * C + class; follow the members back from the last frame.
+    # Each choice is member * C + class. The members are followed back from the last frame.
     symbols = np.empty_like(choices)
     member = np.broadcast_to(np.arange(beam_width), choices.shape[1:])
     for index in range(num_frames - 1, -1, -1):
@@ -149,20 +149,20 @@ def _candidates(
     Args:
         beam: The beam before the frame.
         frame: The frame.
-        too_long: bool (S, C): what a state may not go on with.
+        too_long: bool (S, C), whether the remaining frames are too few after a state and a class.
 
     Returns:
-        The totals of all candidates (N, B, C), where class ``BLANK`` stands for the unchanged
-        prefix, and of the unchanged prefixes the parts that end in a blank and in a character.
+        The totals of all candidates (N, B, C), where class ``BLANK`` is the unchanged prefix; and
+        the unchanged prefixes' ``blank`` and ``char``, (N, B) each.
     """
     sample, member = np.ogrid[: beam.last.shape[0], : beam.last.shape[1]]
     last_emission = frame[sample, beam.last]
     candidates: FloatArray = beam.total[:, :, None] + frame[:, None, :]
     blank = candidates[:, :, BLANK].copy()
     char = beam.char + last_emission
-    # The last character again is a new one only after a blank.
+    # The last character again is a new character only after a blank.
     candidates[sample, member, beam.last] = beam.blank + last_emission
-    # A candidate that is in the beam already (as child) is merged into that member.
+    # A candidate that equals a member of the beam (the child) is merged into this member.
     which, child, parent = (beam.parent_hash[:, :, None] == beam.hash[:, None, :]).nonzero()
     duplicate = (which, parent, beam.last[which, child])
     char[which, child] = log_add(char[which, child], candidates[duplicate])
@@ -173,9 +173,9 @@ def _candidates(
 
 
 def _top(candidates: FloatArray, count: int) -> IntArray:
-    """Give the ascending flat indices (N, count) of each sample's best candidates (N, B, C).
+    """Return the flat indices (N, count), ascending, of each sample's best candidates (N, B, C).
 
-    Among equals the first are taken, so that the result is the same on every machine.
+    Of equal candidates the first are taken, so that the result is the same on every machine.
     """
     num_samples, width, num_classes = candidates.shape
     scores = candidates.reshape(num_samples, width * num_classes)
@@ -196,7 +196,7 @@ def _advance(
     char: FloatArray,
     transitions: IntArray,
 ) -> _Beam:
-    """Build the beam of the chosen candidates (N, B) of `_candidates`."""
+    """Return the beam of the chosen candidates (N, B); see `_candidates`."""
     num_samples, _, num_classes = candidates.shape
     parent, symbol = np.divmod(choice, num_classes)
     source = (np.arange(num_samples)[:, None], parent)

@@ -1,9 +1,9 @@
-"""Where each character of a text was read, how sure it is, and what else it could have been.
+"""Positions, probabilities and alternatives of the characters of a text.
 
-A text's best alignment gives every character a run of frames. Its *spike* is the frame of the run
-in which the network gives it the most. The runs cut the picture into parts, one a character, at
-the middle of the gaps; a character's probability is what CTC gives it in its part, among all that
-the part could hold: any one character, or none.
+A text's best alignment assigns a run of frames to each character. The *spike* is the frame of the
+run in which the character is most probable. The middles of the gaps between runs divide the picture
+into parts, one per character. A character's probability is its CTC probability in its part, among
+all single characters and no character.
 
 T frames, N samples, C classes, L characters of the longest text.
 """
@@ -27,9 +27,9 @@ class SpottedCharacter:
         first: First frame of its run.
         last: Last frame of its run, included.
         spike: The frame of the run in which it is most probable.
-        probability: Of it in its part of the picture, 0..1.
-        alternative: Class id of the next best there; the blank stands for no character.
-        alternative_probability: Of that, 0..1.
+        probability: Its probability in its part of the picture, 0..1.
+        alternative: Class id of the most probable other class there; the blank is no character.
+        alternative_probability: Probability of the alternative, 0..1.
     """
 
     label: int
@@ -44,7 +44,7 @@ class SpottedCharacter:
 def spot_characters(
     emissions: FloatArray, labels: IntArray, lengths: IntArray, path: IntArray
 ) -> list[tuple[SpottedCharacter, ...]]:
-    """Locate and rate the characters of N texts.
+    """Locate the characters of N texts and compute their probabilities.
 
     Args:
         emissions: (T, N, C) natural logarithms, no infinities.
@@ -53,7 +53,7 @@ def spot_characters(
         path: (T, N) classes of each text's best alignment.
 
     Returns:
-        For each sample its characters.
+        The characters of each sample's text.
     """
     num_frames, num_samples, _ = emissions.shape
     length = len(labels)
@@ -81,11 +81,11 @@ def spot_characters(
 def _runs(
     emissions: FloatArray, labels: IntArray, path: IntArray
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Give the first frame, the last frame and the spike of each character, (L, N) each."""
+    """Return the first frame, the last frame and the spike of each character, (L, N) each."""
     num_frames = len(path)
     begins = path != BLANK
     begins[1:] &= path[1:] != path[:-1]
-    number = begins.cumsum(axis=0) - 1  # of the character read last, (T, N)
+    number = begins.cumsum(axis=0) - 1  # of the last character so far, (T, N)
     position = np.arange(len(labels))[:, None, None]
     inside = (number == position) & (path != BLANK)  # (L, T, N)
     first = inside.argmax(axis=1)
@@ -97,7 +97,7 @@ def _runs(
 
 
 def _shares(emissions: FloatArray, starts: IntArray, ends: IntArray) -> FloatArray:
-    """Give the probability of each character, and of none, in parts of the frames.
+    """Return the probability of each character, and of no character, in parts of the frames.
 
     Args:
         emissions: (T, N, C) natural logarithms.
@@ -105,19 +105,19 @@ def _shares(emissions: FloatArray, starts: IntArray, ends: IntArray) -> FloatArr
         ends: (L, N) end of each part, excluded.
 
     Returns:
-        (L, N, C): for each part the probabilities that it holds one character alone, by class, and
-        none (``BLANK``), scaled to sum to 1; all 0 where they are too small to tell.
+        (L, N, C): for each part, the probabilities by class that it contains this character alone,
+        or none (``BLANK``), normalized to sum to 1; all 0 if they are too small.
     """
     frames = np.exp(emissions)
     num_frames, num_samples, num_classes = frames.shape
     sample = np.arange(num_samples)
-    nothing = np.ones((*starts.shape, 1))  # only blanks so far
-    inside = np.zeros((*starts.shape, num_classes))  # in the run of a character
-    after = np.zeros_like(inside)  # blanks after it
+    nothing = np.ones((*starts.shape, 1))  # the probability of blanks alone so far
+    inside = np.zeros((*starts.shape, num_classes))  # ... in the run of a character
+    after = np.zeros_like(inside)  # ... in the blanks after it
     certain_blank = np.eye(1, num_classes, BLANK)[0]
     for step in range(int((ends - starts).max(initial=0))):
         frame = frames[np.minimum(starts + step, num_frames - 1), sample]  # (L, N, C)
-        frame[starts + step >= ends] = certain_blank  # changes nothing beyond the part
+        frame[starts + step >= ends] = certain_blank  # no change beyond the part
         blank = frame[:, :, BLANK, None]
         after += inside
         after *= blank

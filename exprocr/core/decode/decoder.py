@@ -1,13 +1,13 @@
 """From the network's log-probabilities to readings: texts, their probabilities, their characters.
 
-Texts are chosen at temperature 1. Probabilities, and values, which are chosen by sums of them, are
-computed from the frames at the temperature that the model was calibrated with (Guo, Pleiss, Sun,
-Weinberger, "On Calibration of Modern Neural Networks", ICML 2017):
+Texts are chosen at temperature 1. Probabilities are computed at the temperature from the model's
+calibration (Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017).
+So are values, which are chosen by sums of probabilities.
 
-- the *posterior* of a text among all that the grammar accepts,
-- the *grammar mass*, the probability of all of these together, which is low on pictures of
-  something else,
-- the *confidence*, their product: the probability of the text among all texts there are.
+- The *posterior* is the probability of a text among all texts of the grammar.
+- The *grammar mass* is the probability of all texts of the grammar together. It is low if the
+  picture shows something else.
+- The *confidence* is their product: the probability of the text among all possible texts.
 
 T frames, N samples, C classes.
 """
@@ -48,36 +48,36 @@ MAX_NUM_BEST = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Alternative:
-    """A text that a picture may say, and how probable that is."""
+    """A possible text of a picture, and its probability."""
 
     text: str
     """The text."""
 
     value: Fraction | None
-    """Its value; None where it is no expression or divides by zero."""
+    """Its value; None if it is no expression or divides by zero."""
 
     probability: float
-    """Calibrated probability of the text, or, read by value, of the value: 0..1."""
+    """Calibrated probability, 0..1, of the text, or of its value when reading by value."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What was read in one sample."""
+    """The result of decoding one sample."""
 
     alternatives: tuple[Alternative, ...]
-    """The most probable texts, the one that was read first; at least one."""
+    """The most probable texts, the chosen one first; at least one."""
 
     posterior: float
-    """Probability of the text (or value) among all texts of the grammar: 0..1."""
+    """Probability of the text (or value) among all texts of the grammar, 0..1."""
 
     grammar_mass: float
-    """Probability that the network gives to all texts of the grammar together: 0..1."""
+    """Probability of all texts of the grammar together, 0..1."""
 
     is_proven: bool
-    """Whether no text of the grammar is more probable (or value, up to `uncovered`)."""
+    """Whether it is proven that no text (or value) of the grammar is more probable."""
 
     uncovered: float | None
-    """Read by value: the share of the grammar's mass whose texts were not looked at."""
+    """When reading by value: the share of the grammar mass whose texts were not examined."""
 
     characters: tuple[SpottedCharacter, ...]
     """The characters of the text."""
@@ -87,15 +87,15 @@ class Decoder:
     """Decodes under a grammar.
 
     Args:
-        grammar: The texts that may be read.
+        grammar: The allowed texts.
         method: ``greedy`` (best path), ``beam`` (prefix beam search), ``exact`` (the most
-            probable text, however long it takes), or ``auto`` (exact, and beam where that takes
-            too long).
-        beam_width: Prefixes kept by the beam search.
-        num_best: Texts wanted; 1 with ``greedy``.
+            probable text, without a limit of time), or ``auto`` (exact with a limit, and beam
+            beyond it).
+        beam_width: Number of prefixes that the beam search keeps.
+        num_best: Number of texts to find; 1 with ``greedy``.
         by_value: Choose the most probable value instead of the most probable text; not with
             ``greedy``.
-        temperature: What the logits are divided by before probabilities are computed.
+        temperature: Divisor of the logits before probabilities are computed.
 
     Raises:
         ConfigError: A value is out of range, or two contradict each other.
@@ -135,7 +135,7 @@ class Decoder:
         self.lattice = Lattice(grammar.automaton)
 
     def find(self, emissions: FloatArray) -> list[Found]:
-        """Find the texts of log-probabilities (T, N, C) without infinities."""
+        """Find the most probable texts of log-probabilities (T, N, C) without infinities."""
         return find_texts(
             emissions,
             self.lattice,
@@ -151,11 +151,11 @@ class Decoder:
             log_probs: (T, N, C) natural logarithms, float; ``-inf`` is allowed.
 
         Returns:
-            N readings. Where no text of the grammar fits into T frames, the empty text with
+            N readings. If no text of the grammar fits into T frames: the empty text with
             confidence 0.
 
         Raises:
-            ValueError: `log_probs` is not a three-dimensional array of numbers with a frame.
+            ValueError: `log_probs` does not have three dimensions, has no frame, or has NaN.
         """
         emissions = check_log_probs(log_probs)
         if not emissions.shape[1]:
@@ -187,7 +187,7 @@ class Decoder:
         alternatives = []
         for ids, log_prob in zip(answer.texts, answer.log_probs, strict=True):
             text = self.grammar.charset.decode(ids)
-            # float32 frames may sum to slightly more than one; a probability may not.
+            # The probabilities of a float32 frame can sum to slightly more than one.
             probability = min(math.exp(log_prob), 1.0)
             alternatives.append(
                 Alternative(text=text, value=value_of(text), probability=probability)
@@ -203,11 +203,11 @@ class Decoder:
 
 
 def temper(emissions: FloatArray, temperature: float) -> FloatArray:
-    """Divide logits, or logarithms of probabilities, by a temperature, and normalize each frame.
+    """Divide log-probabilities by a temperature and normalize each frame.
 
     Args:
         emissions: (T, N, C) natural logarithms, no infinities.
-        temperature: Above 1 makes probabilities less sure.
+        temperature: Above 1 it makes probabilities less extreme.
 
     Returns:
         (T, N, C) natural logarithms; each frame sums to 1.
@@ -215,14 +215,14 @@ def temper(emissions: FloatArray, temperature: float) -> FloatArray:
     result = emissions / temperature
     result -= result.max(axis=2, keepdims=True)
     result -= np.log(np.exp(result).sum(axis=2, keepdims=True))
-    result[emissions < LOG_IMPOSSIBLE] = LOG_ZERO  # what is impossible stays so
+    result[emissions < LOG_IMPOSSIBLE] = LOG_ZERO  # impossible stays impossible
     return result
 
 
 def _rate(found: Sequence[Found], emissions: FloatArray) -> list[Answer]:
-    """Score the texts found under other log-probabilities, (T, N, C).
+    """Score the found texts with other log-probabilities (T, N, C).
 
-    The first text stays the first; the others follow by their new scores.
+    The first text stays first; the others are sorted by their new scores.
     """
     texts = [[hypothesis.ids for hypothesis in one.hypotheses] for one in found]
     sample = np.array([n for n, several in enumerate(texts) for _ in several], dtype=np.int64)
@@ -243,10 +243,10 @@ def _rate(found: Sequence[Found], emissions: FloatArray) -> list[Answer]:
 
 
 def _characters(emissions: FloatArray, texts: list[Ids]) -> list[tuple[SpottedCharacter, ...]]:
-    """Align each sample's text, and spot its characters."""
+    """Align each sample's text and locate its characters."""
     labels, lengths = to_labels(texts)
     path: NDArray[np.int64] = emissions.argmax(axis=2)
-    # The best of all paths is the best of the text wherever it spells the text.
+    # If the best of all paths spells the text, it is also the best path of the text.
     spelt, spelt_lengths = collapse(path)
     longest = min(len(labels), len(spelt))
     other = (spelt_lengths != lengths) | (spelt[:longest] != labels[:longest]).any(axis=0)

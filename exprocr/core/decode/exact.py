@@ -1,10 +1,10 @@
-"""Exact search: the most probable texts that the grammar accepts, each summed over all alignments.
+"""Exact search: the most probable accepted texts, each summed over all its alignments.
 
-Best-first prefix search (Graves et al. 2006, section 3.2) with the tightest bound there is: what
-all accepted texts with a prefix have together, computed exactly from the forward variables of the
-prefix and the backward variables of the grammar's `Lattice`. What the texts already found have is
-taken off. A prefix is followed only while its bound is above the text to beat, so the result is
-pruned by proof; where the texts known beforehand have more than what is left, nothing is searched.
+Best-first prefix search (Graves et al. 2006, section 3.2). A prefix is expanded only while its
+bound exceeds the probability to beat, so the result is proven. The bound is the probability of all
+accepted texts with this prefix together, less that of those already found. It is exact: it comes
+from the forward variables of the prefix and the backward variables of the grammar's `Lattice`. If
+the texts known beforehand have more than all others together, nothing is searched.
 
 T frames, N samples, C classes, V nodes of the lattice, n prefixes expanded at once, m children.
 """
@@ -35,24 +35,24 @@ from exprocr.core.text.charset import BLANK
 from exprocr.core.text.grammar.automaton import DEAD
 
 PREFIXES_AT_ONCE = 64
-"""Most prefixes of a sample that are expanded in one go."""
+"""Most prefixes of one sample that are expanded at once."""
 
 MAX_KEPT = 500
-"""Expanded prefixes whose variables a sample is reckoned to keep in memory."""
+"""Expanded prefixes per sample whose variables the estimate of memory includes."""
 
 _ROUNDING = 1e-12
-"""Share of a mass that subtracting cannot tell from nothing."""
+"""Relative error of a subtraction; smaller differences of masses count as this."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Prefix:
-    """The beginning of a text, and all that extending it needs."""
+    """The beginning of a text, and what is needed to extend it."""
 
     ids: tuple[int, ...]
-    state: int  # of the automaton
-    log_mass: float  # of all accepted texts that begin with it
-    entry: FloatArray  # (T,): by frame, the alignments before it that it may begin its last
-    # character after
+    state: int  # state of the automaton
+    log_mass: float  # log-probability of all accepted texts that begin with it
+    entry: FloatArray  # (T,): log-probability of the frames before its last character, by the frame
+    # at which the character begins
 
 
 @dataclass(slots=True)
@@ -60,19 +60,19 @@ class _Search:
     """The search for one sample's texts."""
 
     sample: int
-    num_best: int  # texts wanted
-    log_mass: float  # of all accepted texts
+    num_best: int  # number of texts to find
+    log_mass: float  # log-probability of all accepted texts
     num_expanded: int = 0
     found: dict[tuple[int, ...], float] = field(default_factory=dict)
     _covered: defaultdict[tuple[int, ...], float] = field(
         default_factory=lambda: defaultdict(float)
-    )  # by prefix, the share of the grammar's mass that its known texts have
-    _best: list[float] = field(default_factory=list)  # heap of the num_best best
+    )  # by prefix, the share of the grammar mass of its known texts
+    _best: list[float] = field(default_factory=list)  # heap of the num_best highest scores
     _open: list[tuple[float, int, _Prefix]] = field(default_factory=list)
     _count: Iterator[int] = field(default_factory=itertools.count)
 
     def add(self, ids: tuple[int, ...], log_prob: float) -> None:
-        """Note a text and its exact score."""
+        """Add a text and its exact score."""
         if ids in self.found or log_prob < LOG_IMPOSSIBLE:
             return
         self.found[ids] = log_prob
@@ -85,13 +85,13 @@ class _Search:
 
     @property
     def to_beat(self) -> float:
-        """Log-probability that a further text must exceed."""
+        """Log-probability that another text must exceed."""
         if len(self._best) < self.num_best:
             return LOG_IMPOSSIBLE
         return self._best[0]
 
     def bound(self, ids: tuple[int, ...], log_mass: float) -> float:
-        """Give the most that a text not yet found can have, given its prefix."""
+        """Return the highest possible score of a text with this prefix that is not found yet."""
         covered = self._covered.get(ids, 0.0)
         if not covered:
             return log_mass
@@ -99,17 +99,17 @@ class _Search:
         return log_mass + math.log(max(1.0 - share, _ROUNDING))
 
     def push(self, prefix: _Prefix) -> None:
-        """Keep a prefix for later, if it can lead to anything."""
+        """Keep a prefix for later if its texts can be good enough."""
         bound = self.bound(prefix.ids, prefix.log_mass)
         if bound > self.to_beat:
             heapq.heappush(self._open, (-bound, next(self._count), prefix))
 
     def pop(self) -> list[_Prefix]:
-        """Take the best prefixes that must be expanded; none when the search is over."""
+        """Remove and return the best prefixes to expand; none when the search is over."""
         chosen: list[_Prefix] = []
         while self._open and len(chosen) < PREFIXES_AT_ONCE:
             _, _, prefix = heapq.heappop(self._open)
-            # Texts found since then have lowered its bound, or raised the one to beat.
+            # Texts found later have lowered its bound or raised the score to beat.
             if self.bound(prefix.ids, prefix.log_mass) > self.to_beat:
                 chosen.append(prefix)
         self.num_expanded += len(chosen)
@@ -117,7 +117,7 @@ class _Search:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left that could beat what was found; settles it by dropping more."""
+        """Whether no open prefix can lead to a better text; removes prefixes that cannot."""
         while self._open:
             _, _, prefix = self._open[0]
             if self.bound(prefix.ids, prefix.log_mass) > self.to_beat:
@@ -128,13 +128,13 @@ class _Search:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search found in one sample."""
+    """The texts that a search found in one sample."""
 
     hypotheses: list[Hypothesis]
-    """The texts, the most probable first; none where no accepted text fits."""
+    """The texts, the most probable first; none if no accepted text fits."""
 
     is_proven: bool
-    """Whether there is no better one."""
+    """Whether it is proven that no other text is better."""
 
 
 def exact_search(
@@ -149,18 +149,19 @@ def exact_search(
 
     Args:
         emissions: (T, N, C) natural logarithms, no infinities.
-        lattice: The grammar's.
-        known: For each sample, different accepted texts with their exact scores, the more
-            probable the better: they spare work and change nothing else.
-        num_best: Texts wanted a sample.
-        max_prefixes: A sample's search is given up after this many prefixes; None goes on.
+        lattice: The grammar's lattice.
+        known: For each sample, different accepted texts with their exact scores. Probable texts
+            save work; the result does not depend on them.
+        num_best: Number of texts to find per sample.
+        max_prefixes: Number of prefixes after which the search in a sample stops; None for no
+            limit.
 
     Returns:
-        For each sample the texts, at most `num_best`.
+        For each sample, at most `num_best` texts.
     """
     num_frames, num_samples, _ = emissions.shape
     found: list[Found] = []
-    kept = 2 * num_frames * min(max_prefixes or MAX_KEPT, MAX_KEPT)  # by the open prefixes
+    kept = 2 * num_frames * min(max_prefixes or MAX_KEPT, MAX_KEPT)  # values of open prefixes
     for part in lattice.parts(num_frames, num_samples, history=True, extra_cells=kept):
         found += _search_part(
             np.ascontiguousarray(emissions[:, part].transpose(0, 2, 1)),
@@ -179,7 +180,7 @@ def _search_part(
     num_best: int,
     max_prefixes: int | None,
 ) -> list[Found]:
-    """Search samples whose backward variables fit into memory; frames are (T, C, N)."""
+    """Search in samples whose backward variables fit into memory; frames are (T, C, N)."""
     ahead = lattice.backward(frames, LOG)  # (T + 1, V, N)
     searches = [
         _Search(sample, num_best, log_mass) for sample, log_mass in enumerate(ahead[0, 0].tolist())
@@ -209,7 +210,7 @@ def _result(search: _Search) -> Found:
 def _expand(
     batch: list[tuple[_Search, _Prefix]], frames: FloatArray, ahead: FloatArray, lattice: Lattice
 ) -> None:
-    """Score the texts that n prefixes are, and keep the children that may lead to better ones."""
+    """Score n prefixes as texts, and keep their children that may lead to better texts."""
     sample = np.array([search.sample for search, _ in batch])
     last = np.array([prefix.ids[-1] if prefix.ids else BLANK for _, prefix in batch])
     state = np.array([prefix.state for _, prefix in batch])
@@ -222,7 +223,7 @@ def _expand(
 
     parent, child = (lattice.node_of_arc[state] != DEAD).nonzero()  # (m,) each
     node = lattice.node_of_arc[state[parent], child]
-    # A character after itself needs a blank between.
+    # A blank must separate two equal characters.
     entry = np.where(child == last[parent], blank[:-1, parent], either[:-1, parent])  # (T, m)
     masses = log_sum(entry + frames[:, child, sample[parent]] + ahead[1:, node, sample[parent]])
     to_beat = np.array([search.to_beat for search, _ in batch])
@@ -244,10 +245,10 @@ def _forward(
     sample: IntArray,
     last: IntArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Give the forward variables of n prefixes, (T + 1, n) each.
+    """Return the forward variables of n prefixes, (T + 1, n) each.
 
-    ``[t]`` sums the alignments of a whole prefix with the first t frames: those that end in a
-    blank, and those that end in its last character.
+    Entry t is the sum over all alignments of the whole prefix with the first t frames: of those
+    that end in a blank, and of those that end in its last character.
     """
     num_frames = len(frames)
     entry = np.stack([prefix.entry for _, prefix in batch], axis=1)  # (T, n)

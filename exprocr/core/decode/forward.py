@@ -1,13 +1,12 @@
-"""CTC with a known text: its probability over all alignments, and its best alignment.
+"""CTC with a given text: its probability over all alignments, and its best alignment.
 
-Everything is NumPy in float64 and runs over whole batches; the only Python loops over data are the
-ones over frames. Letters used for shapes:
+Whole batches are processed in NumPy, float64; the only Python loops over data run over frames.
+Letters used for shapes:
 
-    T frames, N samples, C classes (class ``BLANK`` is the blank), K texts being scored,
+    T frames, N samples, C classes (class ``BLANK`` is the blank), K texts to score,
     L characters of the longest text, S = 2 L + 1 states of the text extended by blanks.
 
-Inside, the logarithm of zero is the finite ``LOG_ZERO`` instead of ``-inf``; it becomes ``-inf``
-again on the way out.
+Internally, the logarithm of zero is the finite ``LOG_ZERO``; results contain ``-inf`` instead.
 
 Source: Graves, Fernandez, Gomez, Schmidhuber, "Connectionist Temporal Classification: Labeling
 Unsegmented Sequence Data with Recurrent Neural Networks", ICML 2006.
@@ -38,7 +37,7 @@ from exprocr.core.text.charset import BLANK
 def text_log_probs(
     log_probs: NDArray[np.floating[Any]], texts: Sequence[Sequence[int]]
 ) -> FloatArray:
-    """Give the CTC log-probability of one text per sample, summed over all alignments.
+    """Return the CTC log-probability of one text per sample, summed over all alignments.
 
     The forward algorithm of Graves et al. 2006, eq. 6-8.
 
@@ -47,11 +46,11 @@ def text_log_probs(
         texts: N texts as class ids without blanks; a text may be empty.
 
     Returns:
-        (N,) float64 natural logarithms, at most 0; ``-inf`` where the text does not fit into T
-        frames or has probability zero.
+        (N,) float64 natural logarithms, at most 0; ``-inf`` if the text does not fit into T frames
+        or has probability zero.
 
     Raises:
-        ValueError: If an argument has the wrong shape or a text holds an invalid class id.
+        ValueError: An argument has the wrong shape, or a text has an invalid class id.
     """
     emissions = check_log_probs(log_probs)
     labels, lengths = _check_texts(texts, emissions)
@@ -66,12 +65,12 @@ def align(log_probs: NDArray[np.floating[Any]], texts: Sequence[Sequence[int]]) 
         texts: N texts as class ids without blanks; a text may be empty.
 
     Returns:
-        The class of each frame, int64 (T, N). A text that fits but has probability zero gets one
-        of its valid alignments.
+        The class of each frame, int64 (T, N). For a text that fits but has probability zero, this
+        is one of its valid alignments.
 
     Raises:
-        ValueError: If an argument has the wrong shape, a text holds an invalid class id, or a text
-            does not fit into T frames.
+        ValueError: An argument has the wrong shape, a text has an invalid class id, or a text does
+            not fit into T frames.
     """
     emissions = check_log_probs(log_probs)
     labels, lengths = _check_texts(texts, emissions)
@@ -87,10 +86,11 @@ def align(log_probs: NDArray[np.floating[Any]], texts: Sequence[Sequence[int]]) 
 
 
 def check_log_probs(log_probs: NDArray[np.floating[Any]]) -> FloatArray:
-    """Give (T, N, C) log-probabilities as float64 with ``LOG_ZERO`` for ``-inf``.
+    """Return (T, N, C) log-probabilities as float64, with ``LOG_ZERO`` for ``-inf``.
 
     Raises:
-        ValueError: If they are not a three-dimensional array of numbers with a frame and a class.
+        ValueError: They do not have three dimensions, have no frame or no class, or have NaN or
+            positive infinity.
     """
     emissions = np.asarray(log_probs, dtype=np.float64)
     if emissions.ndim != 3:
@@ -107,10 +107,10 @@ def check_log_probs(log_probs: NDArray[np.floating[Any]]) -> FloatArray:
 def _check_texts(
     texts: Sequence[Sequence[int]], emissions: FloatArray
 ) -> tuple[IntArray, IntArray]:
-    """Pad texts with blanks into labels (L, N) and lengths (N,)."""
+    """Return texts as labels (L, N), padded with blanks, and lengths (N,)."""
     _, num_samples, num_classes = emissions.shape
     if len(texts) != num_samples:
-        raise ValueError(f"texts: expected {num_samples}, one a sample, found {len(texts)}")
+        raise ValueError(f"texts: expected {num_samples}, one per sample, found {len(texts)}")
     for sample, text in enumerate(texts):
         for label in text:
             if label == BLANK or not 0 <= label < num_classes:
@@ -124,7 +124,7 @@ def _check_texts(
 def forward(
     emissions: FloatArray, labels: IntArray, lengths: IntArray, samples: IntArray
 ) -> FloatArray:
-    """Score K texts, text k under sample ``samples[k]``, with the forward algorithm.
+    """Score K texts, text k in sample ``samples[k]``, with the forward algorithm.
 
     Args:
         emissions: (T, N, C), no infinities.
@@ -133,7 +133,7 @@ def forward(
         samples: (K,) sample of each text.
 
     Returns:
-        (K,) log-probabilities, ``-inf`` where there is no alignment.
+        (K,) log-probabilities; ``-inf`` if there is no alignment.
     """
     probs = _forward(np.exp(emissions), labels, lengths, samples, LINEAR)
     with np.errstate(divide="ignore"):
@@ -141,7 +141,7 @@ def forward(
     small = probs < MIN_LINEAR
     if small.any():
         scores[small] = _forward(emissions, labels[:, small], lengths[small], samples[small], LOG)
-    # float32 frames may sum to slightly more than one; a probability may not.
+    # The probabilities of a float32 frame can sum to slightly more than one.
     return np.where(scores < LOG_IMPOSSIBLE, -np.inf, np.minimum(scores, 0.0))
 
 
@@ -152,10 +152,10 @@ def _forward(
     samples: IntArray,
     semiring: Semiring,
 ) -> FloatArray:
-    """Run `forward` in a semiring, which the frames (T, N, C) are in already.
+    """Run the forward algorithm in a semiring; the frames (T, N, C) are its elements.
 
-    The alternating states of Graves' extended text are kept as two arrays: ``blank[i]`` (L + 1, K)
-    is the blank before character i, ``char[i]`` (L, K) the character.
+    The extended text of Graves et al. alternates blanks and characters. Here they are two arrays:
+    ``blank[i]``, (L + 1, K), is the blank before character i; ``char[i]``, (L, K), is character i.
     """
     plus, times = semiring.plus, semiring.times
     num_frames, _, num_classes = frames.shape
@@ -165,10 +165,10 @@ def _forward(
     repeated = (labels[1:] == labels[:-1]) & (labels[1:] != BLANK)
     any_repeated = bool(repeated.any())
     blank = np.full((length + 1, num_texts), semiring.zero)
-    blank[0] = semiring.one  # before the first frame, every text stands before its first character
+    blank[0] = semiring.one  # the start: before the first frame and character
     char = np.full((length, num_texts), semiring.zero)
     for frame in frames.reshape(num_frames, -1):
-        # left[i]: character i - 1 is over or at its end, whether or not a blank followed.
+        # left[i]: character i - 1 has been read, with or without a blank after it.
         left = blank.copy()
         left[1:] = plus(blank[1:], char)
         entry = left[:-1]
@@ -196,8 +196,8 @@ def align_paths(emissions: FloatArray, labels: IntArray, lengths: IntArray) -> I
     samples = np.arange(num_samples)
     states = np.full((2 * len(labels) + 1, num_samples), BLANK, dtype=np.int64)  # (S, N)
     states[1::2] = labels
-    # A step of two skips a blank: only onto a character that differs from the one before it.
-    # (Two blanks never differ.)
+    # A move by two states skips a blank. It is allowed if the characters on both sides differ. (The
+    # states on both sides of a character are blanks, which never differ.)
     may_skip = states[2:] != states[:-2]
     moves = np.zeros((num_frames, *states.shape), dtype=np.int8)  # (T, S, N)
     score = np.full(states.shape, -np.inf)
@@ -211,7 +211,7 @@ def align_paths(emissions: FloatArray, labels: IntArray, lengths: IntArray) -> I
         np.copyto(best[2:], score[:-2], where=skip)
         score = best + frame[samples, states]
     state = 2 * lengths
-    before = np.maximum(state - 1, 0)  # an empty text has the one state 0
+    before = np.maximum(state - 1, 0)  # an empty text has only state 0
     state = np.where(score[before, samples] > score[state, samples], before, state)
     path = np.empty((num_frames, num_samples), dtype=np.int64)
     for frame_index in range(num_frames - 1, -1, -1):

@@ -7,12 +7,9 @@ the Viterbi algorithm on its `Lattice`. T frames, N samples, C classes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.decode.forward import check_log_probs
 from exprocr.core.decode.hypothesis import collapse
 from exprocr.core.decode.lattice import Lattice
 from exprocr.core.decode.semiring import FloatArray, IntArray
@@ -23,19 +20,19 @@ from exprocr.core.text.grammar.automaton import DEAD, Automaton
 def best_accepted_path(
     emissions: FloatArray, lattice: Lattice
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Find the most probable path whose text is accepted.
+    """Find the most probable path with an accepted text.
 
     Args:
         emissions: (T, N, C) natural logarithms, no infinities.
-        lattice: The grammar's.
+        lattice: The grammar's lattice.
 
     Returns:
-        The paths' classes (T, N), and their texts: labels (L, N) and lengths (N,). Where no
-        accepted text fits into T frames, the path is all blank and the length is -1.
+        The paths' classes (T, N), and their texts: labels (L, N) and lengths (N,). If no accepted
+        text fits into T frames, the path is all blank and the length is -1.
     """
     path: IntArray = emissions.argmax(axis=2)
     labels, lengths = collapse(path)
-    # The best of all paths is the best accepted one wherever its text is accepted.
+    # If the text of the best of all paths is accepted, it is also the best accepted path.
     refused = np.flatnonzero(~accepted(lattice.automaton, labels))
     if not refused.size:
         return path, labels, lengths
@@ -46,24 +43,11 @@ def best_accepted_path(
     return path, labels, lengths
 
 
-def best_path_texts(log_probs: NDArray[np.floating[Any]]) -> list[list[int]]:
-    """Give the texts of the best paths whatever the grammar, as class ids, without scores.
-
-    Args:
-        log_probs: (T, N, C) natural logarithms, float.
-
-    Returns:
-        N lists of class ids.
-    """
-    labels, lengths = collapse(check_log_probs(log_probs).argmax(axis=2))
-    return [ids[:length] for ids, length in zip(labels.T.tolist(), lengths.tolist(), strict=True)]
-
-
 def accepted(automaton: Automaton, labels: IntArray) -> NDArray[np.bool_]:
-    """Say which texts (L, K) an automaton accepts: bool (K,)."""
-    # A state of its own, which every class leads back to, stands for a refused text.
+    """Return which texts (L, K) an automaton accepts, bool (K,)."""
+    # An additional last state, which no class leaves, is that of refused texts.
     table = np.vstack([automaton.transitions, np.full(automaton.num_classes, DEAD)])
-    table[:, BLANK] = np.arange(len(table))  # padding changes nothing
+    table[:, BLANK] = np.arange(len(table))  # padding does not change the state
     state = np.zeros(labels.shape[1], dtype=np.int64)
     for characters in labels:
         state = table[state, characters]

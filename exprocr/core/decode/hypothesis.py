@@ -1,7 +1,7 @@
-"""What decoding finds, and how texts are held in arrays while it searches.
+"""Results of decoding, and arrays of texts.
 
-Many texts at once are ``labels`` (L, K): class ids, one text a column, padded with blanks to the
-longest; and ``lengths`` (K,).
+K texts are two arrays: ``labels`` (L, K), the class ids, one text per column, padded with blanks to
+the longest; and ``lengths`` (K,).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from exprocr.core.decode.semiring import FloatArray, IntArray
 from exprocr.core.text.charset import BLANK
 
 Ids = tuple[int, ...]
-"""A text as class ids; never the blank."""
+"""A text as class ids, without the blank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Hypothesis:
 
     Attributes:
         ids: The text.
-        log_prob: Natural log of the text's probability, summed over all its alignments; at most 0.
+        log_prob: Natural logarithm of its probability, summed over all its alignments; at most 0.
     """
 
     ids: Ids
@@ -33,13 +33,14 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is answered for a sample: texts, or values by their likeliest texts.
+    """The result for a sample: texts, or values with the most probable text of each.
 
     Attributes:
-        texts: Class ids of each text, the first the one that is read; at least one.
-        log_probs: Natural logs of the probabilities of the texts, or of the values.
-        is_proven: Whether no other is more probable than the first.
-        uncovered: By value, the share of the grammar's mass whose texts were not looked at.
+        texts: Class ids of each text, the chosen one first; at least one.
+        log_probs: Natural logarithms of the probabilities of the texts, or of the values.
+        is_proven: Whether it is proven that no other text (or value) is more probable.
+        uncovered: When reading by value: the share of the grammar mass whose texts were not
+            examined.
     """
 
     texts: tuple[Ids, ...]
@@ -49,11 +50,11 @@ class Answer:
 
 
 NOTHING = Hypothesis((), -np.inf)
-"""Where no text of the grammar fits into the frames."""
+"""The result if no text of the grammar fits into the frames."""
 
 
 def collapse(path: IntArray) -> tuple[IntArray, IntArray]:
-    """Turn paths (T, K) of classes into labels (L, K) and lengths (K,): repeats, then blanks go."""
+    """Remove repeats, then blanks, of paths (T, K): labels (L, K) and lengths (K,)."""
     symbols = path.copy()
     symbols[1:][path[1:] == path[:-1]] = BLANK
     return compact(symbols)
@@ -71,7 +72,7 @@ def compact(symbols: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def to_hypotheses(labels: IntArray, lengths: IntArray, scores: FloatArray) -> list[Hypothesis]:
-    """Give K texts as hypotheses."""
+    """Return K texts as hypotheses."""
     return [
         Hypothesis(tuple(ids[:length]), score)
         for ids, length, score in zip(
@@ -81,7 +82,7 @@ def to_hypotheses(labels: IntArray, lengths: IntArray, scores: FloatArray) -> li
 
 
 def to_labels(texts: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
-    """Give texts as labels (L, K) and lengths (K,)."""
+    """Return texts as labels (L, K) and lengths (K,)."""
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     labels = np.full((lengths.max(initial=0), len(texts)), BLANK, dtype=np.int64)
     for column, text in enumerate(texts):

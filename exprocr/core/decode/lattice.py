@@ -1,15 +1,15 @@
 """All alignments of all texts of a grammar: the product of its automaton with CTC.
 
-CTC adds two things to an automaton: the blank, and that a character repeated in neighboring
-frames is one character. A node of the product is therefore either *a blank was read in state s*
-or *character c was just read, and led to state s*; there are S of the one kind and P of the other,
-one for each pair (s, c) that has an arc. Letters used for shapes:
+CTC adds the blank to an automaton, and counts a character repeated in neighboring frames once. So a
+node of the product is either *a blank was read in state s* or *character c was read and led to
+state s*. There are S nodes of the first kind, and P of the second: one for each pair (s, c) such
+that an arc with c leads to s. Letters used for shapes:
 
     T frames, N samples, C classes, S states of the automaton, P pairs (state, character),
     V = S + P nodes: first the blanks, then the pairs.
 
-Sums over all accepted texts are sums over all paths through T layers of these nodes, in time
-linear in T and the product's arcs, whatever the number of texts.
+A sum over all accepted texts is a sum over all paths through T layers of these nodes. The time is
+linear in T and in the number of the product's arcs, and independent of the number of texts.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from exprocr.core.text.charset import BLANK
 from exprocr.core.text.grammar.automaton import DEAD, Automaton
 
 MAX_CELLS = 2**24
-"""Samples are taken in parts, so that no array has more elements than this, if one sample lets."""
+"""Most elements of an array; samples are divided into parts to stay below, down to one sample."""
 
 
 @dataclass(frozen=True)
 class _Segments:
-    """Lists of rows, one after the other: list i begins at ``starts[i]``; none is empty."""
+    """Concatenated lists of rows: list i begins at ``starts[i]``; no list is empty."""
 
     members: IntArray
     starts: IntArray
@@ -74,7 +74,7 @@ class Lattice:
         )
         ends = [automaton.accepting, automaton.accepting[self.pair_state]]
         self.ends = np.flatnonzero(np.concatenate(ends))
-        arc_pair = num_states + pair_of_arc.reshape(-1)  # node that each arc leads to
+        arc_pair = num_states + pair_of_arc.reshape(-1)  # the node after each arc
         self.node_of_arc = np.full((num_states, automaton.num_classes), DEAD, dtype=np.int64)
         self.node_of_arc[states, chars] = arc_pair
 
@@ -84,8 +84,8 @@ class Lattice:
             inside[state].append(node)
         for state, node in zip(states.tolist(), arc_pair.tolist(), strict=True):
             leaving[state].append(node)
-        # A character that leads into its own repetition needs a blank first: such a pair gets
-        # rows of its own, of all that is in, or leaves, its state with other characters.
+        # A blank must separate two equal characters. So a pair whose state has an arc with the same
+        # character gets separate rows without this character.
         self.row_of_pair = self.pair_state.copy()  # (P,)
         self._exclude_repeats(inside, leaving)
         row_of_arc = self._rows_of_arcs(states, chars)
@@ -94,7 +94,7 @@ class Lattice:
             entering[node - num_states].append(row)
         self._inside, self._leaving = _Segments.of(inside), _Segments.of(leaving)
         self._entering = _Segments.of(entering)
-        self._predecessors_of: dict[int, IntArray] = {}  # filled where a path is traced
+        self._predecessors_of: dict[int, IntArray] = {}  # filled when paths are traced back
 
     @property
     def num_nodes(self) -> int:
@@ -102,7 +102,7 @@ class Lattice:
         return len(self.node_class)
 
     def _exclude_repeats(self, inside: list[list[int]], leaving: list[list[int]]) -> None:
-        """Add the rows of the pairs whose state has an arc with the pair's own character."""
+        """Add separate rows for the pairs whose state has an arc with the pair's character."""
         again = self.node_of_arc[self.pair_state, self.pair_char]
         for pair in np.flatnonzero(again != DEAD).tolist():
             state, node = int(self.pair_state[pair]), self.num_states + pair
@@ -111,42 +111,41 @@ class Lattice:
             leaving.append([member for member in leaving[state] if member != again[pair]])
 
     def _rows_of_arcs(self, states: IntArray, chars: IntArray) -> IntArray:
-        """Return the row of ``inside`` that each arc starts from."""
+        """Return the row of ``inside`` from which each arc starts."""
         rows = np.tile(np.arange(self.num_states)[:, None], self.node_of_arc.shape[1])
         rows[self.pair_state, self.pair_char] = self.row_of_pair
         return rows[states, chars]
 
     @cached_property
     def frames_needed(self) -> FloatArray:
-        """The fewest frames to the end of an accepted text, float64 (S, C).
+        """Fewest frames to the end of an accepted text, after a state and a class, float64 (S, C).
 
-        By a prefix's state and the class of its next frame, that frame left out; infinite where
-        the automaton refuses the class. A column for the blank stands for no more characters so
-        far.
+        The class is that of the next frame, which is not counted. Infinite if the automaton refuses
+        the class. The blank's column is for a frame without a new character.
         """
         needed = np.full(self.num_nodes, np.inf)
         needed[self.ends] = 0
-        for _ in range(self.num_nodes):  # a shortest way passes no node twice
+        for _ in range(self.num_nodes):  # a shortest path contains no node twice
             leaving = np.minimum.reduceat(needed[self._leaving.members], self._leaving.starts) + 1
             rows = np.concatenate([np.arange(self.num_states), self.row_of_pair])
             shorter = np.minimum(needed, leaving[rows])
             if (shorter == needed).all():
                 break
             needed = shorter
-        table = np.append(needed, np.inf)[self.node_of_arc]  # DEAD is the last
+        table = np.append(needed, np.inf)[self.node_of_arc]  # DEAD is the last index
         table[:, BLANK] = needed[: self.num_states]
         return table
 
     def parts(
         self, num_frames: int, num_samples: int, *, history: bool, extra_cells: int = 0
     ) -> Iterator[slice]:
-        """Yield slices of the samples that are small enough to be worked on at once.
+        """Yield slices of the samples that are small enough to be processed at once.
 
         Args:
             num_frames: T.
             num_samples: N.
             history: Whether the nodes of all frames are kept.
-            extra_cells: Numbers kept for each sample beside the lattice's.
+            extra_cells: Other elements kept per sample.
         """
         cells = len(self._inside.members) + len(self._entering.members) + extra_cells
         if history:
@@ -161,11 +160,11 @@ class Lattice:
         The forward variables of Graves et al. 2006, eq. 5-7, over all texts at once.
 
         Args:
-            frames: (T, C, N), in the semiring.
-            semiring: What to sum in.
+            frames: (T, C, N), elements of the semiring.
+            semiring: The semiring of the sum.
 
         Yields:
-            T arrays (V, N): after each frame, that frame included.
+            T arrays (V, N), after each frame, this frame included.
         """
         num_states = self.num_states
         nodes = np.full((self.num_nodes, frames.shape[2]), semiring.zero)
@@ -183,11 +182,11 @@ class Lattice:
         """Sum over the paths from each node to the end of an accepted text.
 
         Args:
-            frames: (T, C, N), in the semiring.
-            semiring: What to sum in.
+            frames: (T, C, N), elements of the semiring.
+            semiring: The semiring of the sum.
 
         Returns:
-            (T + 1, V, N): before the first frame, and after each one, that frame left out.
+            (T + 1, V, N), before the first frame and after each frame, this frame excluded.
         """
         num_frames, _, num_samples = frames.shape
         result = np.full((num_frames + 1, self.num_nodes, num_samples), semiring.zero)
@@ -208,8 +207,8 @@ class Lattice:
             emissions: (T, C, N) natural logarithms, no infinities.
 
         Returns:
-            (N,) natural logarithms; ``-inf`` where no accepted text fits into T frames or all
-            have probability zero.
+            (N,) natural logarithms; ``-inf`` if no accepted text fits into T frames or all have
+            probability zero.
         """
         num_frames, _, num_samples = emissions.shape
         result = np.empty(num_samples)
@@ -226,7 +225,7 @@ class Lattice:
 
     def _sum_ends(self, frames: FloatArray, semiring: Semiring) -> FloatArray:
         nodes = np.empty(0)
-        for nodes in self.forward(frames, semiring):  # noqa: B007 - the last one
+        for nodes in self.forward(frames, semiring):  # noqa: B007 - only the last is used
             pass
         total: FloatArray = semiring.sum_segments(nodes[self.ends], np.zeros(1, dtype=np.int64))[0]
         return total
@@ -238,8 +237,8 @@ class Lattice:
             emissions: (T, C, N) natural logarithms, no infinities.
 
         Returns:
-            The classes along the paths, int64 (T, N), and the paths' log-probabilities (N,);
-            ``-inf`` where no accepted text fits into T frames, and the path is all blank then.
+            The paths' classes, int64 (T, N), and log-probabilities, (N,). If no accepted text fits
+            into T frames, the path is all blank and the log-probability is ``-inf``.
         """
         num_frames, _, num_samples = emissions.shape
         paths = np.full((num_frames, num_samples), BLANK, dtype=np.int64)
@@ -257,9 +256,9 @@ class Lattice:
         return paths, scores
 
     def _best_predecessor(self, before: FloatArray, node: IntArray) -> IntArray:
-        """Return where the best path to each sample's node (n,) came from, given (V, n) scores."""
+        """Return the node before each sample's node (n,) on the best path, given scores (V, n)."""
         result = np.empty_like(node)
-        # Samples at the same node look at the same candidates.
+        # Samples at the same node have the same candidates.
         for value in np.unique(node):
             at = np.flatnonzero(node == value)
             candidates = self._predecessors(int(value))

@@ -1,4 +1,4 @@
-"""The decoding methods: greedy, beam, exact, and auto, which bounds the work of exact.
+"""The decoding methods: greedy, beam, exact, and auto, which is exact with a limit.
 
 T frames, N samples, C classes.
 """
@@ -18,11 +18,11 @@ from exprocr.core.decode.semiring import FloatArray
 METHODS = ("auto", "greedy", "beam", "exact")
 
 AUTO_MAX_PREFIXES = 500
-"""Prefixes after which ``auto`` gives a sample's exact search up for what it has."""
+"""Prefixes after which ``auto`` stops the exact search in a sample, with the best text so far."""
 
 _LOG_HALF = np.log(0.5 + 1e-4)
-"""A text above this has more than all others together; float32 frames sum to slightly more than
-one."""
+"""A text above this is more probable than all others together. It has a margin, because a float32
+frame can sum to slightly more than one."""
 
 
 def find_texts(
@@ -32,13 +32,13 @@ def find_texts(
 
     Args:
         emissions: (T, N, C) natural logarithms, no infinities.
-        lattice: The grammar's.
+        lattice: The grammar's lattice.
         method: One of `METHODS`; ``greedy`` finds one text.
-        beam_width: Prefixes kept by the beam search.
-        num_best: Texts wanted, at least 1.
+        beam_width: Number of prefixes that the beam search keeps.
+        num_best: Number of texts to find, at least 1.
 
     Returns:
-        For each sample its texts, the most probable first.
+        For each sample, its texts, the most probable first.
     """
     if method == "beam":
         beams = beam_search(emissions, lattice, max(beam_width, num_best))
@@ -46,7 +46,7 @@ def find_texts(
     _, labels, lengths = best_accepted_path(emissions, lattice)
     fits = lengths >= 0
     scores = forward(emissions, labels, np.maximum(lengths, 0), np.arange(emissions.shape[1]))
-    is_proven = (scores > _LOG_HALF) | ~fits  # and needs no search
+    is_proven = (scores > _LOG_HALF) | ~fits  # these need no search
     known = to_hypotheses(labels, lengths, scores)
     found = [
         Found([hypothesis] if fit else [], proven)
@@ -59,13 +59,13 @@ def find_texts(
         max_prefixes = AUTO_MAX_PREFIXES if method == "auto" else None
         searched = _search_open(emissions[:, open_], lattice, beam_width, num_best, max_prefixes)
         for index, result in zip(open_.tolist(), searched, strict=True):
-            # Where all texts that fit have probability zero, the best path's is as good as any.
+            # If all texts that fit have probability zero, the best path's text is as good as any.
             found[index] = Found(result.hypotheses or found[index].hypotheses, result.is_proven)
     return found
 
 
 def _is_proven(hypotheses: list[Hypothesis], num_best: int) -> bool:
-    """Say whether what a beam found needs no search to be known as the best."""
+    """Return whether the first text of a beam search is known to be the best."""
     return not hypotheses or (num_best == 1 and hypotheses[0].log_prob > _LOG_HALF)
 
 
@@ -76,6 +76,6 @@ def _search_open(
     num_best: int,
     max_prefixes: int | None,
 ) -> list[Found]:
-    """Search exactly, from what a beam found, so that little has to be looked at."""
+    """Search exactly; the texts of a beam search, known beforehand, save work."""
     known: list[list[Hypothesis]] = beam_search(emissions, lattice, max(beam_width, num_best))
     return exact_search(emissions, lattice, known, num_best=num_best, max_prefixes=max_prefixes)

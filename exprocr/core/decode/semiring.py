@@ -1,17 +1,16 @@
-"""The algebras in which CTC's recursions run.
+"""Semirings for CTC's recursions.
 
-One recursion over the frames sums over alignments or takes the best one, in probabilities or in
-their logarithms: only its plus and times differ (Goodman, "Semiring Parsing", Computational
-Linguistics 25(4), 1999; Mohri, "Semiring Frameworks and Algorithms for Shortest-Distance
-Problems", 2002).
+One recursion over the frames can sum over alignments or find the best one, with probabilities or
+their logarithms. Only the meaning of plus and times differs (Goodman, "Semiring Parsing",
+Computational Linguistics 25(4), 1999; Mohri, "Semiring Frameworks and Algorithms for
+Shortest-Distance Problems", 2002).
 
-- `LINEAR` sums probabilities. It is faster than `LOG`, and as exact, as long as the
-  result is above `MIN_LINEAR`: every rounding towards zero on the way is below 1e-307.
-- `LOG` sums probabilities given as logarithms, however small.
+- `LINEAR` sums probabilities. It is faster than `LOG`, and as exact if the result is above
+  `MIN_LINEAR`: underflow only loses terms below 1e-307.
+- `LOG` sums probabilities of any size, given as logarithms.
 - `BEST` takes the greater of two logarithms.
 
-Elsewhere than in `BEST` the logarithm of zero is the finite `LOG_ZERO`, so that the difference of
-two of them is a number.
+Except in `BEST`, the logarithm of zero is the finite `LOG_ZERO`, so that differences are numbers.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ IntArray = NDArray[np.int64]
 
 LOG_ZERO = -1e30
 LOG_IMPOSSIBLE = -5e29
-"""A log-probability below this has a factor of zero in it."""
+"""Log-probabilities below this contain a factor of zero."""
 
 MIN_LINEAR = 1e-280
-"""Sums of probabilities below this are to be taken in `LOG`."""
+"""Sums of probabilities below this must be computed in `LOG`."""
 
 
 @dataclass(frozen=True)
 class Semiring:
-    """Plus and times, and their neutral elements."""
+    """Two operations, plus and times, and their neutral elements."""
 
     zero: float
     one: float
@@ -47,7 +46,7 @@ class Semiring:
 
 
 def log_add(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Give log(exp(first) + exp(second)) for finite arguments.
+    """Return log(exp(first) + exp(second)) for finite arguments.
 
     np.logaddexp is several times slower: it does not use vector instructions.
     """
@@ -57,7 +56,7 @@ def log_add(first: FloatArray, second: FloatArray) -> FloatArray:
 
 
 def log_sum(values: FloatArray, axis: int = 0) -> FloatArray:
-    """Give log(sum(exp(values))) along an axis for finite arguments; `LOG_ZERO` for none."""
+    """Return log(sum(exp(values))) along an axis for finite values; `LOG_ZERO` if it is empty."""
     if not values.shape[axis]:
         return np.full(np.delete(values.shape, axis), LOG_ZERO)
     top = values.max(axis=axis, keepdims=True)

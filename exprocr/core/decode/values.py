@@ -1,8 +1,8 @@
-"""Reading by value: the most probable value, summed over all texts that have it.
+"""Reading by value: the most probable value, summed over all texts with this value.
 
-``1+2+3`` and ``1+3+2`` are different texts of one value: where the network doubts between such
-texts, the value is surer than any of them. A text without a value (it divides by zero, or is no
-expression) counts for itself.
+``1+2+3`` and ``1+3+2`` are different texts with the same value. If the network is undecided between
+them, their value is more certain than either text. A text without a value (it divides by zero, or
+is no expression) counts as a value of its own.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from exprocr.core.text.expression import value_of
 from exprocr.core.text.grammar.grammars import Grammar
 
 MAX_TEXTS = 300_000
-"""Most texts of a grammar that are all looked at."""
+"""If a grammar has at most this many texts, all of them are examined."""
 
 NUM_TEXTS = 20
-"""Fewest texts looked at where a grammar has too many."""
+"""Otherwise, at least this many of the most probable texts are examined."""
 
 
 def find_values(
@@ -43,15 +43,15 @@ def find_values(
 
     Args:
         emissions: (T, N, C) natural logarithms, no infinities.
-        log_mass: (N,) log of the grammar's mass.
-        grammar: The texts that may be read.
-        lattice: The grammar's.
-        method: How texts are found where the grammar has more than `MAX_TEXTS`.
-        beam_width: Prefixes kept by the beam search.
-        num_best: Values wanted.
+        log_mass: (N,) logarithm of the grammar mass.
+        grammar: The allowed texts.
+        lattice: The grammar's lattice.
+        method: The decoding method for grammars with more than `MAX_TEXTS` texts.
+        beam_width: Number of prefixes that the beam search keeps.
+        num_best: Number of values to find.
 
     Returns:
-        For each sample its values, and for each value its likeliest text.
+        For each sample, the probabilities of its values, and the most probable text of each.
     """
     num_texts = grammar.automaton.num_texts
     if num_texts is not None and num_texts <= MAX_TEXTS:
@@ -64,14 +64,14 @@ def find_values(
     for texts, mass in zip(found, log_mass.tolist(), strict=True):
         ids = [hypothesis.ids for hypothesis in texts.hypotheses]
         scores = np.array([hypothesis.log_prob for hypothesis in texts.hypotheses])
-        looked_at = float(np.exp(scores - mass).sum()) if mass > -np.inf else 1.0
+        covered = float(np.exp(scores - mass).sum()) if mass > -np.inf else 1.0
         groups = _groups(ids, grammar)
-        results.append(_best(ids, groups, scores, num_best, max(1.0 - looked_at, 0.0), mass))
+        results.append(_best(ids, groups, scores, num_best, max(1.0 - covered, 0.0), mass))
     return results
 
 
 def _groups(texts: Sequence[Ids], grammar: Grammar) -> IntArray:
-    """Number the values of texts: texts of one value have one number, int64 (K,)."""
+    """Return the group of each text, int64 (K,): texts with the same value have the same number."""
     numbers: defaultdict[Hashable, int] = defaultdict(lambda: len(numbers))
     keys = [(value_of(grammar.charset.decode(ids)), ids) for ids in texts]
     return np.array([numbers[ids if value is None else value] for value, ids in keys], dtype=int)
@@ -91,7 +91,7 @@ def _best(
         return Answer((NOTHING.ids,), (NOTHING.log_prob,), True, 0.0)
     sums = np.bincount(groups, np.exp(log_probs - top))
     first, *others = np.argsort(-sums, kind="stable")[: max(num_best, 2)].tolist()
-    # What was not looked at could all be of the second value.
+    # All texts that were not examined could have the second value.
     rest = sums[others[0]] if others else 0.0
     if uncovered:
         rest += uncovered * np.exp(log_mass - top)
@@ -110,9 +110,9 @@ def _best(
 
 
 class _AllValues:
-    """All texts of a finite grammar as a tree of their prefixes, which share their work.
+    """All texts of a finite grammar as a tree, in which texts share their common prefixes.
 
-    V prefixes, a parent before its children; prefix 0 is the empty one. K texts.
+    V prefixes, parents before their children; prefix 0 is empty. K texts.
     """
 
     def __init__(self, texts: list[Ids], grammar: Grammar) -> None:
@@ -129,11 +129,11 @@ class _AllValues:
         self.repeats = self.label == self.label[self.parent]
 
     def best(self, emissions: FloatArray, num_best: int) -> Answer:
-        """Give the most probable values of one sample (T, C)."""
+        """Return the most probable values of one sample (T, C)."""
         return _best(self.texts, self.groups, self._log_probs(emissions), num_best, 0.0, 0.0)
 
     def _log_probs(self, emissions: FloatArray) -> FloatArray:
-        """Run the forward algorithm on all prefixes at once; give the texts' scores (K,)."""
+        """Run the forward algorithm on all prefixes at once; return the texts' scores (K,)."""
         blank = np.zeros(len(self.parent))
         blank[0] = 1.0  # before the first frame
         char = np.zeros_like(blank)

@@ -1,11 +1,11 @@
-"""From any picture to the network's input: the one path for training and prediction.
+"""From any picture to the network's input, in the same way for training and prediction.
 
-A picture becomes floating-point gray, is scaled to the network's height, and its deviation from
-the background is compressed to 0 (background) .. 255 (strongest ink). The compression is the
+A picture is converted to floating-point gray and scaled to the network's height. Then its deviation
+from the background is compressed to 0 (background) .. 255 (strongest ink). The compression is the
 asinh stretch of astronomy (Lupton, Gunn & Szalay 1999, eq. 2): linear for faint signals,
-logarithmic for strong ones, so that text two gray levels off its background stays visible beside
-dots a hundred times darker. It also makes dark-on-light and light-on-dark the same, and lets a
-picture be widened with zeros, which are background.
+logarithmic for strong ones. Text that differs from its background by two gray levels stays visible
+beside dots that differ a hundred times more. Dark text on light looks like light text on dark, and
+pictures can be widened with zeros, which are background.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from exprocr.errors import ImageError
 ImageSource = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
 
 MAX_PIXELS = 2**24
-"""Pictures of more pixels, or more than 960 rows, are shrunk by a whole factor before they are
-converted to floating point."""
+"""Pictures with more pixels or more than 960 rows are reduced by an integer factor, before the
+conversion to floating point."""
 
 GRAY_LEVEL = 1 / 255
 FAINTEST_INK = 1.5 * GRAY_LEVEL
-"""A picture whose strongest deviation from the background is below this is blank."""
+"""A picture is blank if its strongest deviation from the background is below this."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's "L"
 
 
 def describe(source: ImageSource) -> str:
-    """Name a source in messages: its path, or what kind of object it is."""
+    """Return the name of a source for messages: its path, or the type of the object."""
     if isinstance(source, Path | str):
         return str(source)
     return str(getattr(source, "name", "") or f"<{type(source).__name__}>")
 
 
 def load_image(source: ImageSource) -> Image.Image:
-    """Decode a picture and turn it upright as its EXIF orientation says.
+    """Decode a picture and rotate it as its EXIF orientation says.
 
     Args:
         source: A path, the bytes of a file, a binary file object, a Pillow image, or a uint8
             array of shape (H, W) or (H, W, 3 or 4).
 
     Raises:
-        ImageError: There is no such file, it is no picture, it is damaged, it has more pixels
-            than ``PIL.Image.MAX_IMAGE_PIXELS``, or an array is not of uint8.
+        ImageError: The file does not exist, is no picture, is damaged, or has more pixels than
+            ``PIL.Image.MAX_IMAGE_PIXELS``; or an array is not uint8.
     """
     name = describe(source)
     try:
@@ -62,10 +62,10 @@ def load_image(source: ImageSource) -> Image.Image:
             source = Image.fromarray(source)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd metadata
+            warnings.simplefilter("ignore", UserWarning)  # about unusual metadata
             if isinstance(source, Image.Image):
                 return ImageOps.exif_transpose(source)
-            # The transposed image is a copy: the file can be closed, also when it is damaged.
+            # The transposed image is a copy, so the file can be closed.
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
                 image.load()
                 return ImageOps.exif_transpose(image)
@@ -85,7 +85,7 @@ def load_image(source: ImageSource) -> Image.Image:
         ) from None
     except MemoryError:
         raise
-    # Pillow's decoders raise many types on damaged files; none of them is the program's fault.
+    # Pillow's decoders raise many types of errors for damaged files.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ImageError(f"{name}: expected a readable picture, found: {reason}") from error
@@ -95,7 +95,7 @@ def to_gray(image: Image.Image) -> NDArray[np.float32]:
     """Convert a decoded picture to gray.
 
     Args:
-        image: A Pillow image of any mode; transparency is laid over white.
+        image: A Pillow image of any mode; transparent pixels are blended with white.
 
     Returns:
         float32 (H, W), 0 black .. 1 white, not rounded to 8 bits.
@@ -103,7 +103,7 @@ def to_gray(image: Image.Image) -> NDArray[np.float32]:
     if image.mode.startswith("I") or image.mode == "F":
         image = _reduce(image)
         values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        # These modes carry no scale of their own: take the depth their values show.
+        # These modes do not define the value of white: take the smallest depth that fits.
         depths = (1, 255, 1023, 4095, 65535)
         top = next((depth for depth in depths if values.max() <= depth), values.max())
         return np.asarray(np.clip(values / top, 0.0, 1.0), dtype=np.float32)
@@ -123,23 +123,23 @@ def to_gray(image: Image.Image) -> NDArray[np.float32]:
 
 
 def _reduce(image: Image.Image) -> Image.Image:
-    """Shrink a huge picture by a whole factor, so that the memory it takes is bounded."""
+    """Reduce a huge picture by an integer factor, which bounds the memory it needs."""
     by_height = image.height // 480 if image.height > 960 else 1
     by_area = math.isqrt(image.width * image.height // MAX_PIXELS) + 1
     factor = max(by_height, by_area)
     if factor == 1:
         return image
-    if image.mode.startswith("I;"):  # 16 bits, which Pillow does not reduce
+    if image.mode.startswith("I;"):  # 16 bits, which Pillow cannot reduce
         image = image.convert("I")
     return image.reduce(factor)
 
 
 def stretch_contrast(gray: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn gray into ink: 0 for the background, 1 for the strongest deviation from it.
+    """Convert gray to ink: 0 for the background, 1 for the strongest deviation from it.
 
-    The background is the median. Ink is what lies on the side of it, darker or lighter, that
-    deviates further. The asinh stretch bends at ``softening``: above the noise, and at a quarter
-    of the ink's level where there is much ink, so that narrow gaps between strokes stay open.
+    The background is the median. Ink is darker or lighter, whichever deviates more. The asinh
+    stretch changes from linear to logarithmic at ``softening``. This is above the noise, and at
+    least a quarter of the ink's level, so that narrow gaps between strokes stay open.
 
     Args:
         gray: (H, W) float32, 0..1.
@@ -147,7 +147,7 @@ def stretch_contrast(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         (H, W) float32, 0..1; all 0 for a blank picture.
     """
-    # All quantiles come from one sorted copy, as `numpy.quantile` would pick the nearest.
+    # One sorted copy gives all quantiles, as `numpy.quantile` gives them with method="nearest".
     ordered = np.sort(gray, axis=None)
     last = ordered.size - 1
     background = (ordered[last // 2] + ordered[-(-last // 2)]) / 2
@@ -166,17 +166,17 @@ def stretch_contrast(gray: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def preprocess(image: Image.Image, config: PreprocessConfig) -> NDArray[np.uint8]:
-    """Bring a decoded picture to the network's input.
+    """Convert a decoded picture to the network's input.
 
     Args:
-        image: What `load_image` returned.
-        config: The size the network expects.
+        image: The result of `load_image`.
+        config: The size that the network expects.
 
     Returns:
-        uint8 (config.height, W): 0 background .. 255 strongest ink.
+        uint8 (config.height, W), 0 background .. 255 strongest ink.
 
     Raises:
-        ImageError: The picture is more than `MAX_WIDTH_PX` wide at the network's height, or empty.
+        ImageError: The picture is empty, or wider than `MAX_WIDTH_PX` at the network's height.
     """
     if not image.width or not image.height:
         raise ImageError(f"expected a picture, found one of {image.width} x {image.height} px")
@@ -195,34 +195,34 @@ def preprocess(image: Image.Image, config: PreprocessConfig) -> NDArray[np.uint8
 
 
 def scaled_width(size: tuple[int, int], config: PreprocessConfig) -> int:
-    """Return the width, px, that a picture (width, height) has at the network's height."""
+    """Return the width, px, of a picture (width, height) after scaling to the network's height."""
     width, height = size
     return config.width or max(1, round(width * config.height / height))
 
 
 def padded_width(width: int, config: PreprocessConfig) -> int:
-    """Return the width, px, that a picture ``width`` px wide is widened to."""
+    """Return the width, px, to which a picture ``width`` px wide is widened."""
     return -(-width // config.width_multiple) * config.width_multiple
 
 
 def widen(ink: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    """Add background columns on the right, up to ``width`` px."""
+    """Add background columns on the right until the picture is ``width`` px wide."""
     missing = width - ink.shape[1]
     return np.pad(ink, ((0, 0), (0, missing))) if missing else ink
 
 
 class Loaded(NamedTuple):
-    """A picture brought to the network's input."""
+    """A picture as the network's input."""
 
     ink: NDArray[np.uint8]
     """uint8 (H, W), as `preprocess` returns it."""
 
     size: tuple[int, int]
-    """Width and height of the upright picture it came from, px."""
+    """Width and height of the original picture, upright, px."""
 
 
 def load(source: ImageSource, config: PreprocessConfig) -> Loaded:
-    """`load_image`, then `preprocess`; an `ImageError` names the source."""
+    """Return ``preprocess(load_image(source), config)``; an `ImageError` names the source."""
     image = load_image(source)
     try:
         return Loaded(preprocess(image, config), image.size)

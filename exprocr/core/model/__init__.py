@@ -1,1 +1,1 @@
-"""The network, its files, and what runs it."""
+"""The network, its files, and its engines."""

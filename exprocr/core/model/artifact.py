@@ -1,8 +1,8 @@
-"""Model files: safetensors with one JSON metadata entry, and nothing pickled.
+"""Model files: safetensors with one JSON metadata entry, without pickle.
 
-The entry ``exprocr`` holds the format version, the network's shape, the preprocessing, the
-charset, the grammar, the temperature, a summary of the training and the license: all that reading
-needs beside the weights.
+The entry ``exprocr`` contains what is needed beside the weights: the format version, the network's
+shape, the preprocessing, the charset, the grammar, the temperature, a summary of the training and
+the license.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FORMAT_VERSION = 1
 METADATA_KEY = "exprocr"
 MODEL_FILE_NAME = "model.safetensors"
 BUNDLED = "bundled"
-"""Name that stands for the model inside the package."""
+"""Name of the model inside the package."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What reading needs beside the weights."""
+    """A model without its weights."""
 
     model: ModelConfig
     """The network's shape."""
@@ -47,22 +47,22 @@ class ModelInfo:
     """The characters, in the order of their class ids."""
 
     grammar: str = "none"
-    """The texts it reads unless told otherwise: a name in `exprocr.core.text.grammar.grammars`."""
+    """Its default grammar, a name in `exprocr.core.text.grammar.grammars`."""
 
     temperature: float = 1.0
-    """What its logits are divided by before probabilities are computed; 1 is uncalibrated."""
+    """Divisor of the logits before probabilities are computed; 1 if the model is not calibrated."""
 
     training: Mapping[str, Any] = field(default_factory=dict)
-    """How it was trained, and its figures; for people."""
+    """A summary of the training and its results, for people."""
 
     license: str = "MIT"
     """License of the weights."""
 
     name: str = field(default="model", compare=False)
-    """Where it was read from, for messages; not in the file."""
+    """Path of its file, for messages; not in the file."""
 
     def metadata(self) -> dict[str, Any]:
-        """Return the JSON entry that model files and graphs hold."""
+        """Return the JSON entry of model files and graphs."""
         return {
             "format_version": FORMAT_VERSION,
             "model": to_dict(self.model),
@@ -77,10 +77,10 @@ class ModelInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile(ModelInfo):
-    """All that is in a model file."""
+    """A model with its weights."""
 
     weights: Mapping[str, NDArray[Any]]
-    """Tensors by the network's parameter and buffer names."""
+    """Tensors by name of the network's parameter or buffer."""
 
     def weights_digest(self) -> str:
         """Return the SHA-256 of the tensors, their names, types and shapes, in hexadecimal."""
@@ -95,7 +95,7 @@ class ModelFile(ModelInfo):
         """Write the file.
 
         Raises:
-            OutputError: The place cannot be written.
+            OutputError: The file cannot be written.
         """
         save_tensors(path, self.weights, {METADATA_KEY: self.metadata()})
 
@@ -104,25 +104,25 @@ class ModelFile(ModelInfo):
         """Read a model file.
 
         Args:
-            source: A model file, a run directory, or None or ``"bundled"`` for the model inside
-                the package.
+            source: A model file or a run directory; None or ``"bundled"`` is the model inside the
+                package.
 
         Raises:
-            ModelFileError: The file is missing, is no model, is from a newer program, or its
-                metadata is damaged.
+            ModelFileError: The file is missing, is no model, is from a newer program, or has
+                damaged metadata.
         """
         path = model_path(source)
         if isinstance(source, str | Path) and Path(source).is_dir() and not path.exists():
             raise ModelFileError(
-                f"{path}: expected a model file, found none; a run has one from its first "
-                "evaluation on"
+                f"{path}: expected a model file, found none; a run writes it at its "
+                "first evaluation"
             )
         weights, metadata = load_tensors(path, METADATA_KEY)
         return cls(**parse_metadata(path, metadata), weights=weights)
 
 
 def model_path(source: Path | str | None) -> Path:
-    """Return the file that a name stands for; see `ModelFile.load`."""
+    """Return the path of a model file; see `ModelFile.load`."""
     if source is None or source == BUNDLED:
         return Path(__file__).parents[2] / "weights" / MODEL_FILE_NAME
     path = Path(source)
@@ -130,7 +130,7 @@ def model_path(source: Path | str | None) -> Path:
 
 
 def parse_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a `ModelInfo` from the JSON entry of the file ``path``.
+    """Return the arguments for a `ModelInfo`, from the JSON entry of the file ``path``.
 
     Raises:
         ModelFileError: It is from a newer program, or damaged.
@@ -158,7 +158,7 @@ def parse_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decoding(metadata: Mapping[str, Any]) -> tuple[str, float]:
-    """Return the grammar and the temperature; files from before there were any have neither."""
+    """Return the grammar and the temperature; files of old versions have neither."""
     grammar, temperature = metadata.get("grammar", "none"), metadata.get("temperature", 1.0)
     if grammar not in SHIPPED:
         raise ConfigError(unknown_name("grammar", str(grammar), SHIPPED, what="grammar"))
@@ -180,13 +180,13 @@ def save_tensors(
     """Write tensors and JSON metadata entries to a safetensors file.
 
     Raises:
-        OutputError: The place cannot be written.
+        OutputError: The file cannot be written.
     """
-    # ASCII, because the name of a data set in it need not be valid Unicode.
+    # ASCII, because it can contain the name of a data set, which can be invalid Unicode.
     metadata = {key: json.dumps(value) for key, value in entries.items()}
     contiguous = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     with atomic_write(path) as temporary:
-        # Not safetensors' save_file, which would put a file in the place of a device.
+        # Not safetensors' save_file, which would replace a device by a file.
         temporary.write_bytes(save(contiguous, metadata))
 
 
@@ -198,13 +198,13 @@ def load_tensors(
     Args:
         path: The file.
         key: Name of the metadata entry, a JSON object.
-        what: What the file should be, for messages.
+        what: Kind of the file, for messages.
 
     Returns:
         The tensors by name, and the entry.
 
     Raises:
-        ModelFileError: There is no such file, or it is no safetensors file with that entry.
+        ModelFileError: The file does not exist, or is no safetensors file with that entry.
     """
     if not path.is_file():
         raise ModelFileError(f"{path}: expected a {what} file, found none")
@@ -214,16 +214,16 @@ def load_tensors(
             if key not in metadata:
                 raise ModelFileError(
                     f"{path}: expected the metadata entry {key!r}, found "
-                    f"{', '.join(sorted(metadata)) or 'no metadata'}; no {what} of exprocr"
+                    f"{', '.join(sorted(metadata)) or 'no metadata'}; not a {what} of exprocr"
                 )
             entry = json_object(path, key, metadata[key])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: expected a safetensors file, found: {error}") from None
-    except (TypeError, AttributeError) as error:  # number formats NumPy does not have
+    except (TypeError, AttributeError) as error:  # number formats that NumPy does not have
         raise ModelFileError(f"{path}: expected tensors NumPy can hold, found: {error}") from None
     for name, tensor in tensors.items():
-        if tensor.dtype.kind not in "biuf":  # one that another package adds to NumPy's
+        if tensor.dtype.kind not in "biuf":  # a type that another package added to NumPy
             raise ModelFileError(
                 f"{path}: expected tensors NumPy can hold, found: {name}, {tensor.dtype}"
             )
@@ -246,10 +246,10 @@ def json_object(path: Path, key: str, text: str) -> dict[str, Any]:
 
 
 def check_version(path: Path, entry: Mapping[str, Any], known: int) -> None:
-    """Check the format version that a metadata entry gives.
+    """Check the format version of a metadata entry.
 
     Raises:
-        ModelFileError: There is none, or it is newer than ``known``.
+        ModelFileError: It is missing, or newer than ``known``.
     """
     version = entry.get("format_version")
     if type(version) is not int or version < 1:

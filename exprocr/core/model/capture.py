@@ -1,4 +1,4 @@
-"""What layers of the network put out for one picture."""
+"""Outputs of the network's layers for one picture."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from exprocr.core.model.torch_engine import TorchEngine
 
 @contextmanager
 def capturing(network: Network, layers: Sequence[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Keep what layers put out for one picture while the network runs.
+    """Record the outputs of layers while the network processes one picture at a time.
 
     Args:
         network: The network.
-        layers: Names out of `LAYERS`.
+        layers: Names of layers, see `LAYERS`.
 
     Yields:
-        What the last run has put out, by layer, as `capture` returns it; empty before it.
+        The outputs of the last run by layer, as `capture` returns them; empty before the first run.
 
     Raises:
         ConfigError: A layer is unknown.
@@ -35,7 +35,7 @@ def capturing(network: Network, layers: Sequence[str]) -> Iterator[dict[str, NDA
 
     def keep(layer: str) -> Callable[..., None]:
         def hook(_module: torch.nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-            # (1, C, H', W') or (T, 1, units); one copy, as the next layer may work in place.
+            # (1, C, H', W') or (T, 1, units); copied, because the next layer may work in place.
             one = output[0] if layer in CONV_LAYERS else output[:, 0].T
             outputs[layer] = np.array(one.detach().float().cpu().numpy(), order="C")
 
@@ -55,17 +55,17 @@ def capture(
     layers: Sequence[str],
     device: torch.device,
 ) -> dict[str, NDArray[np.float32]]:
-    """Run the network once, in evaluation mode, and keep what layers put out.
+    """Run the network once, in evaluation mode, and return the outputs of layers.
 
     Args:
-        network: The network; it is left in the mode it was in.
+        network: The network; its mode is restored at the end.
         picture: uint8 (H, W), as `exprocr.core.image.preprocess.preprocess` returns it.
-        layers: Names out of `LAYERS`.
-        device: Where the network is.
+        layers: Names of layers, see `LAYERS`.
+        device: The network's device.
 
     Returns:
-        float32 arrays by layer: (C, H', W') of a convolution module, after pooling;
-        (units, T) of the others, which for fc2 are the classes' logits.
+        float32 arrays by layer: (C, H', W') for a convolution module, after pooling; (units, T) for
+        other layers. The output of fc2 are the classes' logits.
 
     Raises:
         ConfigError: A layer is unknown.

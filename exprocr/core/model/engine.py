@@ -1,8 +1,8 @@
-"""What computes log-probabilities. The recognizer knows nothing else of the network.
+"""The interface of engines, which compute log-probabilities.
 
-An engine is anything with `Engine`'s one method. `exprocr.core.model.onnx_engine` runs a graph in
-ONNX Runtime, fast and without PyTorch. `exprocr.core.model.torch_engine` runs the network in
-PyTorch, which training and the pictures of the inside need.
+The recognizer knows the network only as an `Engine`. `exprocr.core.model.onnx_engine` runs a graph
+in ONNX Runtime, fast and without PyTorch. `exprocr.core.model.torch_engine` runs the network in
+PyTorch; training and most visualizations need it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 class Engine(Protocol):
-    """Computes the classes' log-probabilities of a batch of pictures."""
+    """Computes the log-probabilities of the classes for a batch of pictures."""
 
     def log_probs(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the network.
 
         Args:
-            pictures: uint8 (N, H, W), 0 background .. 255 ink.
+            pictures: uint8 (N, H, W), 0 background .. 255 strongest ink.
 
         Returns:
             float32 (T, N, K), natural logarithms.
@@ -34,9 +34,9 @@ class Engine(Protocol):
 
 
 def pick_threads(num_threads: int | None) -> int:
-    """Return a number of threads to compute with.
+    """Return the number of threads to compute with.
 
-    None takes the processors this process may use, at most four: beyond that networks this
-    small gain little and burn processor time.
+    For None, this is the number of usable processors, but at most four: with more threads, such
+    small networks gain little and waste processor time.
     """
     return min(4, usable_processors()) if num_threads is None else num_threads

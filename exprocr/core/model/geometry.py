@@ -1,4 +1,4 @@
-"""Where the network's frames lie in its input, from the shape of its convolutions alone."""
+"""Positions and numbers of the network's cells and frames, computed from its configuration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from exprocr.core.config.schema import ConvModuleConfig, ModelConfig
 from exprocr.errors import ConfigError, unknown_name
 
 LAYERS = ("conv1", "conv2", "conv3", "fc1", "gru1", "gru2", "fc2")
-"""The network's stages by name, in order."""
+"""Names of the network's layers, in order."""
 
 CONV_LAYERS = LAYERS[:3]
 
@@ -20,20 +20,20 @@ def check_layer(layer: str, layers: Sequence[str] = LAYERS) -> None:
     """Check a layer's name.
 
     Raises:
-        ConfigError: It is none of ``layers``; the message names them.
+        ConfigError: It is not one of ``layers``.
     """
     if layer not in layers:
         raise ConfigError(unknown_name(layer, layer, layers, what="layer"))
 
 
 class CellAxis(NamedTuple):
-    """The centers of the receptive fields of a layer's cells along an axis."""
+    """Centers of the receptive fields of a layer's cells, along one axis."""
 
     first: float
     """Center of cell 0, px from the edge of the network's input."""
 
     step: float
-    """Distance of neighbors, px."""
+    """Distance between neighboring centers, px."""
 
     def center(self, cell: int) -> float:
         """Return the center of a cell, px from the edge of the network's input."""
@@ -41,10 +41,10 @@ class CellAxis(NamedTuple):
 
 
 def cell_axis(config: ModelConfig, layer: str = "conv3", axis: int = COLUMNS) -> CellAxis:
-    """Return where a layer's cells lie; layers after conv3 have its columns, the frames.
+    """Return the positions of a layer's cells; layers after conv3 have its columns, the frames.
 
-    The center of a cell's receptive field moves by half the window less the padding, the distance
-    between cells grows by the stride (Dumoulin & Visin 2016, sections 2 and 3).
+    Each convolution or pooling moves the first center by half its window minus its padding, and
+    multiplies the distance by its stride (Dumoulin & Visin 2016, sections 2 and 3).
 
     Args:
         config: The network's shape.
@@ -65,7 +65,7 @@ def cell_axis(config: ModelConfig, layer: str = "conv3", axis: int = COLUMNS) ->
 
 
 def output_length(length: int, module: ConvModuleConfig, padding: bool, axis: int) -> int:
-    """Return the rows (axis 0) or columns (axis 1) a module leaves of ``length``."""
+    """Return the number of rows (axis 0) or columns (axis 1) after a module, from ``length``."""
     for kernel, stride in zip(module.kernel_sizes, module.strides, strict=True):
         padded = length + (2 * (kernel // 2) if padding else 0)
         length = (padded - kernel) // stride + 1
@@ -75,7 +75,7 @@ def output_length(length: int, module: ConvModuleConfig, padding: bool, axis: in
 
 
 def num_frames(config: ModelConfig, width: int) -> int:
-    """Return T, the frames of a picture ``width`` px wide; 0 if it is too narrow."""
+    """Return T, the number of frames of a picture ``width`` px wide; 0 if it is too narrow."""
     for module in (config.conv1, config.conv2, config.conv3):
         width = output_length(width, module, config.padding, axis=1)
     return width

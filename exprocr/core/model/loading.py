@@ -1,4 +1,4 @@
-"""From the name of a model to an engine that runs it."""
+"""Loading a model together with the engine that runs it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ GRAPH_SUFFIX = ".onnx"
 
 
 class LoadedModel(NamedTuple):
-    """A model, ready to run."""
+    """A model with its engine."""
 
     info: ModelInfo
-    """Its metadata."""
+    """The model."""
 
     engine: Engine
-    """What runs it."""
+    """The engine that runs it."""
 
     num_workers: int
-    """Batches to compute at a time, each in a thread of its own."""
+    """Number of batches to compute at the same time, each in its own thread."""
 
     remark: str = ""
-    """Why PyTorch runs it, where nobody asked for that."""
+    """The reason, if PyTorch runs it though no engine was chosen."""
 
 
 def load_model(
@@ -36,19 +36,19 @@ def load_model(
     device: str = "auto",
     threads: int | None = None,
 ) -> LoadedModel:
-    """Load a model and what runs it.
+    """Load a model and its engine.
 
     Args:
-        source: A model file, its graph (``.onnx``), a run directory, or None for the model inside
-            the package.
-        engine: ``onnx`` runs the graph beside the model file, ``torch`` the model file; None takes
-            the graph where there is one, unless a device is asked for that only PyTorch has.
+        source: A model file, its graph (``.onnx``) or a run directory; None is the model inside the
+            package.
+        engine: ``onnx`` runs the graph beside the model file, ``torch`` the model file. None takes
+            the graph if it exists, unless the device needs PyTorch.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        threads: Threads to compute with; None picks a sensible number.
+        threads: Number of threads; None is a default from the processors.
 
     Raises:
-        ModelFileError: A file is missing or unusable, or the graph was made of other weights.
-        ConfigError: An argument is out of range, or the device is not there.
+        ModelFileError: A file is missing or unusable, or the graph was made from other weights.
+        ConfigError: An argument is out of range, or the device is not available.
     """
     for name, value, known in (("engine", engine, ENGINES), ("device", device, DEVICES)):
         if value is not None and value not in known:
@@ -82,20 +82,22 @@ def load_model(
 
 
 def _load_graph(path: Path, model: ModelFile | None, threads: int | None) -> LoadedModel:
+    # Imported here, so that only the chosen engine's library is loaded.
     from exprocr.core.model.onnx_engine import check_match, load_graph
 
     info, digest, engine = load_graph(path)
     if model:
         check_match(path, info, digest, model)
-        info = model  # whose temperature may be newer
+        info = model  # its temperature can be newer
     return LoadedModel(info, engine, pick_threads(threads))
 
 
 def _load_network(model: ModelFile, device: str, threads: int | None, remark: str) -> LoadedModel:
+    # Imported here, so that only the chosen engine's library is loaded.
     from exprocr.core.model.torch_engine import TorchEngine, build_network, pick_device, set_threads
 
     set_threads(threads)
     torch_device = pick_device(device)
     engine = TorchEngine(build_network(model, torch_device), torch_device)
-    # PyTorch computes a batch with several threads itself.
+    # PyTorch itself computes a batch with several threads.
     return LoadedModel(model, engine, 1, remark)

@@ -3,9 +3,9 @@
     from exprocr.core.config.schema import PRESETS
     print(Network(PRESETS["default"].model, height=60, num_classes=16))
 
-Shapes: N batch, C channels, H rows, W columns, T frames (columns after conv3), K classes with
-the blank. Columns of the picture are the time axis.
-The stages are those of the reference network: conv1 conv2 conv3 fc1 gru1 gru2 dropout fc2.
+Shapes: N batch, C channels, H rows, W columns, T frames (columns after conv3), K classes with the
+blank. The time axis are the columns of the picture. The layers are those of the reference network:
+conv1 conv2 conv3 fc1 gru1 gru2 dropout fc2.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from exprocr.core.model.recurrence import bidirectional_gru
 
 
 class ConvModule(nn.Sequential):
-    """Convolutions, each with optional batch norm and ReLU, then a max-pool.
+    """Convolutions, each with ReLU and optional batch norm, then max pooling.
 
-    Batch norm comes before ReLU and makes the convolution's bias superfluous (Ioffe & Szegedy
-    2015, section 3.2). The pool keeps partial windows, as TensorFlow's "SAME" does.
+    Batch norm comes before ReLU and replaces the convolution's bias (Ioffe & Szegedy 2015, section
+    3.2). Pooling keeps partial windows, as TensorFlow's "SAME" does.
     """
 
     def __init__(self, in_channels: int, config: ConvModuleConfig, model: ModelConfig) -> None:
@@ -49,14 +49,14 @@ class ColumnLinear(nn.Linear):
     def forward(self, maps: Tensor) -> Tensor:
         """Map (N, C, H, T) to (T * N, units)."""
         n, c, h, t = maps.shape
-        # As a convolution as high as the maps: to gather the columns would copy them element by
-        # element, and their gradients once more.
+        # A convolution as high as the maps: gathering the columns would copy them, and their
+        # gradients, element by element.
         columns = conv2d(maps, self.weight.view(-1, c, h, 1), self.bias)  # (N, units, 1, T)
         return columns.squeeze(2).permute(2, 0, 1).reshape(t * n, -1)
 
 
 class FrameLinear(nn.Module):
-    """fc1: each column of a feature map to a vector. (N, C, H, T) -> (T, N, units)."""
+    """fc1: a vector from each column of a feature map. (N, C, H, T) -> (T, N, units)."""
 
     def __init__(self, in_features: int, units: int, batch_norm: bool) -> None:
         super().__init__()
@@ -93,11 +93,11 @@ class BiGRU(nn.Module):
 
 
 class Network(nn.Module):
-    """Pictures to log-probabilities of classes.
+    """From pictures to log-probabilities of classes.
 
     Args:
         config: The network's shape.
-        height: Rows of the pictures, px.
+        height: Height of the pictures, px.
         num_classes: K, the blank included.
     """
 
@@ -123,21 +123,21 @@ class Network(nn.Module):
         self.apply(self._init_weights)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Compute the classes' log-probabilities.
+        """Compute the log-probabilities of the classes.
 
         Args:
-            pictures: (N, 1, H, W) float32, 0 background .. 1 ink.
+            pictures: (N, 1, H, W) float32, 0 background .. 1 strongest ink.
 
         Returns:
-            (T, N, K) float32 natural logarithms; T is `num_frames` of W
+            (T, N, K) float32 natural logarithms; T is ``num_frames(config, W)``
             (`exprocr.core.model.geometry`).
         """
         return self.classify(self.encode(pictures))
 
     def encode(self, pictures: Tensor) -> Tensor:
-        """Map (N, 1, H, W) to (T, N, 2 * gru_units): nearly all of the work.
+        """Map (N, 1, H, W) to (T, N, 2 * gru_units); nearly all of the work.
 
-        It may run under autocast, which classifying may not.
+        This may run under autocast; `classify` may not.
         """
         maps = self.conv3(self.conv2(self.conv1(pictures)))  # (N, C, H', T)
         frames: Tensor = self.fc1(maps)  # (T, N, fc1_units)
@@ -145,13 +145,13 @@ class Network(nn.Module):
         return frames
 
     def classify(self, frames: Tensor) -> Tensor:
-        """Map frames (T, N, 2 * gru_units) of any precision to (T, N, K) in that of the weights."""
+        """Map (T, N, 2 * gru_units) of any precision to (T, N, K) in the weights' precision."""
         logits = self.fc2(self.dropout(frames.to(self.fc2.weight.dtype)))  # (T, N, K)
         return torch.log_softmax(logits, dim=2)
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Conv2d | nn.Linear):
-            if module.weight.is_meta:  # shapes only; to draw for them would take a second
+            if module.weight.is_meta:  # without memory; random numbers would take a second
                 return
             if self.config.init == "he":
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

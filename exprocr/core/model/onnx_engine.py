@@ -1,9 +1,9 @@
-"""A model's graph in ONNX Runtime: starts in a fraction of PyTorch's time, reads faster.
+"""The engine in ONNX Runtime: starts and reads faster than PyTorch.
 
     info, engine = load_graph(Path("model.onnx"))
 
-A graph file is an ONNX model with the model file's metadata in its entry ``exprocr``, where it also
-names the digest of the weights that it was made of; `exprocr.core.model.onnx_export` writes it.
+A graph file is an ONNX model; `exprocr.core.model.onnx_export` writes it. Its metadata entry
+``exprocr`` is that of the model file and the digest of the weights.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from exprocr.errors import ModelFileError
 DIGEST_KEY = "weights_digest"
 
 PICTURES, LOG_PROBS = "pictures", "log_probs"
-"""The graph's input, uint8 (N, H, W), 0 background .. 255 ink; its output, float32 (T, N, K)."""
+"""The graph's input, uint8 (N, H, W), 0 background .. 255 strongest ink, and its output, float32
+(T, N, K)."""
 
 _UNUSABLE = (
     runtime.Fail,
@@ -39,35 +40,35 @@ _UNUSABLE = (
     runtime.NotImplemented,
     runtime.RuntimeException,
     RuntimeError,
-    ValueError,  # names in a damaged file that are no UTF-8
+    ValueError,  # names in a damaged file that are not UTF-8
 )
-"""What ONNX Runtime raises for a file that is no graph, or one it cannot run; they have no common
-base of their own."""
+"""Errors of ONNX Runtime for a file that is no graph, or that it cannot run. They have no common
+base class."""
 
 _OTHER_FILE = b"\n\x08location"
-"""How ONNX's format names a file beside the graph that holds a tensor: a length, then this key."""
+"""Start of a reference to another file with a tensor, in ONNX's format: a length and this key."""
 
 
 class OnnxEngine:
-    """Runs a graph in ONNX Runtime on the processor.
+    """Runs a graph in ONNX Runtime on the CPU.
 
-    A call computes in the thread that makes it, and several threads may call at a time: batches
-    side by side keep all processors busy, where a batch split among threads waits at every frame
-    of the GRUs.
+    A call computes in the caller's thread, and several threads may call at the same time. Several
+    batches in parallel keep all processors busy; one batch divided among threads would wait at
+    every frame of the GRUs.
 
     Args:
-        graph: The file's content.
-        name: What it is called, for messages.
+        graph: Content of the file.
+        name: Name of the file, for messages.
 
     Raises:
-        ModelFileError: It is no graph of exprocr.
+        ModelFileError: It is no graph that exprocr has written.
     """
 
     def __init__(self, graph: bytes, name: str = "graph") -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        # Pictures have many widths, and an arena keeps the most that any of them needed.
+        # Pictures have many widths, and an arena keeps the memory of the largest.
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
         self.path = name
@@ -78,7 +79,7 @@ class OnnxEngine:
                 graph,
                 options,
                 providers=["CPUExecutionProvider"],
-                enable_fallback=0,  # which would print to stdout and try the same again
+                enable_fallback=0,  # a fallback prints to stdout and tries the same again
             )
             self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
             found = [(i.name, i.type) for i in self.session.get_inputs()]
@@ -88,7 +89,7 @@ class OnnxEngine:
         if found != [(PICTURES, "tensor(uint8)")] or outputs != [LOG_PROBS]:
             raise ModelFileError(
                 f"{name}: expected a graph from {PICTURES!r}, tensor(uint8), to {LOG_PROBS!r}, "
-                f"found one from {found} to {outputs}; no graph of exprocr"
+                f"found one from {found} to {outputs}; not a graph of exprocr"
             )
 
     def __str__(self) -> str:
@@ -114,11 +115,11 @@ def load_graph(path: Path) -> tuple[ModelInfo, str, OnnxEngine]:
     """Read a graph file.
 
     Returns:
-        What reading needs to know of the model, the digest of the weights that the graph was made
-        of, and the engine that runs it.
+        The model, the digest of the weights, and the engine that runs the graph.
 
     Raises:
-        ModelFileError: The file is missing, is no graph of exprocr, or its metadata is damaged.
+        ModelFileError: The file is missing, is no graph that exprocr has written, or has damaged
+            metadata.
     """
     if not path.is_file():
         raise ModelFileError(f"{path}: expected an ONNX graph, found none")
@@ -133,7 +134,7 @@ def load_graph(path: Path) -> tuple[ModelInfo, str, OnnxEngine]:
     if METADATA_KEY not in entries:
         raise ModelFileError(
             f"{path}: expected the metadata entry {METADATA_KEY!r}, found "
-            f"{', '.join(sorted(entries)) or 'no metadata'}; no graph of exprocr"
+            f"{', '.join(sorted(entries)) or 'no metadata'}; not a graph of exprocr"
         )
     metadata = json_object(path, METADATA_KEY, entries[METADATA_KEY])
     info = ModelInfo(**parse_metadata(path, metadata))
@@ -151,16 +152,16 @@ def load_graph(path: Path) -> tuple[ModelInfo, str, OnnxEngine]:
 
 
 def check_match(path: Path, info: ModelInfo, digest: str, model: ModelFile) -> None:
-    """Check that a graph was made of a model file.
+    """Check that a graph was made from a model file.
 
     Args:
         path: The graph, for messages.
-        info: What `load_graph` returned of it; the temperature may be another.
-        digest: What it returned of the weights.
+        info: The model, from `load_graph`; its temperature may differ.
+        digest: The digest, from `load_graph`.
         model: The model file.
 
     Raises:
-        ModelFileError: It was made of another.
+        ModelFileError: The graph was made from another model.
     """
     advice = f"exprocr export {shlex.quote(model.name)} writes it again"
     expected = model.weights_digest()
@@ -178,5 +179,5 @@ def check_match(path: Path, info: ModelInfo, digest: str, model: ModelFile) -> N
 
 
 def _line(error: Exception) -> str:
-    """Return an error of ONNX Runtime on one line."""
+    """Return the message of an error on one line."""
     return " ".join(str(error).split())

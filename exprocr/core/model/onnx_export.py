@@ -1,4 +1,4 @@
-"""Writing a model's graph, once it is known to give what PyTorch gives.
+"""Writing a model's graph, after checking that it gives the same results as PyTorch.
 
 write_graph(ModelFile.load("runs/a"), Path("runs/a/model.onnx"))
 """
@@ -23,21 +23,21 @@ from exprocr.core.system.files import atomic_write
 from exprocr.errors import ModelFileError
 
 TOLERANCE = 1e-4
-"""Largest difference of a log-probability from PyTorch's, in nats."""
+"""Largest allowed difference between the log-probabilities and PyTorch's, in nats."""
 
 BATCH_SIZES = (1, 5, 2, 3, 1)
 
 
 def write_graph(model: ModelFile, path: Path) -> float:
-    """Build the graph of a model, check it, and write it with the model's metadata inside.
+    """Build the graph of a model, check it, and write it with the model's metadata.
 
     Returns:
-        The largest difference of a log-probability from PyTorch's, in nats.
+        The largest difference between the log-probabilities and PyTorch's, in nats.
 
     Raises:
-        ModelFileError: The weights do not fit the configuration, or the graph gives something else
-            than PyTorch; nothing is written then.
-        OutputError: The place cannot be written.
+        ModelFileError: The weights do not fit the configuration, or the graph's results differ from
+            PyTorch's. Nothing is written then.
+        OutputError: The file cannot be written.
     """
     device = pick_device("cpu")
     engine = TorchEngine(build_network(model, device), device)
@@ -52,9 +52,9 @@ def write_graph(model: ModelFile, path: Path) -> float:
                 f"{model.name}: expected a graph that gives {expected.shape} for pictures of "
                 f"{pictures.shape}, found {found.shape}; it is not written"
             )
-        with np.errstate(invalid="ignore"):  # infinities less themselves
+        with np.errstate(invalid="ignore"):  # inf - inf
             apart = float(np.abs(expected - found).max())
-        if not apart <= TOLERANCE:  # NaN is no likeness
+        if not apart <= TOLERANCE:  # also true for NaN
             raise ModelFileError(
                 f"{model.name}: expected a graph whose log-probabilities differ by at most "
                 f"{TOLERANCE:g} from PyTorch's, found {apart:g} for pictures of "
@@ -67,20 +67,20 @@ def write_graph(model: ModelFile, path: Path) -> float:
 
 
 def check_pictures(model: ModelFile) -> Iterator[NDArray[np.uint8]]:
-    """Yield batches that a graph is checked on: noise, strokes and blank, of several widths.
+    """Yield batches of several widths to check a graph with: strokes of noise, and blank pictures.
 
-    A graph whose time axis or batch size were frozen would fail on all but one.
+    They detect a graph with a fixed batch size or a fixed number of frames.
     """
     rng = np.random.default_rng(0)
     for num, width in zip(BATCH_SIZES, _widths(model), strict=True):
         pictures = rng.integers(0, 256, (num, model.preprocess.height, width)).astype(np.uint8)
-        pictures *= rng.random((num, 1, width)) < 0.3  # upright strokes
+        pictures *= rng.random((num, 1, width)) < 0.3  # vertical strokes
         pictures[-1] *= num == 1
         yield pictures
 
 
 def _widths(model: ModelFile) -> list[int]:
-    """Return widths of preprocessed pictures, px; the first is the least that has a frame."""
+    """Return widths of preprocessed pictures, px; the first is the smallest that has a frame."""
     config = model.preprocess
     step = config.width_multiple
     multiples = range(step, MAX_WIDTH_PX + step, step)

@@ -1,13 +1,12 @@
-"""The network as an ONNX graph, straight from a model file's weights.
+"""The network as an ONNX graph, built from the weights of a model file.
 
-The same computation as `exprocr.core.model.network`, node by node, with two things done beforehand:
-batch norm is folded into the convolution or matrix before it (it is affine once its statistics are
-fixed), and the pictures' 1/255 into the first convolution. So the graph takes the bytes of
-preprocessed pictures.
+It is the same computation as `exprocr.core.model.network`, node by node, with two simplifications.
+Batch norm, which is affine in evaluation mode, is folded into the convolution or matrix before it.
+The division of the pictures by 255 is folded into the first convolution, so the graph's input are
+the bytes of preprocessed pictures.
 
-PyTorch stacks a GRU's gates as r, z, n; ONNX as z, r, h, and only its ``linear_before_reset`` is
-PyTorch's variant, in which the reset gate comes after the recurrent matrix (Cho et al. 2014 put it
-before).
+PyTorch orders a GRU's gates as r, z, n; ONNX as z, r, h. PyTorch applies the reset gate after the
+recurrent matrix, which is ONNX's ``linear_before_reset``; Cho et al. 2014 apply it before.
 
 Shapes: N batch, C channels, H rows, W columns, T frames, K classes.
 """
@@ -29,10 +28,10 @@ from exprocr.core.model.onnx_engine import LOG_PROBS, PICTURES
 
 OPSET = 17
 IR_VERSION = 8
-"""Of 2022: what every ONNX Runtime of the last years reads."""
+"""The version of 2022, which every ONNX Runtime since then reads."""
 
 EPSILON = 1e-5
-"""What PyTorch's batch norm adds to the variance."""
+"""Value that PyTorch's batch norm adds to the variance."""
 
 
 def build_graph(model: ModelFile, metadata: Mapping[str, str]) -> onnx.ModelProto:
@@ -40,7 +39,7 @@ def build_graph(model: ModelFile, metadata: Mapping[str, str]) -> onnx.ModelProt
 
     Args:
         model: The model; its weights must fit its configuration.
-        metadata: Entries to put into the file.
+        metadata: Metadata entries of the file.
     """
     nodes = _Nodes()
     maps = nodes.add("Cast", PICTURES, to=TensorProto.FLOAT)
@@ -79,7 +78,7 @@ class _Nodes:
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, name: str, values: NDArray[Any]) -> str:
-        """Add a constant, floating point as float32; return its name."""
+        """Add a constant, with floats as float32; return its name."""
         if values.dtype.kind == "f":
             values = values.astype(np.float32)
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
@@ -93,9 +92,9 @@ class _Nodes:
 
 
 def _add_conv_module(nodes: _Nodes, maps: str, layer: str, model: ModelFile, scale: float) -> str:
-    """Add a `ConvModule` whose inputs are to be multiplied by ``scale``."""
+    """Add a `ConvModule`, its inputs multiplied by ``scale``."""
     config: ConvModuleConfig = getattr(model.model, layer)
-    position = 0  # in the sequence: convolution, batch norm if there is one, ReLU
+    position = 0  # in the module: convolution, optional batch norm, ReLU
     for kernel, stride in zip(config.kernel_sizes, config.strides, strict=True):
         name = f"{layer}.{position}"
         weight, bias = _fold(model.weights, name, f"{layer}.{position + 1}", model.model.batch_norm)
@@ -138,7 +137,7 @@ def _add_gru(
     """Add a `BiGRU`."""
 
     def both(*parts: str) -> NDArray[Any]:
-        """Return tensors of both directions, gates in ONNX's order: (2, sum of rows, ..)."""
+        """Return tensors of both directions, gates in ONNX's order: (2, sum of rows, ...)."""
         return np.stack(
             [
                 np.concatenate([_reorder(weights[f"{name}.gru.{part}_l0{way}"]) for part in parts])
@@ -167,7 +166,7 @@ def _add_gru(
 
 
 def _reorder(stacked: NDArray[Any]) -> NDArray[Any]:
-    """Bring a GRU's stacked gates from PyTorch's order r, z, n into ONNX's z, r, h."""
+    """Reorder a GRU's stacked gates from PyTorch's r, z, n to ONNX's z, r, h."""
     reset, update, new = np.split(stacked, 3)
     return np.concatenate((update, reset, new))
 
@@ -175,7 +174,7 @@ def _reorder(stacked: NDArray[Any]) -> NDArray[Any]:
 def _fold(
     weights: Mapping[str, NDArray[Any]], name: str, norm: str, batch_norm: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a layer's weight and bias, the batch norm after it folded in.
+    """Return a layer's weight and bias, with the batch norm after it folded in.
 
     y = gain * (W x + b - mean) + shift, gain = gamma / sqrt(variance + epsilon) (Ioffe & Szegedy
     2015, algorithm 2).

@@ -1,8 +1,8 @@
-"""A bidirectional GRU for training on a CPU: both directions in one loop.
+"""A bidirectional GRU for training on a CPU, faster than PyTorch's.
 
-PyTorch's own loop on the CPU runs one direction after the other and adds to the gradients of the
-weights at every frame. Here both directions share each matrix product, and the gradients of the
-weights are one product over all frames.
+On the CPU, PyTorch processes one direction after the other, and updates the gradients of the
+weights at every frame. Here both directions share each matrix product, and one product over all
+frames gives the gradients of the weights.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch.autograd.function import once_differentiable
 
 
 def bidirectional_gru(frames: Tensor, gru: nn.GRU) -> Tensor:
-    """Compute what ``gru(frames)[0]`` is, with gradients.
+    """Compute ``gru(frames)[0]``, with gradients.
 
     Args:
         frames: (T, N, in).
         gru: One layer, bidirectional, with biases.
 
     Returns:
-        (T, N, 2 * H), the forward direction first, in the dtype of autocast where that is on.
+        (T, N, 2 * H), the forward direction first; under autocast, in its dtype.
     """
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else frames.dtype
     parameters = dict(gru.named_parameters())
@@ -34,13 +34,13 @@ def bidirectional_gru(frames: Tensor, gru: nn.GRU) -> Tensor:
 
 
 class _BidirectionalGRU(torch.autograd.Function):
-    """The equations of `torch.nn.GRU`, backward through time (Werbos 1990).
+    """The equations of `torch.nn.GRU`, with backpropagation through time (Werbos 1990).
 
         r = sigmoid(x_r + W_r h + b_r)          n = tanh(x_n + r * (W_n h + b_n))
         z = sigmoid(x_z + W_z h + b_z)          h' = n + z * (h - n)
 
-    where x_r, x_z and x_n are the inputs' shares. Shapes: T frames, N batch, I inputs, H units; a
-    leading 2 are the directions, each with its frames in the order it sees them.
+    where x_r, x_z and x_n are the contributions of the inputs. Shapes: T frames, N batch, I inputs,
+    H units. A leading 2 are the directions, each with its frames in its own order.
     """
 
     @staticmethod
@@ -48,7 +48,7 @@ class _BidirectionalGRU(torch.autograd.Function):
         ctx: Any, frames: Tensor, w_in: Tensor, w_hidden: Tensor, b_in: Tensor, b_hidden: Tensor
     ) -> Tensor:
         (t, n, _), units = frames.shape, w_hidden.shape[2]
-        split = 2 * units  # the reset and the update gates come before
+        split = 2 * units  # reset and update gates come before
         inputs = torch.stack([frames, frames.flip(0)]).flatten(1, 2)  # (2, T*N, I)
         gates = torch.baddbmm(b_in[:, None], inputs, w_in.mT).view(2, t, n, 3 * units)
         inner = torch.empty_like(gates)  # W h + b
@@ -70,7 +70,7 @@ class _BidirectionalGRU(torch.autograd.Function):
         reset, update, new = gates.chunk(3, dim=3)  # (2, T, N, H) each
         _, t, n, units = new.shape
         before = states[:, :-1]
-        # Every gate's gradient is the hidden state's times these, which no frame waits for.
+        # The gates' gradients are the hidden state's times these factors, which need no loop.
         to_new = (1 - update) * (1 - new * new)
         to_reset = to_new * inner_new * reset * (1 - reset)
         to_update = (before - new) * update * (1 - update)
@@ -85,7 +85,7 @@ class _BidirectionalGRU(torch.autograd.Function):
         grad_inner = factors.view(2, t * n, 3 * units)
         grad_w_hidden = grad_inner.mT @ before.reshape(2, t * n, units)
         grad_b_hidden = grad_inner.sum(1)
-        torch.mul(grad_states, to_new, out=factors[..., 2, :])  # now those of the gates
+        torch.mul(grad_states, to_new, out=factors[..., 2, :])  # now the gradients of the gates
         grad_inputs = torch.bmm(grad_inner, w_in).view(2, t, n, -1)
         grad_frames = grad_inputs[0] + grad_inputs[1].flip(0)
         return grad_frames, grad_inner.mT @ inputs, grad_w_hidden, grad_inner.sum(1), grad_b_hidden

@@ -1,4 +1,4 @@
-"""The network in PyTorch: building it, filling in its weights, running it as an `Engine`."""
+"""The engine in PyTorch, and building and loading its network."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from exprocr.core.text.charset import Charset
 from exprocr.errors import ConfigError, ModelFileError
 
 MAX_PARAMETERS = 200_000_000
-"""Most trained values of a new network."""
+"""Largest number of parameters of a new network."""
 
 
 class TorchEngine:
     """Runs a `Network` in PyTorch.
 
     Args:
-        network: The network; it is put into evaluation mode for each call and back after it.
-        device: Where it is.
+        network: The network; during each call it is in evaluation mode.
+        device: Its device.
     """
 
     def __init__(self, network: Network, device: torch.device) -> None:
@@ -47,10 +47,10 @@ class TorchEngine:
 
 
 def to_input(pictures: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-    """Turn uint8 (N, H, W) into the network's float32 (N, 1, H, W), 0..1, channels last."""
+    """Convert uint8 (N, H, W) to the network's float32 (N, 1, H, W), 0..1, channels last."""
     batch = torch.from_numpy(pictures)
     if device.type == "cuda":
-        batch = batch.pin_memory()  # so that the host need not wait for the copy
+        batch = batch.pin_memory()  # so that the host does not wait for the copy
     batch = batch.to(device, non_blocking=True).unsqueeze(1)
     return batch.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
@@ -59,7 +59,7 @@ def pick_device(name: str = "auto") -> torch.device:
     """Return the device called ``name``; ``auto`` takes CUDA, else MPS, else the CPU.
 
     Raises:
-        ConfigError: The device is not there, or ``name`` is no name of a device.
+        ConfigError: The device is not available, or ``name`` is not a device.
     """
     there = {
         "cuda": torch.cuda.is_available(),
@@ -75,18 +75,18 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def set_threads(num_threads: int | None) -> int:
-    """Set the threads PyTorch computes with, as `pick_threads` picks them; return their number."""
+    """Set the number of PyTorch's threads, see `pick_threads`, and return it."""
     num_threads = pick_threads(num_threads)
     torch.set_num_threads(num_threads)
     return num_threads
 
 
 def new_network(model: ModelConfig, preprocess: PreprocessConfig, charset: Charset) -> Network:
-    """Make a network with random weights, on the CPU.
+    """Create a network with random weights, on the CPU.
 
     Raises:
-        ConfigError: It would have more than `MAX_PARAMETERS` trained values, or the pictures are
-            too low for its convolutions. Nothing large has been allocated then.
+        ConfigError: It would have more than `MAX_PARAMETERS` parameters, or the pictures are too
+            low for its convolutions. This is checked before its memory is allocated.
     """
     try:
         number = num_parameters(_outline(model, preprocess, charset))
@@ -100,13 +100,13 @@ def new_network(model: ModelConfig, preprocess: PreprocessConfig, charset: Chars
 
 
 def _outline(model: ModelConfig, preprocess: PreprocessConfig, charset: Charset) -> Network:
-    """Return a network of shapes without memory; ValueError as `Network` raises it."""
+    """Return a network that has shapes but no memory; ValueError as `Network` raises it."""
     with torch.device("meta"):
         return Network(model, preprocess.height, charset.num_classes)
 
 
 def build_network(model: ModelFile, device: torch.device) -> Network:
-    """Build the network of a model file and fill in its weights.
+    """Create the network of a model file, with its weights.
 
     Raises:
         ModelFileError: The weights do not fit the configuration.
@@ -115,9 +115,9 @@ def build_network(model: ModelFile, device: torch.device) -> Network:
         outline = _outline(model.model, model.preprocess, model.charset)
     except ValueError as error:
         raise ModelFileError(f"{model.name}: model: {error}") from None
-    # First, because the configuration alone could ask for more memory than there is.
+    # Checked first, because the configuration could need more memory than available.
     _check_shapes(outline, model.weights, model.name)
-    # No random weights are drawn: a run that writes its model goes on as one that does not.
+    # No random numbers are used, so that training continues the same after writing a model.
     network = outline.to_empty(device=device)
     load_weights(network, model.weights, model.name)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -129,17 +129,17 @@ def load_weights(network: Network, weights: Any, where: str) -> None:
     Args:
         network: The network.
         weights: Arrays by parameter and buffer name.
-        where: The file they come from, for messages.
+        where: Name of their file, for messages.
 
     Raises:
-        ModelFileError: A tensor is missing, left over, or has another shape.
+        ModelFileError: A tensor is missing, superfluous, or has another shape.
     """
     _check_shapes(network, weights, where)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
 
 
 def _check_shapes(network: Network, weights: Any, where: str) -> None:
-    """Compare names and shapes of tensors with a network's; see `load_weights`."""
+    """Check names and shapes of tensors against a network; see `load_weights`."""
     expected = network.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         if name not in weights:
@@ -156,10 +156,10 @@ def _check_shapes(network: Network, weights: Any, where: str) -> None:
 
 
 def export_weights(network: Network) -> dict[str, NDArray[Any]]:
-    """Return copies of a network's parameters and buffers by name."""
+    """Return copies of a network's parameters and buffers, by name."""
     return {name: t.detach().cpu().numpy().copy() for name, t in network.state_dict().items()}
 
 
 def parameter_values(network: Network) -> dict[str, NDArray[Any]]:
-    """Return what is trained of a network by name: no buffers, and no copies on the CPU."""
+    """Return a network's parameters by name, without buffers; on the CPU they are not copied."""
     return {name: p.detach().cpu().numpy() for name, p in network.named_parameters()}

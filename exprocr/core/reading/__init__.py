@@ -1,1 +1,1 @@
-"""From pictures to readings."""
+"""Reading pictures: from files to predictions."""

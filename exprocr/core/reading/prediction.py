@@ -1,4 +1,4 @@
-"""What was read in one picture, and where."""
+"""The result of reading a picture, with the positions of its characters."""
 
 from __future__ import annotations
 
@@ -16,87 +16,87 @@ from exprocr.core.text.charset import BLANK, Charset
 
 @dataclass(frozen=True, kw_only=True)
 class Character:
-    """One character of a reading, placed in the original picture.
+    """One character of a reading, with its position in the original picture.
 
-    CTC marks a character in a frame or two, wherever in its strokes: the box is bounded by the
-    midpoints between neighbors' marks and says no more than where to look.
+    CTC marks a character in one or two frames, anywhere in its strokes. The sides of the box are
+    halfway to the neighbors' marks, so its position is only approximate.
     """
 
     text: str
     """The character."""
 
     x: int
-    """Column at which the network marks it, px from the left edge of the upright picture."""
+    """Column of its mark, px from the left edge of the upright picture."""
 
     box: tuple[int, int, int, int]
-    """Left, top, right and bottom, px, right and bottom excluded: approximate."""
+    """Left, top, right and bottom, px, right and bottom excluded; approximate."""
 
     probability: float
-    """Probability of the character in its part of the picture, whatever the grammar: 0..1."""
+    """Probability of the character in its part of the picture, without the grammar, 0..1."""
 
     alternative: str
-    """The next most probable character there; empty if it is no character at all."""
+    """The most probable other character there; empty if no character is more probable."""
 
     alternative_probability: float
-    """Probability of that: 0..1."""
+    """Probability of the alternative, 0..1."""
 
     frames: tuple[int, int] = field(repr=False)
-    """First and last frame of the character on the text's best alignment."""
+    """First and last frame of the character in the text's best alignment."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What was read in one picture."""
+    """The result of reading one picture."""
 
     path: str = ""
-    """Where the picture came from."""
+    """Path or name of the picture."""
 
     text: str
-    """The expression; empty for a picture without any."""
+    """The expression; empty if the picture has none."""
 
     value: Fraction | None
-    """Its exact value; None where the text is no expression or divides by zero."""
+    """Its exact value; None if the text is no expression or divides by zero."""
 
     confidence: float
-    """Probability that the text (read by value: the value) is right, calibrated on held-out
-    images: `posterior` times `grammar_mass`, 0..1."""
+    """Calibrated probability that the text (when reading by value: the value) is correct, 0..1:
+    `posterior` times `grammar_mass`."""
 
     posterior: float = 0.0
-    """Probability of the text (or value) among all texts of the grammar: 0..1."""
+    """Probability of the text (or value) among all texts of the grammar, 0..1."""
 
     grammar_mass: float = 0.0
-    """Probability that the network gives to all texts of the grammar together: low where the
-    picture says something else, 0..1."""
+    """Probability of all texts of the grammar together, 0..1; low if the picture shows something
+    else."""
 
     alternatives: tuple[Alternative, ...] = field(default=(), repr=False)
-    """The most probable texts, the one above first, as many as were asked for."""
+    """The most probable texts, the one above first; their number is set in `Recognizer.load`."""
 
     characters: tuple[Character, ...] = field(default=(), repr=False)
     """The characters of the text."""
 
     is_proven: bool = field(default=False, repr=False)
-    """Whether no text of the grammar is more probable."""
+    """Whether it is proven that no text of the grammar is more probable."""
 
     uncovered: float | None = field(default=None, repr=False)
-    """Read by value: the share of the grammar's mass whose texts were not looked at."""
+    """When reading by value: the share of the grammar mass whose texts were not examined."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How the network looked at a picture."""
+    """The relation between a picture and the network's frames."""
 
     size: tuple[int, int]
     """Width and height of the picture, px."""
 
     frame_axis: CellAxis
-    """Where the frames lie in the network's input."""
+    """Positions of the frames in the network's input."""
 
     scale: float = 1.0
-    """Columns of the picture a column of the network's input."""
+    """Columns of the picture per column of the network's input."""
 
 
 def to_prediction(reading: Reading, charset: Charset, view: View) -> Prediction:
-    """Place a reading in its picture."""
+    """Convert a decoder's reading to a prediction, with positions in the picture."""
     best = reading.alternatives[0]
     return Prediction(
         text=best.text,
@@ -114,18 +114,18 @@ def to_prediction(reading: Reading, charset: Charset, view: View) -> Prediction:
 def _place(
     spotted: Sequence[SpottedCharacter], charset: Charset, view: View
 ) -> tuple[Character, ...]:
-    """Turn frames into columns of the picture."""
+    """Convert characters' frames to columns of the picture."""
     if not spotted:
         return ()
     width, height = view.size
-    # A narrow picture is widened with background, in which a spike can lie.
+    # A spike can be in the background that was added to a narrow picture.
     spikes = [
         min(max(view.frame_axis.center(character.spike) * view.scale, 0.0), width - 1.0)
         for character in spotted
     ]
     middles = [(left + right) / 2 for left, right in itertools.pairwise(spikes)]
     bounds = [0.0, *middles, float(width)]
-    if middles:  # the outer characters reach as far out as in
+    if middles:  # the first and the last box are symmetric
         bounds[0] = max(2 * spikes[0] - middles[0], 0.0)
         bounds[-1] = min(2 * spikes[-1] - middles[-1], float(width))
     return tuple(

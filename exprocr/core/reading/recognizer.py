@@ -1,7 +1,7 @@
-"""The one way from pictures to readings: eval, predict, visualize and validation all use it.
+"""Reading pictures; all commands and the validation during training use it.
 
-A picture is read the same whatever it is batched with: pictures are grouped by width, not padded
-to their neighbors'.
+Pictures are grouped into batches by width, without padding. So a prediction does not depend on the
+other pictures of its batch.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.errors import ImageError, ModelFileError
 
 BATCH_PIXELS = 32 * 60 * 180
-"""Pixels of a batch at most, unless a single picture has more."""
+"""Most pixels of a batch, unless a single picture has more."""
 
 CHUNK_SIZE = 256
-"""Pictures that `Recognizer.stream` decodes together."""
+"""Number of pictures that `Recognizer.stream` decodes together."""
 
 
 class Recognizer:
     """Reads pictures of expressions.
 
     Args:
-        engine: What computes the log-probabilities.
-        preprocess: The input's size.
-        decoder: What turns them into readings.
-        frame_axis: Where the network's frames lie.
-        num_workers: Batches that the engine computes at a time, each in a thread of its own; with
-            one it computes in the caller's.
-        remark: What its user should know of the engine; empty if nothing.
+        engine: The engine that computes log-probabilities.
+        preprocess: The size of the network's input.
+        decoder: The decoder of the log-probabilities.
+        frame_axis: Positions of the network's frames.
+        num_workers: Number of batches that the engine computes at the same time, each in its own
+            thread. With one, it computes in the caller's thread.
+        remark: A remark on the engine for the user, or empty.
     """
 
     def __init__(
@@ -89,19 +89,19 @@ class Recognizer:
         Args:
             model: A model file, a graph (``.onnx``) or a run directory; None is the model inside
                 the package.
-            engine: ``onnx`` or ``torch``; None takes ONNX Runtime where the model has a graph.
+            engine: ``onnx`` or ``torch``; None is ONNX Runtime if the model has a graph.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``; the last two need PyTorch.
-            threads: Threads to compute with; None picks a sensible number.
-            grammar: The texts that may be read: ``level1``, ``expression``, ``digits``, ``none``,
-                ``regex:PATTERN`` or ``lexicon:FILE``; None is the model's own.
-            decoder: ``auto`` (exact, and beam where that takes too long), ``exact`` (the most
-                probable text), ``beam`` (prefix beam search) or ``greedy`` (best path).
-            beam_width: Prefixes kept by the beam search.
+            threads: Number of threads; None is a default from the processors.
+            grammar: The allowed texts: ``level1``, ``expression``, ``digits``, ``none``,
+                ``regex:PATTERN`` or ``lexicon:FILE``; None is the model's default.
+            decoder: ``auto`` (exact with a limit, and beam beyond it), ``exact`` (the most probable
+                text), ``beam`` (prefix beam search) or ``greedy`` (best path).
+            beam_width: Number of prefixes that the beam search keeps.
             n_best: Length of `Prediction.alternatives`.
-            by_value: Choose the most probable value; the text is its likeliest.
+            by_value: Choose the most probable value, and the most probable text with this value.
 
         Raises:
-            ModelFileError: The file is no usable model.
+            ModelFileError: The file is not a usable model.
             ConfigError: An argument is out of range.
         """
         loaded = load_model(model, engine=engine, device=device, threads=threads)
@@ -133,7 +133,7 @@ class Recognizer:
             A prediction for each, in order.
 
         Raises:
-            ImageError: A picture cannot be read; `stream` goes on instead.
+            ImageError: A picture cannot be read; `stream` continues instead.
             TypeError: ``sources`` is a single path or the bytes of a single file.
         """
         predictions = []
@@ -144,7 +144,7 @@ class Recognizer:
         return predictions
 
     def stream(self, sources: Iterable[ImageSource]) -> Iterator[Prediction | ImageError]:
-        """Read pictures a chunk or two at a time, in order; memory does not grow with their number.
+        """Read pictures in order; memory does not grow with their number.
 
         Yields:
             A `Prediction`, or the `ImageError` of a picture that cannot be read.
@@ -160,7 +160,7 @@ class Recognizer:
         remaining = iter(sources)
         begun: deque[Iterator[Prediction | ImageError]] = deque()
         with self._workers() as pool:
-            # With threads to compute in, the next chunk is loaded meanwhile.
+            # If worker threads compute, the next chunk is loaded at the same time.
             ahead = 1 if pool else 0
             while chunk := list(islice(remaining, CHUNK_SIZE)):
                 begun.append(self._begin(chunk, pool))
@@ -171,7 +171,7 @@ class Recognizer:
 
     @contextmanager
     def _workers(self) -> Iterator[Executor | None]:
-        """Yield threads to compute in, or None; what they have not begun by the end is dropped."""
+        """Yield a pool of threads, or None for one worker; its end drops waiting batches."""
         if self.num_workers == 1:
             yield None
             return
@@ -184,7 +184,7 @@ class Recognizer:
     def _begin(
         self, sources: list[ImageSource], pool: Executor | None
     ) -> Iterator[Prediction | ImageError]:
-        """Load pictures and begin to read them; what is in them comes when it is asked for."""
+        """Load pictures and submit their batches; return an iterator that decodes the results."""
         names = [describe(source) for source in sources]
         pictures: list[Loaded | ImageError] = []
         for source in sources:
@@ -213,8 +213,8 @@ class Recognizer:
 
         Args:
             inks: uint8 (H, W) each, as `preprocess` returns them.
-            sizes: Width and height, px, of the pictures they came from, in which characters are
-                placed; the inks' own if None.
+            sizes: Width and height, px, of the original pictures, for the positions of characters;
+                None for those of the inks.
 
         Returns:
             A prediction for each, in order, without paths.
@@ -228,9 +228,9 @@ class Recognizer:
         sizes: Sequence[tuple[int, int]] | None,
         batches: Iterator[tuple[list[int], NDArray[np.float32]]],
     ) -> list[Prediction]:
-        """Turn the batches of `log_probs` into predictions; see `read`."""
+        """Decode the batches of `log_probs`; see `read`."""
         predictions: list[Prediction | None] = [None] * len(inks)
-        # Decoded together: the decoder's loops over frames cost the same for many as for few.
+        # Batches of one width are decoded together, because the decoder loops over frames.
         for _, same_width in groupby(batches, key=lambda batch: inks[batch[0][0]].shape[1]):
             numbers, log_probs = zip(*same_width, strict=True)
             readings = self.decoder(np.concatenate(log_probs, axis=1))
@@ -249,11 +249,11 @@ class Recognizer:
         """Run the network over preprocessed pictures, in batches of one width.
 
         Yields:
-            The indices of each batch and its log-probabilities, float32 (T, N, K); batches of one
-            width follow each other.
+            For each batch, the indices of its pictures and the log-probabilities, float32
+            (T, N, K). Batches of the same width are consecutive.
 
         Raises:
-            ModelFileError: The network gives NaN.
+            ModelFileError: The network's output has NaN.
         """
         with self._workers() as pool:
             yield from self._log_probs(inks, pool)
@@ -261,7 +261,7 @@ class Recognizer:
     def _log_probs(
         self, inks: Sequence[NDArray[np.uint8]], pool: Executor | None
     ) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
-        """Run the network; a pool begins at once, the caller's thread when it is asked to."""
+        """Run the network: at once in a pool, or in the caller's thread during iteration."""
         batches = _batches(inks)
 
         def compute(batch: list[int]) -> NDArray[np.float32]:
@@ -272,7 +272,7 @@ class Recognizer:
 
 
 def _batches(inks: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
-    """Return the indices of the pictures of each batch, those of one width after each other."""
+    """Return the indices of the pictures of each batch; see `Recognizer.log_probs`."""
     by_width: dict[int, list[int]] = {}
     for index, ink in enumerate(inks):
         by_width.setdefault(ink.shape[1], []).append(index)
@@ -284,7 +284,11 @@ def _batches(inks: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
 
 
 def _checked(log_probs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return log-probabilities; ModelFileError if there is NaN among them."""
+    """Return log-probabilities without change.
+
+    Raises:
+        ModelFileError: They contain NaN.
+    """
     if np.isnan(log_probs).any():
         raise ModelFileError(
             "model: expected a network that gives probabilities, found one that gives NaN; its "

@@ -1,16 +1,16 @@
-"""How a network's tensors moved over a run: percentiles and histograms at each evaluation.
+"""The distributions of a network's tensors in a run: percentiles and histograms at each evaluation.
 
-One compact file, ``tensors.bin`` of a run. A line of JSON (format version, names, shapes, number
-of bins, percentiles) is followed by records of one size, one an evaluation, little endian::
+They are in the file ``tensors.bin`` of a run. After a line of JSON (format version, names, shapes,
+number of bins, percentiles) it has one record per evaluation, all of one size, little endian::
 
     step         int64
     percentiles  float32 (tensors, 9)
     counts       uint32 (tensors, bins)
 
-Bins are equal parts of the range from the least value to the greatest, each with its lower edge,
-the last with both; where all values are equal, the last bin counts them. Values that are not
-finite are left out: the counts then add up to less than the tensor has, and percentiles of
-nothing are NaN.
+Bins divide the range from the smallest value to the largest into equal parts. Each includes its
+lower edge, and the last both edges; if all values are equal, the last bin counts them. Values that
+are not finite are ignored: then the sum of the counts is less than the number of values, and if no
+value is finite, the percentiles are NaN.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from exprocr.errors import DataError
 TENSORS_NAME = "tensors.bin"
 FORMAT_VERSION = 1
 PERCENTILES = (0, 7, 16, 31, 50, 69, 84, 93, 100)
-"""The median, the range, and about 0.5, 1 and 1.5 deviations of a normal distribution."""
+"""Median, range, and for a normal distribution about 0.5, 1 and 1.5 standard deviations."""
 
 NUM_BINS = 48
-"""With many divisors: tensors of few values are drawn with fewer bins."""
+"""A number with many divisors, because plots of tensors with few values merge bins."""
 
 MAX_BINS = 1_000
 MAX_TENSORS = 100_000
 MAX_VALUES = 2**32 - 1
-"""Most values of a tensor: what its counts can hold."""
+"""Most values of a tensor, because counts are uint32."""
 
 
 def summarize(
@@ -48,19 +48,19 @@ def summarize(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
     """Return a tensor's percentiles, (9,), and its histogram, (num_bins,).
 
-    Percentiles lie between two values in proportion (Hyndman & Fan 1996, definition 7), as
-    `numpy.percentile` has them.
+    Percentiles between two values are interpolated linearly (Hyndman & Fan 1996, definition 7), as
+    in `numpy.percentile`.
 
     Args:
-        values: Any shape, float32. What is not finite is left out.
-        num_bins: Bins of the histogram.
+        values: float32, any shape. Values that are not finite are ignored.
+        num_bins: Number of bins of the histogram.
     """
     ordered = np.sort(values, axis=None)  # -inf comes first, NaN last
     if ordered.size and not (np.isfinite(ordered[0]) and np.isfinite(ordered[-1])):
         ordered = ordered[np.isfinite(ordered)]
     if not ordered.size:
         return np.full(len(PERCENTILES), np.nan, np.float32), np.zeros(num_bins, np.uint32)
-    ordered = ordered.astype(np.float64)  # differences and edges of float32 are no float32
+    ordered = ordered.astype(np.float64)  # for exact differences and edges
     positions = np.array(PERCENTILES) / 100 * (ordered.size - 1)
     below = positions.astype(np.intp)
     above = np.minimum(below + 1, ordered.size - 1)
@@ -73,7 +73,7 @@ def summarize(
 
 @dataclass(frozen=True)
 class TensorRecord:
-    """What a run recorded of its tensors; E evaluations, N tensors."""
+    """The record of a run's tensors; E evaluations, N tensors."""
 
     names: tuple[str, ...]
     """The network's parameter names, in its order."""
@@ -84,20 +84,20 @@ class TensorRecord:
     """(E,), ascending."""
 
     percentiles: NDArray[np.float32]
-    """(E, N, 9), of `PERCENTILES`; NaN where no value was finite."""
+    """(E, N, 9), see `PERCENTILES`; NaN where no value was finite."""
 
     counts: NDArray[np.uint32]
-    """(E, N, bins), over the range that `edges` gives."""
+    """(E, N, bins), see `edges`."""
 
     def edges(self, evaluation: int, tensor: int) -> NDArray[np.float64]:
-        """Return the bins' edges, (bins + 1,); all alike where all values were."""
+        """Return the bins' edges, (bins + 1,); all equal if all values were equal."""
         low, high = self.percentiles[evaluation, tensor, [0, -1]].astype(np.float64)
         return np.linspace(low, high, self.counts.shape[2] + 1)
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What the first line of the file says, and what follows from it."""
+    """The content of the file's first line, and the type of its records."""
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -105,7 +105,7 @@ class _Layout:
 
     @property
     def header(self) -> bytes:
-        """The first line."""
+        """The first line of the file."""
         entry = {
             "format_version": FORMAT_VERSION,
             "percentiles": PERCENTILES,
@@ -117,14 +117,14 @@ class _Layout:
 
     @property
     def record(self) -> np.dtype[np.void]:
-        """One evaluation."""
+        """The type of a record."""
         num = len(self.names)
         percentiles = ("percentiles", "<f4", (num, len(PERCENTILES)))
         return np.dtype([("step", "<i8"), percentiles, ("counts", "<u4", (num, self.num_bins))])
 
 
 class TensorRecorder:
-    """Collects what tensors are like and appends it to a file when asked to.
+    """Collects statistics of tensors and appends them to a file.
 
     Args:
         path: The file, ``tensors.bin`` of a run.
@@ -136,11 +136,11 @@ class TensorRecorder:
         self._pending: list[bytes] = []
 
     def add(self, step: int, tensors: Mapping[str, NDArray[Any]]) -> None:
-        """Keep what the tensors are like at a step until `flush`.
+        """Compute the statistics of tensors and keep them until `flush`.
 
         Args:
-            step: Optimizer steps done; more than at the last call.
-            tensors: float32 by name, the same names and shapes each time; left as they are.
+            step: Number of optimizer steps done; more than in the last call.
+            tensors: float32 by name, the same names and shapes in each call; not changed.
         """
         shapes = tuple(tuple(values.shape) for values in tensors.values())
         self._layout = _Layout(tuple(tensors), shapes, NUM_BINS)
@@ -151,10 +151,10 @@ class TensorRecorder:
         self._pending.append(record.tobytes())
 
     def flush(self) -> None:
-        """Append what is kept; a record that was cut off before is overwritten.
+        """Append the kept records to the file; an incomplete record at its end is overwritten.
 
         Raises:
-            DataError: The file is damaged, or holds other tensors.
+            DataError: The file is damaged, or contains other tensors.
             OutputError: The file cannot be written.
         """
         if not self._pending:
@@ -179,17 +179,17 @@ class TensorRecorder:
         self._pending.clear()
 
     def rewind(self, step: int, *, evaluated: bool) -> None:
-        """Drop what was recorded after ``step``: those steps are taken again.
+        """Remove the records after ``step``, because training repeats those steps.
 
         Args:
-            step: Last step to keep.
-            evaluated: Whether an evaluation after that step is kept too.
+            step: Number of steps done.
+            evaluated: Whether to keep the record of ``step`` itself.
 
         Raises:
             DataError: The file is damaged.
             OutputError: The file cannot be written.
         """
-        if not self.path.exists():  # nothing was evaluated, or an older program did it
+        if not self.path.exists():  # no evaluation yet, or a run of an older version
             return
         layout, records = _read(self.path)
         kept = np.searchsorted(records["step"], step, side="right" if evaluated else "left")
@@ -203,12 +203,10 @@ class TensorRecorder:
 
 
 def read_tensor_record(path: Path) -> TensorRecord:
-    """Read what a run recorded of its tensors.
-
-    A last record that was cut off while it was written is left out.
+    """Read the record of a run's tensors; an incomplete record at the end is ignored.
 
     Raises:
-        DataError: There is no such file, or it is damaged or from a newer program.
+        DataError: The file does not exist, is damaged, or is from a newer program.
     """
     if not path.exists():
         raise DataError(
@@ -228,7 +226,7 @@ def read_tensor_record(path: Path) -> TensorRecord:
 
 
 def _read(path: Path) -> tuple[_Layout, NDArray[np.void]]:
-    """Return the layout and the whole records of a file, their steps checked."""
+    """Return the layout and the complete records of a file, after checking their steps."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -244,10 +242,10 @@ def _read(path: Path) -> tuple[_Layout, NDArray[np.void]]:
 
 
 def _layout_of(path: Path, line: bytes) -> _Layout:
-    """Return what the first line of a file says."""
+    """Return the layout in the first line of a file."""
     try:
         layout = _parse(line)
-        if layout.header != line:  # other keys, another spelling, or cut off at its very end
+        if layout.header != line:  # other keys, other spacing, or no line end
             raise DataError(f"expected a first line as exprocr writes it, found {line[:40]!r}")
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
@@ -255,7 +253,7 @@ def _layout_of(path: Path, line: bytes) -> _Layout:
 
 
 def _parse(line: bytes) -> _Layout:
-    """Read a file's first line, strictly."""
+    """Parse a file's first line strictly."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
@@ -275,7 +273,7 @@ def _parse(line: bytes) -> _Layout:
     if not 1 <= len(names) <= MAX_TENSORS:
         raise DataError(f"names: expected 1 to {MAX_TENSORS:,} tensors, found {len(names):,}")
     if len(set(names)) < len(names):
-        raise DataError("names: expected different names, found one twice")
+        raise DataError("names: expected different names, found a name twice")
     if not isinstance(shapes, list) or len(shapes) != len(names):
         raise DataError(f"shapes: expected one for each of {len(names)} names, found others")
     for name, shape in zip(names, shapes, strict=True):
@@ -286,7 +284,7 @@ def _parse(line: bytes) -> _Layout:
 
 
 def _check_values(path: Path, record: TensorRecord) -> None:
-    """Check that percentiles and counts are ones that tensors of these shapes can have."""
+    """Check that percentiles and counts are possible for tensors of these shapes."""
     counted = record.counts.sum(axis=2, dtype=np.uint64)  # (E, N)
     most = np.array([math.prod(shape) for shape in record.shapes], dtype=np.uint64)
     percentiles = record.percentiles

@@ -1,4 +1,4 @@
-"""Writing files so that no half-written one is ever seen."""
+"""Writing files so that no half-written file is ever visible."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from exprocr.errors import OutputError
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
-    """Say in one line that ``path`` cannot be written, and why."""
+    """Return the error of a ``path`` that cannot be written, with the reason."""
     return OutputError(f"{path}: cannot be written: {error.strerror or error}")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; move it into place when the block succeeds.
+    """Yield a temporary path beside ``path``; move the file into place when the block succeeds.
 
-    Parent folders are made. A device or pipe (``/dev/stdout``) is written directly. After an
-    error the temporary file is gone and a previous ``path`` is untouched.
+    Missing parent folders are created. A device or pipe (``/dev/stdout``) is written directly.
+    After an error, the temporary file is deleted and an existing ``path`` is unchanged.
 
     Raises:
-        OutputError: The place cannot be written.
+        OutputError: The file cannot be written.
     """
-    # What a link points to is written, and the link stays.
+    # The target of a link is written, and the link stays.
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,10 +46,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder and its parents; return it.
+    """Create a folder and its parents, and return it.
 
     Raises:
-        OutputError: It cannot be made.
+        OutputError: It cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""The processors to use, and worker processes.
+"""Number of usable processors, and worker processes.
 
-Ctrl-C is for the parent process alone, and workers end when it does.
+Ctrl-C interrupts the parent process alone. Workers end when their parent ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 
 def usable_processors() -> int:
-    """Return the number of processors this process may use."""
+    """Return the number of processors that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -25,19 +25,18 @@ def usable_processors() -> int:
 def worker_pool(
     num: int, prepare: Callable[..., object] | None = None, *args: Any
 ) -> ProcessPoolExecutor:
-    """Return a pool of processes, each of which calls ``prepare(*args)`` first.
+    """Return a pool of processes; each calls ``prepare(*args)`` first.
 
-    They start with the first tasks, which are therefore to be submitted in
-    `interrupt_held_back`.
+    The processes start when the first tasks are submitted: submit them in `interrupt_held_back`.
 
     Args:
-        num: Processes.
-        prepare: A function of a module; None is nothing to prepare.
-        args: What it is called with.
+        num: Number of processes.
+        prepare: A module's function; None to prepare nothing.
+        args: Its arguments.
     """
     return ProcessPoolExecutor(
         num,
-        # The same on every system, and safe beside threads, which forking is not.
+        # Works on every system and, unlike forking, in a program with threads.
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
         initargs=(prepare, args),
@@ -46,7 +45,7 @@ def worker_pool(
 
 @contextmanager
 def interrupt_held_back() -> Iterator[None]:
-    """Delay Ctrl-C; processes and threads started meanwhile never get it: it is the parent's."""
+    """Delay Ctrl-C during the block; processes and threads started in it never receive Ctrl-C."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -58,14 +57,14 @@ def interrupt_held_back() -> Iterator[None]:
 
 
 def _start(prepare: Callable[..., object] | None, args: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on systems that cannot hold it back
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if prepare is not None:
         prepare(*args)
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is gone, however it ended."""
+    """End this process when its parent has ended, for whatever reason."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

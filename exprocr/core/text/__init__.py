@@ -1,1 +1,1 @@
-"""What is read: characters, expressions, grammars."""
+"""Texts: characters, expressions, grammars."""

@@ -1,4 +1,4 @@
-"""Text <-> class ids. The CTC blank lives here only."""
+"""Text <-> class ids; also defines the class id of the CTC blank."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from exprocr.errors import DataError
 
 BLANK = 0
-"""Class id of the CTC blank; the characters follow from 1."""
+"""Class id of the CTC blank; the characters have the ids from 1 on."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Charset:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Charset:
-        """Collect the characters of ``texts``, sorted by code point."""
+        """Return the charset of all characters of ``texts``, sorted by code point."""
         return cls("".join(sorted(set().union(*texts))))
 
     @property
@@ -39,7 +39,7 @@ class Charset:
         return len(self.characters) + 1
 
     def missing(self, text: str) -> str:
-        """Return the characters of ``text`` outside the charset, each once, in order."""
+        """Return the characters of ``text`` that are outside the charset, each once, in order."""
         return "".join(dict.fromkeys(c for c in text if c not in self.characters))
 
     def encode(self, text: str) -> list[int]:
@@ -55,5 +55,5 @@ class Charset:
         return [self.characters.index(c) + 1 for c in text]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of class ids that hold no blank."""
+        """Return the text of class ids, which must not contain the blank."""
         return "".join(self.characters[i - 1] for i in ids)

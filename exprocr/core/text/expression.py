@@ -7,8 +7,8 @@ The grammar, over ASCII digits and without white space:
     factor := '-' factor | '(' expr ')' | integer
 
 Integers may have leading zeros. The parser is Dijkstra's shunting-yard algorithm ("Algol 60
-translation", Mathematisch Centrum MR 35, 1961) on an explicit stack, so depth of nesting is bounded
-by the length of the text and never by the interpreter's recursion limit.
+translation", Mathematisch Centrum MR 35, 1961). Its stack is a list, so that Python's recursion
+limit does not bound the depth of nesting.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from exprocr.errors import ExpressionError
 MAX_LENGTH = 1000
 """Longest text that is parsed, in characters.
 
-An operator adds at most one digit to the digits of its operands together, so neither the numerator
-nor the denominator of a value has more digits than the text has characters. That stays below the
-4300 digits at which ``int(str)`` and ``str(int)`` refuse to work by default.
+The result of an operator has at most one digit more than its two operands have together. So neither
+the numerator nor the denominator of a value has more digits than the text has characters. That is
+below 4300 digits, the default limit of ``int(str)`` and ``str(int)``.
 """
 
 _DIGITS = frozenset("0123456789")  # str.isdigit() would also accept '²' and '٣'
@@ -33,7 +33,7 @@ _PRECEDENCE = {"+": 1, "-": 1, "*": 2, "/": 2, _NEGATE: 3}
 
 
 class DivisionByZero(ExpressionError):
-    """A well-formed expression divides by zero; ``position`` is that of the ``/``."""
+    """A well-formed expression divides by zero; ``position`` is the index of the ``/``."""
 
 
 class _Token(NamedTuple):
@@ -48,7 +48,7 @@ class _Token(NamedTuple):
 
 
 def evaluate(text: str) -> Fraction:
-    """Evaluates an expression exactly.
+    """Evaluate an expression exactly.
 
     Args:
         text: The expression, at most ``MAX_LENGTH`` characters.
@@ -57,9 +57,9 @@ def evaluate(text: str) -> Fraction:
         The value, in lowest terms.
 
     Raises:
-        ExpressionError: If the text is no expression or too long; ``position`` is the 0-based
-            index of the first character that does not fit, ``len(text)`` if more was expected.
-        DivisionByZero: If the text is an expression, but divides by zero.
+        ExpressionError: The text is no expression or too long. ``position`` is the 0-based index of
+            the first character that does not fit, or ``len(text)`` if more was expected.
+        DivisionByZero: The text is an expression, but divides by zero.
     """
     if len(text) > MAX_LENGTH:
         raise ExpressionError(
@@ -71,7 +71,7 @@ def evaluate(text: str) -> Fraction:
 
 
 def value_of(text: str) -> Fraction | None:
-    """Returns the value of ``text``, or None if it is no expression or divides by zero."""
+    """Return the value of ``text``; None if it is no expression or divides by zero."""
     try:
         return evaluate(text)
     except ExpressionError:
@@ -79,12 +79,12 @@ def value_of(text: str) -> Fraction | None:
 
 
 def format_value(value: Fraction | None) -> str:
-    """Writes a value as an integer (``16``, ``-7``), a fraction (``3/4``), or ``''`` for None."""
+    """Write a value as an integer (``16``, ``-7``), a fraction (``3/4``), or ``''`` for None."""
     return "" if value is None else str(value)
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    """Cuts a text into tokens: maximal runs of digits, and every other character by itself."""
+    """Yield the tokens of a text: integers, and every other character by itself."""
     start = 0
     while start < len(text):
         end = start + 1
@@ -96,7 +96,7 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 
 def _to_postfix(text: str) -> list[_Token]:
-    """Checks the syntax and reorders the tokens into postfix notation.
+    """Check the syntax and reorder the tokens into postfix notation.
 
     Args:
         text: The expression.
@@ -105,7 +105,7 @@ def _to_postfix(text: str) -> list[_Token]:
         Integers and operators, each operator after its operands; a unary minus is ``_NEGATE``.
 
     Raises:
-        ExpressionError: At the first token that the grammar does not allow.
+        ExpressionError: The grammar does not allow a token.
     """
     postfix: list[_Token] = []
     pending: list[_Token] = []  # operators and open parentheses
@@ -141,18 +141,18 @@ def _to_postfix(text: str) -> list[_Token]:
 
 
 def _pop_operators(pending: list[_Token], postfix: list[_Token], precedence: int) -> None:
-    """Moves operators that bind at least as strongly, down to an open parenthesis."""
+    """Move the operators of at least this precedence, down to an open parenthesis."""
     while pending and _PRECEDENCE.get(pending[-1].text, -1) >= precedence:
         postfix.append(pending.pop())
 
 
 def _unexpected(token: _Token, want_operand: bool, depth: int) -> ExpressionError:
-    """Builds the error for a token that does not fit; the empty token stands for the end."""
+    """Return the error of a token that does not fit; an empty token is the end of the text."""
     if want_operand:
         expected = "a number or '('"
     else:
         expected = "an operator or ')'" if depth else "an operator or the end"
-    # repr() keeps the message on one line, whatever the character is.
+    # repr() keeps the message on one line, whatever the character.
     found = repr(token.text[0]) if token.text else "the end"
     return ExpressionError(
         f"expected {expected} at position {token.position}, found {found}", token.position
@@ -160,7 +160,7 @@ def _unexpected(token: _Token, want_operand: bool, depth: int) -> ExpressionErro
 
 
 def _evaluate_postfix(postfix: list[_Token]) -> Fraction:
-    """Evaluates tokens in postfix notation with a stack of values."""
+    """Evaluate tokens in postfix notation."""
     values: list[Fraction] = []
     for token in postfix:
         if token.is_integer:

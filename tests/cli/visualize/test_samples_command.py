@@ -226,7 +226,7 @@ def test_what_goes_wrong_takes_one_line(samples: SamplesOf, data: Path, tmp_path
     Image.open(image).save(tmp_path / "bare" / "a.png")
     for place, found in (
         (image, "expected a folder or a .csv, .tsv or .jsonl file, found another kind of file"),
-        (tmp_path / "bare", "found 1 images and no labels"),
+        (tmp_path / "bare", "found 1 image and no labels"),
         (tmp_path / "none", "found nothing there"),
     ):
         assert found in one_error(samples(place, model=Path("none.safetensors")))

@@ -1,4 +1,4 @@
-"""Reading a data set's pictures: in order, and in several processes the same as in one."""
+"""Reading a data set's pictures, in order, in one or several processes."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def samples(tmp_path: Path) -> list[Sample]:
 
 
 class _EndsItsProcess:
-    """A path that no process survives being sent."""
+    """A path that ends the process that receives it."""
 
     def __reduce__(self) -> Any:
         return os._exit, (1,)
 
 
-def test_images_are_decoded_in_order(tmp_path: Path) -> None:
+def test_images_are_read_in_order(tmp_path: Path) -> None:
     contest(tmp_path)
     write_image(tmp_path / "1.png", width=240)
     calls: list[int] = []
@@ -104,7 +104,7 @@ def test_failures_in_processes_are_collected(samples: list[Sample]) -> None:
     assert len(calls) == 16
 
 
-def test_a_process_that_ends_is_an_error(samples: list[Sample]) -> None:
+def test_a_process_that_ends_unexpectedly_is_an_error(samples: list[Sample]) -> None:
     samples[4] = Sample(_EndsItsProcess(), "1+1", "")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="a process that reads images ended unexpectedly"):
         load_images(samples, CONFIG, workers=2)

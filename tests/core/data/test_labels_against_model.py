@@ -15,7 +15,7 @@ from tests.support.data_sets import numbered
 
 
 def collapses_to(text: str, num_frames: int) -> bool:
-    """Brute force over all alignments: does any of them read ``text``?"""
+    """Return whether any of all alignments collapses to ``text``."""
     blank = "_"
     return any(
         "".join(c for c, _ in itertools.groupby(path) if c != blank) == text

@@ -1,4 +1,4 @@
-"""Holding images out: a partition, random, the same for the same seed."""
+"""The random split into training and validation."""
 
 from __future__ import annotations
 

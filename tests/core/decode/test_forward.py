@@ -130,7 +130,7 @@ def test_float32_frames_give_float64_scores_of_at_most_zero() -> None:
 def test_invalid_texts() -> None:
     log_probs = random_log_probs(0, 4, 2, 3)
     for function in (text_log_probs, align):
-        with pytest.raises(ValueError, match="texts: expected 2, one a sample, found 1"):
+        with pytest.raises(ValueError, match="texts: expected 2, one per sample, found 1"):
             function(log_probs, [(1,)])
         for label in (0, 3, -1):
             with pytest.raises(ValueError, match=rf"texts\[1\]: .* found {label}"):

@@ -13,7 +13,6 @@ import pytest
 from exprocr.core.decode.decoder import Decoder
 from exprocr.core.decode.exact import Found
 from exprocr.core.decode.forward import align, check_log_probs, text_log_probs
-from exprocr.core.decode.greedy import best_path_texts
 from exprocr.core.decode.hypothesis import Hypothesis
 from exprocr.core.decode.lattice import Lattice
 from exprocr.core.decode.search import METHODS, find_texts
@@ -109,7 +108,6 @@ def test_greedy_collapses_the_best_path(seed: int) -> None:
     best = log_probs.argmax(axis=2).T.tolist()
     texts = [collapse(tuple(path))[0] for path in best]
     assert [found.ids for (found,) in find(log_probs, "greedy")] == texts
-    assert [tuple(text) for text in best_path_texts(log_probs)] == texts
 
 
 @pytest.mark.parametrize(("name", "characters", "num_frames"), GRAMMARS)
@@ -287,7 +285,6 @@ def test_invalid_log_probs(log_probs: FloatArray, message: str) -> None:
     grammar = load_grammar("none", Charset("1"))
     calls: list[Callable[[], Any]] = [
         *(lambda m=m: Decoder(grammar, method=m)(log_probs) for m in METHODS),
-        lambda: best_path_texts(log_probs),
         lambda: text_log_probs(log_probs, [()]),
         lambda: align(log_probs, [()]),
     ]

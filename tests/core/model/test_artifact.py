@@ -1,4 +1,4 @@
-"""Model files: what is in them, and every file that is none."""
+"""Model files: their content, and files that are not model files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from exprocr.errors import ModelFileError
 
 
 def entry_of(path: Path) -> dict[str, Any]:
-    """Read the metadata entry by the format's own definition: a length, then a JSON header."""
+    """Read the metadata entry as the format is defined: a length, then a JSON header."""
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     metadata = json.loads(content[8 : 8 + length])["__metadata__"]
@@ -41,7 +41,7 @@ def entry_of(path: Path) -> dict[str, Any]:
 
 
 def rewrite(source: Path, path: Path, changes: dict[str, Any]) -> Path:
-    """Write the model with some metadata changed; a change to None leaves the field out."""
+    """Write the model with changed metadata; a change to None removes the field."""
     entry = entry_of(source) | changes
     entry = {key: value for key, value in entry.items() if value is not None}
     save_file(load_file(source), path, {METADATA_KEY: json.dumps(entry)})
@@ -112,7 +112,7 @@ def test_non_contiguous_and_scalar_tensors(tmp_path: Path) -> None:
 
 
 class Bomb:
-    """Runs code when it is unpickled."""
+    """Ends the process when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (os._exit, (99,))
@@ -147,11 +147,11 @@ def write_foreign(kind: str, path: Path) -> None:
         ("empty", "expected a safetensors file, found: "),
         ("torch.save", "expected a safetensors file, found: "),
         ("pickle", "expected a safetensors file, found: "),
-        ("foreign", "expected the metadata entry 'exprocr', found format; no model of exprocr"),
-        ("bare", "expected the metadata entry 'exprocr', found no metadata; no model of exprocr"),
+        ("foreign", "expected the metadata entry 'exprocr', found format; not a model of exprocr"),
+        ("bare", "metadata entry 'exprocr', found no metadata; not a model of exprocr"),
     ],
 )
-def test_no_model(tmp_path: Path, kind: str, message: str) -> None:
+def test_files_that_are_no_model(tmp_path: Path, kind: str, message: str) -> None:
     path = tmp_path / "model.bin"
     write_foreign(kind, path)
     with pytest.raises(ModelFileError) as caught:
@@ -214,7 +214,7 @@ def test_bad_metadata(
     assert "\n" not in str(caught.value)
 
 
-def test_files_from_before_there_were_grammars(tiny_model: Path, tmp_path: Path) -> None:
+def test_old_files_without_grammar_and_temperature(tiny_model: Path, tmp_path: Path) -> None:
     path = rewrite(tiny_model, tmp_path / "old.safetensors", {"grammar": None, "temperature": None})
     assert not {"grammar", "temperature"} & entry_of(path).keys()
     model = ModelFile.load(path)
@@ -241,7 +241,7 @@ def test_metadata_that_is_no_json_object(tmp_path: Path, text: str) -> None:
         ModelFile.load(path)
 
 
-def test_a_network_too_low_names_the_file(tiny_model: Path, tmp_path: Path) -> None:
+def test_an_error_of_the_configuration_names_the_file(tiny_model: Path, tmp_path: Path) -> None:
     model = entry_of(tiny_model)["model"] | {"padding": False}
     path = rewrite(
         tiny_model, tmp_path / "low.safetensors", {"model": model, "preprocess": {"height": 5}}
@@ -284,7 +284,7 @@ def test_a_huge_configuration_is_refused_before_it_takes_memory(
         Recognizer.load(path)
 
 
-def test_number_formats_numpy_lacks(tmp_path: Path) -> None:
+def test_number_formats_that_numpy_does_not_have(tmp_path: Path) -> None:
     from safetensors.torch import save_file as save_torch_file
 
     path = tmp_path / "model.safetensors"

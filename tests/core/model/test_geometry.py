@@ -1,4 +1,4 @@
-"""Cells and columns: receptive fields by gradient."""
+"""Positions of cells, against receptive fields measured with gradients."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from exprocr.core.model.network import Network
 
 
 def averaging(config: ModelConfig, height: int, layers: tuple[str, ...]) -> nn.Sequential:
-    """Return the real network's convolutions with positive weights and averages for maxima.
+    """Return the network's convolutions with positive weights, and average instead of max pooling.
 
-    Every input pixel that a cell can see has a gradient then, and no other one.
+    Then exactly the pixels in a cell's receptive field have a gradient.
     """
     single = {
         name: dataclasses.replace(module, channels=(1,) * len(module.channels))
@@ -41,7 +41,7 @@ def averaging(config: ModelConfig, height: int, layers: tuple[str, ...]) -> nn.S
 
 
 def seen(stages: nn.Sequential, size: tuple[int, int], axis: int, cell: int) -> tuple[int, int]:
-    """Return the first and the last row or column with a gradient of a cell of the last stage."""
+    """Return the first and the last row or column in a cell's receptive field."""
     picture = torch.ones(1, 1, *size, dtype=torch.double, requires_grad=True)
     maps = stages(picture)
     line = maps[0, 0, cell] if axis == ROWS else maps[0, 0, :, cell]
@@ -52,7 +52,7 @@ def seen(stages: nn.Sequential, size: tuple[int, int], axis: int, cell: int) -> 
 
 
 def check_axis(config: ModelConfig, size: tuple[int, int], layer: str, axis: int) -> int:
-    """Check the cells in the middle; return how many were."""
+    """Check the cells in the middle; return the number of checked cells."""
     stages = averaging(config, size[0], CONV_LAYERS[: CONV_LAYERS.index(layer) + 1])
     with torch.no_grad():
         num_cells = stages(torch.ones(1, 1, *size, dtype=torch.double)).shape[2 + axis]
@@ -68,7 +68,7 @@ def check_axis(config: ModelConfig, size: tuple[int, int], layer: str, axis: int
 
 @pytest.mark.parametrize("layer", CONV_LAYERS)
 @pytest.mark.parametrize("preset", PRESETS)
-def test_cells_are_centered_on_what_they_see(preset: str, layer: str) -> None:
+def test_cells_are_at_the_centers_of_their_receptive_fields(preset: str, layer: str) -> None:
     for axis in (ROWS, COLUMNS):
         assert check_axis(PRESETS[preset].model, (160, 180), layer, axis) == 2
 
@@ -86,7 +86,7 @@ def modules(draw: st.DrawFn) -> ConvModuleConfig:
 
 @settings(max_examples=40, deadline=None)
 @given(modules(), modules(), modules(), st.booleans(), st.integers(900, 930))
-def test_odd_shapes(
+def test_columns_of_random_configurations(
     conv1: ConvModuleConfig,
     conv2: ConvModuleConfig,
     conv3: ConvModuleConfig,

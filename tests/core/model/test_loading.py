@@ -1,4 +1,4 @@
-"""Which engine reads with which model file, and what goes before that."""
+"""Loading a model: the choice of the engine, and the files that it needs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KINDS = {"onnx": OnnxEngine, "torch": TorchEngine}
 
 @pytest.fixture(autouse=True)
 def torch_threads() -> Iterator[None]:
-    """Leave PyTorch as many threads as it had."""
+    """Restore the number of PyTorch's threads."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -84,7 +84,7 @@ def test_which_engine_reads(model: Path, options: dict[str, str], expected: str)
         )
 
 
-def test_what_pytorch_alone_can_do_it_does(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_that_need_pytorch(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for device in ("cuda", "mps"):
         if device == "mps" and torch.backends.mps.is_available():
@@ -93,7 +93,7 @@ def test_what_pytorch_alone_can_do_it_does(model: Path, monkeypatch: pytest.Monk
             load_model(model, device=device)
         with pytest.raises(ConfigError, match=r"device: expected auto or cpu for engine onnx, fou"):
             load_model(model, engine="onnx", device=device)
-    # Not even a damaged graph is looked at.
+    # PyTorch does not open the graph.
     model.with_suffix(".onnx").write_bytes(b"no graph")
     assert type(load_model(model, engine="torch", threads=1).engine) is TorchEngine
     with pytest.raises(ModelFileError, match=r"model\.onnx: expected an ONNX graph, found: "):
@@ -101,7 +101,7 @@ def test_what_pytorch_alone_can_do_it_does(model: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("options", [{"engine": "torch"}, {"device": "cuda"}, {"device": "mps"}])
-def test_pytorch_runs_no_graph(model: Path, options: dict[str, str]) -> None:
+def test_a_graph_is_refused_for_pytorch(model: Path, options: dict[str, str]) -> None:
     graph = model.with_suffix(".onnx")
     with pytest.raises(ModelFileError) as caught:
         load_model(graph, **options)  # type: ignore[arg-type]
@@ -138,7 +138,7 @@ def test_a_graph_of_other_weights(model: Path) -> None:
     result = invoke("predict", "--model", model, SAMPLES / "0.png")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"exprocr: {graph}: expected the graph of {model}")
-    # As it is told.
+    # The advice of the message helps.
     assert invoke("export", model).exit_code == 0
     assert type(load_model(model).engine) is OnnxEngine
 
@@ -161,7 +161,7 @@ def test_a_graph_of_another_network_with_these_weights(model: Path, name: str) -
     )
 
 
-def test_what_is_newer_in_the_model_file_counts(model: Path) -> None:
+def test_the_model_file_overrides_the_graphs_metadata(model: Path) -> None:
     graph, image = model.with_suffix(".onnx"), SAMPLES / "0.png"
     old = Recognizer.load(model, threads=1)
     changes = {"temperature": 3.0, "grammar": "level1", "training": {"val_ece": 0.1}}
@@ -175,7 +175,9 @@ def test_what_is_newer_in_the_model_file_counts(model: Path) -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
-def test_a_graph_alone_reads_the_same(model: Path, tmp_path: Path, temperature: float) -> None:
+def test_a_graph_without_its_model_file_reads_the_same(
+    model: Path, tmp_path: Path, temperature: float
+) -> None:
     changed = dataclasses.replace(
         ModelFile.load(model), temperature=temperature, grammar="expression"
     )
@@ -195,7 +197,7 @@ def test_a_graph_alone_reads_the_same(model: Path, tmp_path: Path, temperature: 
 
 
 @pytest.mark.parametrize("command", ["predict", "eval"])
-def test_the_remark_is_said_once_and_not_if_quiet(model: Path, command: str) -> None:
+def test_the_remark_is_printed_once_unless_quiet(model: Path, command: str) -> None:
     graph = model.with_suffix(".onnx")
     place = SAMPLES if command == "eval" else SAMPLES / "0.png"
     with_graph = invoke(command, place, "--model", model, "--threads", 1)
@@ -217,7 +219,7 @@ def test_the_remark_is_said_once_and_not_if_quiet(model: Path, command: str) -> 
 
 
 @pytest.mark.parametrize("command", ["predict", "eval"])
-def test_reading_loads_little(command: str, tmp_path: Path) -> None:
+def test_reading_imports_no_heavy_packages(command: str, tmp_path: Path) -> None:
     code = """
 import sys
 from exprocr.cli import run
@@ -245,7 +247,7 @@ def test_the_shipped_graph_is_that_of_the_shipped_weights() -> None:
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
-def test_both_engines_read_the_samples_alike() -> None:
+def test_both_engines_read_the_samples_correctly() -> None:
     images = sorted(SAMPLES.glob("*.png"))
     truths = [line.split()[0] for line in (SAMPLES / "labels.txt").read_text().splitlines()]
     for engine in KINDS:

@@ -1,4 +1,4 @@
-"""The network: the published shapes, a true backward pass, the number of frames."""
+"""The network: published shapes, both directions of the GRUs, the number of frames."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pictures(num: int, width: int, seed: int = 0) -> Tensor:
 
 @torch.no_grad()
 def stages(network: Network, images: Tensor) -> dict[str, Tensor]:
-    """Return every stage's output."""
+    """Return the output of each layer."""
     found: dict[str, Tensor] = {}
     handles = [
         getattr(network, name).register_forward_hook(
@@ -104,7 +104,7 @@ def test_dropout_in_training_only(preset: str, dropped: float) -> None:
         try:
             assert not torch.equal(network(images), network(images))
             zeros = float((network.dropout(torch.ones(100_000)) == 0).float().mean())
-            # The engine evaluates without it, and leaves the mode as it was.
+            # The engine runs without dropout and restores the mode.
             inks = np.full((1, 60, 160), 100, dtype=np.uint8)
             engine = TorchEngine(network, CPU)
             assert np.array_equal(engine.log_probs(inks), engine.log_probs(inks))
@@ -123,7 +123,7 @@ def test_both_directions_see_the_whole_picture(preset: str) -> None:
         changed = images.clone()
         changed[..., columns] = 1 - changed[..., columns]
         after = stages(network, changed)
-        # Before the GRUs, frame t sees the columns around t; after them, all of the picture.
+        # Before the GRUs, a frame depends on nearby columns; after them, on the whole picture.
         assert torch.equal(before["fc1"][far], after["fc1"][far])
         assert not torch.equal(before["fc1"][near], after["fc1"][near])
         for name in ("gru1", "gru2", "fc2", "log_probs"):
@@ -139,7 +139,7 @@ def one_direction(both: nn.GRU, suffix: str) -> nn.GRU:
 
 
 @pytest.mark.parametrize("merge", ["sum", "concat"])
-def test_two_grus_of_their_own_give_the_same(merge: str) -> None:
+def test_two_separate_grus_give_the_same(merge: str) -> None:
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layer = BiGRU(5, 3, merge)
@@ -157,7 +157,7 @@ def test_only_gru1_of_the_reference_is_summed() -> None:
 
 @torch.no_grad()
 def real_frames(network: Network, width: int) -> int:
-    """Run the convolutions; 0 where PyTorch says that the picture is too small for them."""
+    """Return the number of columns after the convolutions; 0 if the picture is too small."""
     try:
         maps: Tensor = network.conv3(network.conv2(network.conv1(torch.zeros(1, 1, 60, width))))
     except RuntimeError:
@@ -189,7 +189,7 @@ def modules(draw: st.DrawFn) -> ConvModuleConfig:
 
 @settings(max_examples=60, deadline=None)
 @given(modules(), modules(), modules(), st.booleans(), st.integers(1, 90))
-def test_num_frames_of_odd_shapes(
+def test_num_frames_of_random_configurations(
     conv1: ConvModuleConfig,
     conv2: ConvModuleConfig,
     conv3: ConvModuleConfig,
@@ -206,7 +206,7 @@ def test_num_frames_of_odd_shapes(
     assert num_frames(config, width) == real_frames(network, width)
 
 
-def test_too_low_is_refused() -> None:
+def test_pictures_too_low_for_the_network_are_refused() -> None:
     with pytest.raises(ValueError, match="pictures 20 px high are too low"):
         Network(PRESETS["reference"].model, 20, NUM_CLASSES)
 
@@ -218,7 +218,7 @@ def test_frames_sum_to_one(preset: str) -> None:
     assert sums.numpy() == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_picture_is_read_alike_in_any_batch() -> None:
+def test_the_output_does_not_depend_on_the_batch() -> None:
     network = network_of("default")
     images = pictures(3, 180)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Graph files: what is in them, and every file that is none."""
+"""Graph files: their content, and files that are not graph files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def with_entry(graph: Path, path: Path, text: str, key: str = METADATA_KEY) -> P
 
 
 def rewrite(graph: Path, path: Path, changes: dict[str, Any]) -> Path:
-    """Write the graph with some metadata changed; a change to None leaves the field out."""
+    """Write the graph with changed metadata; a change to None removes the field."""
     entry = {key: value for key, value in (entry_of(graph) | changes).items() if value is not None}
     return with_entry(graph, path, json.dumps(entry))
 
@@ -55,7 +55,7 @@ def noise(num: int, width: int, height: int = 60) -> NDArray[np.uint8]:
     return rng.integers(0, 256, (num, height, width)).astype(np.uint8)
 
 
-def test_what_a_graph_file_holds(tiny_model: Path, graph: Path) -> None:
+def test_content_of_a_graph_file(tiny_model: Path, graph: Path) -> None:
     model = ModelFile.load(tiny_model)
     expected = {**model.metadata(), DIGEST_KEY: model.weights_digest()}
     assert entry_of(graph) == json.loads(json.dumps(expected))
@@ -66,7 +66,7 @@ def test_what_a_graph_file_holds(tiny_model: Path, graph: Path) -> None:
     assert str(engine).startswith("ONNX Runtime ")
 
 
-def test_the_digest_is_that_of_names_types_shapes_and_values() -> None:
+def test_the_digest_covers_names_types_shapes_and_values() -> None:
     model = ModelFile.load()
     weights = dict(model.weights)
     same = dataclasses.replace(model, weights=dict(reversed(weights.items())), temperature=9.0)
@@ -92,7 +92,7 @@ def write_foreign(kind: str, path: Path, graph: Path) -> None:
     if kind == "folder":
         path.mkdir()
     elif kind == "socket":
-        os.mkfifo(path)  # to read it would wait for ever
+        os.mkfifo(path)  # reading it would wait forever
     elif kind != "missing":
         path.write_bytes(
             {
@@ -124,13 +124,13 @@ def write_foreign(kind: str, path: Path, graph: Path) -> None:
         ("safetensors", "expected an ONNX graph, found: "),
     ],
 )
-def test_no_graph(
+def test_files_that_are_no_graph(
     graph: Path, tmp_path: Path, kind: str, message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "x.onnx"
     write_foreign(kind, path, graph)
     check_refused(path, message)
-    assert capfd.readouterr() == ("", "")  # the runtime's own remarks are not for users
+    assert capfd.readouterr() == ("", "")  # ONNX Runtime's own messages are suppressed
 
 
 def check_refused(path: Path, message: str) -> None:
@@ -145,7 +145,7 @@ def check_refused(path: Path, message: str) -> None:
 def test_any_damaged_byte_is_harmless(
     graph: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each is read as something, or refused in a line."""
+    """The graph still runs, or the error is one line."""
     content = graph.read_bytes()
     rng = np.random.default_rng(0)
     path, refused = tmp_path / "x.onnx", []
@@ -164,7 +164,7 @@ def test_any_damaged_byte_is_harmless(
     assert capfd.readouterr() == ("", "")
 
 
-def test_names_that_are_no_text(
+def test_names_that_are_not_utf8(
     graph: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "x.onnx"
@@ -206,15 +206,15 @@ def test_metadata_that_is_no_json_object(graph: Path, tmp_path: Path, text: str)
 
 def test_metadata_of_another_program(graph: Path, tmp_path: Path) -> None:
     path = with_entry(graph, tmp_path / "x.onnx", "{}", key="producer")
-    check_refused(path, "expected the metadata entry 'exprocr', found producer; no graph of exp")
+    check_refused(path, "expected the metadata entry 'exprocr', found producer; not a graph of exp")
     proto = onnx.load(graph)
     del proto.metadata_props[:]
     onnx.save(proto, path)
-    check_refused(path, "expected the metadata entry 'exprocr', found no metadata; no graph of e")
+    check_refused(path, "expected the metadata entry 'exprocr', found no metadata; not a graph")
 
 
 def write_cast(path: Path, inputs: list[str], outputs: list[str], kind: int) -> None:
-    """Write a graph that turns its first input into floats."""
+    """Write a graph that converts its first input to floats."""
     shape: list[str | int | None] = ["N", 60, "W"]
     given = [helper.make_tensor_value_info(name, kind, shape) for name in inputs]
     gives = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in outputs]
@@ -231,7 +231,7 @@ def write_cast(path: Path, inputs: list[str], outputs: list[str], kind: int) -> 
         ([PICTURES], ["y"], TensorProto.UINT8, "[('pictures', 'tensor(uint8)')] to ['y']"),
         ([PICTURES], [LOG_PROBS], TensorProto.INT8, "[('pictures', 'tensor(int8)')] to ['log_pro"),
         ([PICTURES, "x"], [LOG_PROBS], TensorProto.UINT8, "('x', 'tensor(uint8)')] to ['log_prob"),
-        ([PICTURES], [LOG_PROBS, "y"], TensorProto.UINT8, "to ['log_probs', 'y']; no graph of exp"),
+        ([PICTURES], [LOG_PROBS, "y"], TensorProto.UINT8, "['log_probs', 'y']; not a graph of exp"),
     ],
 )
 def test_another_programs_graph(
@@ -246,7 +246,7 @@ def test_another_programs_graph(
 def test_no_other_file_is_read(
     graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # where the runtime would look for them
+    monkeypatch.chdir(tmp_path)  # where ONNX Runtime searches for them
     proto = onnx.load(graph)
     external_data_helper.convert_model_to_external_data(proto, location="w.bin", size_threshold=0)
     onnx.save(proto, "x.onnx")
@@ -257,15 +257,15 @@ def test_no_other_file_is_read(
     check_refused(path, "expected a graph in one file, found parts in others")
 
 
-def test_pictures_that_the_graph_cannot_take(graph: Path) -> None:
+def test_pictures_of_a_wrong_height_are_refused(graph: Path) -> None:
     _, _, engine = load_graph(graph)
     with pytest.raises(ModelFileError, match=r"\.onnx: expected .* 80 x 59 px, found: ") as caught:
         engine.log_probs(noise(2, 80, height=59))
     assert "\n" not in str(caught.value)
-    assert engine.log_probs(noise(2, 80)).shape[1:] == (2, 16)  # it goes on
+    assert engine.log_probs(noise(2, 80)).shape[1:] == (2, 16)  # the engine remains usable
 
 
-def test_several_threads_at_a_time(graph: Path) -> None:
+def test_several_threads_at_the_same_time(graph: Path) -> None:
     _, _, engine = load_graph(graph)
     batches = [noise(1 + i % 4, 60 + 20 * (i % 3)) for i in range(60)]
     expected = [engine.log_probs(batch) for batch in batches]
@@ -274,7 +274,7 @@ def test_several_threads_at_a_time(graph: Path) -> None:
             np.testing.assert_array_equal(found, one)
 
 
-def test_pictures_need_not_lie_together_in_memory(graph: Path) -> None:
+def test_pictures_may_be_strided_in_memory(graph: Path) -> None:
     _, _, engine = load_graph(graph)
     pictures = noise(6, 80)
     expected = engine.log_probs(pictures)

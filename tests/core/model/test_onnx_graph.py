@@ -1,4 +1,4 @@
-"""The graph gives what the network gives in PyTorch, whatever its shape, width and batch size."""
+"""The graph gives the same as PyTorch, for any configuration, width and batch size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOLERANCE = 1e-4
 
 
 def conv(*kernels: int, stride: int = 1, pool: tuple[int, int] = (2, 2)) -> ConvModuleConfig:
-    """Return a small module: one convolution a kernel, the first with a stride."""
+    """Return a small module: one convolution per kernel size, the first with a stride."""
     strides = (stride,) + (1,) * (len(kernels) - 1)
     channels = tuple(3 + i for i in range(len(kernels)))
     return ConvModuleConfig(kernel_sizes=kernels, channels=channels, strides=strides, pool=pool)
@@ -59,7 +59,7 @@ SHAPES: dict[str, tuple[dict[str, Any], int]] = {
 
 
 def random_model(config: ModelConfig, height: int, seed: int = 0) -> ModelFile:
-    """Return a model with nothing left at its initial value: biases, statistics, gains."""
+    """Return a model with random biases, statistics and gains."""
     charset = Charset("01+-")
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
@@ -70,7 +70,7 @@ def random_model(config: ModelConfig, height: int, seed: int = 0) -> ModelFile:
             tensor[:] = rng.normal(0, 0.5, tensor.shape)
     for name, variance in weights.items():
         if name.endswith("running_var"):
-            # Down to where the epsilon counts; gains of either sign.
+            # Some so small that the epsilon matters; gains of both signs.
             variance[:] = 10.0 ** rng.uniform(-6, 1, variance.shape)
             weights[name.replace("running_var", "weight")] *= 3 * np.sqrt(variance + 1e-5)
     weights["fc2.weight"] *= 4  # so that frames differ
@@ -102,7 +102,7 @@ def check_parity(model: ModelFile, widths: tuple[int, ...], sizes: tuple[int, ..
             assert found.shape == expected.shape == (frames, num, model.charset.num_classes)
             assert found.dtype == np.float32
             np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
-            # Not for want of anything to tell.
+            # The outputs are not trivially equal.
             assert expected.std(axis=0).max() > 1e-3
             assert num == 1 or np.abs(found[:, 0] - found[:, 1]).max() > 1e-3
 
@@ -164,8 +164,8 @@ def test_the_shipped_model_on_rendered_pictures() -> None:
 
 
 @pytest.mark.parametrize("shape", ["small", "sum", "neither", "rows alone"])
-def test_the_format_itself_gives_the_same(shape: str) -> None:
-    """ONNX's own evaluator, written in NumPy, runs the graph by the book."""
+def test_onnx_reference_evaluator_gives_the_same(shape: str) -> None:
+    """ONNX's reference evaluator, written in NumPy, runs the graph as the standard defines."""
     changes, height = SHAPES[shape]
     model = random_model(dataclasses.replace(SMALL, **changes), height)
     pictures = noise(2, height, 60)
@@ -175,7 +175,7 @@ def test_the_format_itself_gives_the_same(shape: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
 
 
-def test_what_the_graph_says_of_itself() -> None:
+def test_metadata_and_interface_of_the_graph() -> None:
     model = random_model(SMALL, 32)
     proto = build_graph(model, {"exprocr": "{}", "ä": "ö"})
     onnx.checker.check_model(proto, full_check=True)
@@ -187,7 +187,7 @@ def test_what_the_graph_says_of_itself() -> None:
     dims = [[d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
             for value in (given, gives)]  # fmt: skip
     assert dims == [["N", 32, "W"], ["T", "N", 5]]
-    # A batch norm costs nothing any more.
+    # Batch norm is folded into other nodes.
     kinds = {node.op_type for node in proto.graph.node}
     assert {"Conv", "GRU", "LogSoftmax"} < kinds
     assert "BatchNormalization" not in kinds

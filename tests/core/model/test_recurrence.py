@@ -1,4 +1,4 @@
-"""The GRUs' own loop for training: what `torch.nn.GRU` computes, and its gradients."""
+"""The GRU for training on a CPU: outputs and gradients equal those of `torch.nn.GRU`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def gradients(output: Tensor, frames: Tensor, module: nn.Module) -> list[Tensor]
 
 
 @pytest.mark.parametrize(("t", "n", "inputs", "units"), SHAPES)
-def test_outputs_and_all_gradients_are_those_of_torch(
+def test_outputs_and_gradients_equal_those_of_torch(
     t: int, n: int, inputs: int, units: int
 ) -> None:
     gru, frames = layer(inputs, units), random(t, n, inputs).requires_grad_()
@@ -50,13 +50,13 @@ def test_outputs_and_all_gradients_are_those_of_torch(
         torch.testing.assert_close(our, their, rtol=0, atol=1e-9, msg=name)
 
 
-def test_gradients_are_those_of_finite_differences() -> None:
+def test_gradients_equal_finite_differences() -> None:
     gru, frames = layer(3, 2), random(4, 2, 3).requires_grad_()
     inputs = (frames, *gru.parameters())
     assert torch.autograd.gradcheck(lambda frames, *_: bidirectional_gru(frames, gru), inputs)
 
 
-def test_the_backward_pass_may_be_taken_twice() -> None:
+def test_the_backward_pass_can_run_twice() -> None:
     gru, frames = layer(3, 2), random(4, 2, 3).requires_grad_()
     output = bidirectional_gru(frames, gru).square().sum()
     (first,) = torch.autograd.grad(output, frames, retain_graph=True)
@@ -64,7 +64,7 @@ def test_the_backward_pass_may_be_taken_twice() -> None:
     assert torch.equal(first, second)
 
 
-def test_bfloat16_is_as_near_as_torchs_own() -> None:
+def test_bfloat16_is_as_exact_as_in_torch() -> None:
     gru, frames = layer(32, 24, torch.float32), random(30, 8, 32, dtype=torch.float32)
     frames.requires_grad_()
     exact = layer(32, 24)
@@ -81,7 +81,7 @@ def test_bfloat16_is_as_near_as_torchs_own() -> None:
         return [float((a - b).norm() / b.norm()) for a, b in zip(found, truth, strict=True)]
 
     for ours, theirs in zip(errors(own=True), errors(own=False), strict=True):
-        assert 1e-4 < ours < 2 * theirs < 0.3  # rounded, and no more than that
+        assert 1e-4 < ours < 2 * theirs < 0.3  # only rounding errors
 
 
 @pytest.mark.parametrize("merge", ["sum", "concat"])
@@ -98,7 +98,7 @@ def test_training_and_evaluation_agree(merge: str) -> None:
 
 
 def tree(tensor: Tensor) -> str:
-    """Return the names of the functions that a tensor came by."""
+    """Return the names of the functions that computed a tensor."""
     seen: set[Any] = set()
     nodes = [tensor.grad_fn]
     while nodes:

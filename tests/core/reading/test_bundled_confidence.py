@@ -1,4 +1,4 @@
-"""What the bundled model is sure of: expressions, and nothing else."""
+"""The bundled model's confidence: high for expressions, low for other pictures."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def renderer() -> Renderer:
 
 
 def rendered(template: str) -> Pictures:
-    """Fill in ``n`` with digits and ``?`` with operators, and draw the text."""
+    """Return a function that draws a template, with digits for ``n`` and operators for ``?``."""
 
     def draw(rng: np.random.Generator) -> Image.Image:
         choices = {"n": "0123456789", "?": "+-*"}
@@ -67,7 +67,7 @@ def rendered(template: str) -> Pictures:
     return draw
 
 
-# What is no expression of the first level.
+# Pictures that show no expression of level1.
 FOREIGN: dict[str, Pictures] = {
     "blank": blank,
     "gradient": gradient,
@@ -87,16 +87,16 @@ FOREIGN: dict[str, Pictures] = {
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_nobody_is_sure_of_what_is_no_expression(kind: str) -> None:
+def test_the_confidence_is_low_for_other_pictures(kind: str) -> None:
     pictures = [FOREIGN[kind](np.random.default_rng((7, i))) for i in range(NUM_PICTURES)]
     predictions = bundled().predict(pictures)
     confidences = [prediction.confidence for prediction in predictions]
     assert np.median(confidences) < 0.5
-    # It is read all the same, as whatever is nearest.
+    # The readings are expressions all the same.
     assert all(load_grammar("level1", bundled().charset).accepts(p.text) for p in predictions)
 
 
-def test_but_of_expressions() -> None:
+def test_the_confidence_is_high_for_expressions() -> None:
     pictures = [renderer().sample(7, 0, i) for i in range(NUM_PICTURES)]
     predictions = bundled().predict([picture for _, picture in pictures])
     right = [p.text == text for p, (text, _) in zip(predictions, pictures, strict=True)]

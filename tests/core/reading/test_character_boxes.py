@@ -1,4 +1,4 @@
-"""Characters placed in any picture: marks, boxes, turned and scaled pictures."""
+"""Positions of characters: marks and boxes, in rotated and scaled pictures, too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAMPLES = Path(__file__).parents[3] / "docs" / "samples"
 
 
 class BarReader:
-    """Reads the first bar as 0, the second as 1, ...: each in the frame nearest to its middle."""
+    """Reads the first bar as 0, the second as 1, ..., each in the frame nearest to its center."""
 
     def __init__(self, axis: CellAxis) -> None:
         self.axis = axis
@@ -57,7 +57,7 @@ def bar_recognizer(preset: str, **size: int) -> Recognizer:
 
 
 def bars(size: tuple[int, int], places: list[float]) -> Image.Image:
-    """Draw dark bars a fortieth of the height wide, at shares of the width."""
+    """Draw dark bars at shares of the width; a bar's width is 1/20 of the height."""
     image = Image.new("L", size, 250)
     half = size[1] / 40
     for place in places:
@@ -67,7 +67,7 @@ def bars(size: tuple[int, int], places: list[float]) -> Image.Image:
 
 
 def check_boxes(characters: tuple[Character, ...], size: tuple[int, int]) -> None:
-    """Check boxes against the definition: midpoints between marks, the outer ones mirrored."""
+    """Check that boxes end halfway between marks, and that the first and last are symmetric."""
     width, height = size
     marks = [character.x for character in characters]
     assert marks == sorted(marks)
@@ -80,7 +80,7 @@ def check_boxes(characters: tuple[Character, ...], size: tuple[int, int]) -> Non
         left, top, right, bottom = character.box
         assert (top, bottom) == (0, height)
         assert 0 <= left <= character.x < right <= width
-        # Marks are whole columns here, and parts of columns where the boxes are worked out.
+        # These marks are rounded; the boxes are computed from exact ones.
         assert left == pytest.approx(start, abs=1.5)
         assert right == pytest.approx(end, abs=1.5)
     for one, other in itertools.pairwise(characters):
@@ -93,20 +93,20 @@ SIZES = [(180, 60), (90, 30), (720, 240), (171, 60), (400, 70), (130, 45), (3000
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("preset", PRESETS)
-def test_characters_lie_where_they_were_drawn(preset: str, size: tuple[int, int]) -> None:
+def test_characters_are_located_where_they_were_drawn(preset: str, size: tuple[int, int]) -> None:
     recognizer = bar_recognizer(preset)
     (prediction,) = recognizer.predict([bars(size, PLACES)])
     assert prediction.text == "01234"
     # The reference's input is 160 px wide whatever the picture, the default's 60 px high.
     scale = size[0] / 160 if preset == "reference" else size[1] / 60
-    tolerance = recognizer.frame_axis.step / 2 * scale + 2  # a frame is as fine as it gets
+    tolerance = recognizer.frame_axis.step / 2 * scale + 2  # the resolution is one frame
     for character, place in zip(prediction.characters, PLACES, strict=True):
         assert character.x == pytest.approx(place * size[0], abs=tolerance)
     check_boxes(prediction.characters, size)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_picture_is_the_upright_one(orientation: int) -> None:
+def test_positions_are_those_in_the_upright_picture(orientation: int) -> None:
     upright = bars((240, 60), PLACES)
     turns = {
         1: None, 2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
@@ -125,7 +125,7 @@ def test_the_picture_is_the_upright_one(orientation: int) -> None:
 
 
 def test_pictures_of_different_sizes_in_one_batch() -> None:
-    """All are 180 px wide to the network."""
+    """All are 180 px wide in the network's input."""
     sizes = [(180, 60), (90, 30), (360, 120), (165, 60)]
     pictures = [bars(size, PLACES) for size in sizes]
     recognizer = bar_recognizer("default")
@@ -136,7 +136,7 @@ def test_pictures_of_different_sizes_in_one_batch() -> None:
     assert together[2].characters[3].x == pytest.approx(2 * together[0].characters[3].x, abs=2)
 
 
-def test_inks_are_their_own_pictures() -> None:
+def test_positions_in_preprocessed_pictures() -> None:
     (placed,) = scripted_recognizer(("1+2", 0.9)).read([np.zeros((60, 100), np.uint8)])
     assert [character.x for character in placed.characters] == [8, 20, 32]
     assert [c.box for c in placed.characters] == [
@@ -150,7 +150,7 @@ def test_inks_are_their_own_pictures() -> None:
         ((180, 60), [8, 20, 32, 44]),  # the frames 1, 3, 5, 7, at 2 + 6 t
         ((90, 30), [4, 10, 16, 22]),
         ((450, 150), [20, 50, 80, 110]),
-        # Narrower than the network's input: what is read in the added background is at the edge.
+        # Narrower than the network's input: marks in the added background move to the edge.
         ((35, 60), [8, 20, 32, 34]),
         ((9, 60), [8, 8, 8, 8]),
         ((1, 60), [0, 0, 0, 0]),
@@ -186,8 +186,8 @@ def test_a_single_character_has_the_whole_picture() -> None:
     assert scripted_recognizer(("", 0.9)).predict([Image.new("L", (9, 3))])[0].characters == ()
 
 
-def test_the_outer_boxes_reach_as_far_out_as_in() -> None:
-    # The picture ends before the outer marks' mirrored midpoints, and then it does not.
+def test_the_first_and_last_boxes_are_symmetric() -> None:
+    # First the picture's edges cut the boxes, then they do not.
     recognizer = bar_recognizer("default", height=60)
     (prediction,) = recognizer.predict([bars((180, 60), [20 / 180, 60 / 180, 140 / 180])])
     first, _, last = prediction.characters
@@ -218,7 +218,7 @@ def test_the_bundled_model_places_the_samples_characters() -> None:
 def plain_text(
     text: str, size: tuple[int, int], font_size: float
 ) -> tuple[Image.Image, list[tuple[float, float]]]:
-    """Draw text; return each glyph's first and last column too."""
+    """Draw text; return the picture, and the first and last column of each glyph."""
     image = Image.new("L", size, 255)
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(font_size)
     x, columns = size[1] / 10, []

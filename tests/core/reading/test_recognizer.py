@@ -1,4 +1,4 @@
-"""The recognizer: order, batches, and what a prediction holds."""
+"""The recognizer: order, batches, and the content of predictions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.support.scripted import (
 
 @pytest.fixture(scope="module")
 def lively(tiny_model: Path) -> Recognizer:
-    """Return the tiny network with outputs spread so that it reads something else everywhere."""
+    """Return a tiny network that reads different texts in different pictures."""
     recognizer = Recognizer.load(tiny_model, engine="torch", device="cpu", threads=1)
     assert isinstance(recognizer.engine, TorchEngine)
     last = recognizer.engine.network.fc2
@@ -80,7 +80,7 @@ def test_small_batches_and_chunks_change_nothing(
         check_same(one, other)
 
 
-def test_batches_hold_one_width_and_at_most_so_many_pixels(
+def test_batches_have_one_width_and_a_limited_number_of_pixels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "BATCH_PIXELS", 64 * 60 * 40)
@@ -93,7 +93,7 @@ def test_batches_hold_one_width_and_at_most_so_many_pixels(
     assert engine.shapes == [
         *((64, 60, 40), (16, 60, 40)),
         *((42, 60, 60), (38, 60, 60)),
-        *((1, 60, 2560), (1, 60, 2560)),  # as many pixels as may be, and more
+        *((1, 60, 2560), (1, 60, 2560)),  # exactly the limit, and more
         *((1, 60, 2580), (1, 60, 2580)),
     ]
     assert recognizer.read([]) == []
@@ -139,7 +139,7 @@ def torch_probability(text: str, certainty: float) -> float:
 
 
 def torch_probabilities(log_probs: torch.Tensor, texts: list[str]) -> NDArray[np.float64]:
-    """Return exp(-loss) of torch's CTC loss of each text, (T, N, K) given."""
+    """Return exp(-loss) for torch's CTC loss of each text; log_probs are (T, N, K)."""
     targets = [torch.tensor(CHARSET.encode(text), dtype=torch.long) for text in texts]
     losses = torch.nn.functional.ctc_loss(
         log_probs,
@@ -202,7 +202,7 @@ def test_beam_search_is_used_and_finds_what_the_best_path_misses() -> None:
 
 
 def test_alternatives_of_a_character(lively: Recognizer) -> None:
-    """Every character's is another one of the charset, or none."""
+    """Each is a different character of the charset, or empty."""
     found = [c for prediction in lively.predict(expressions()) for c in prediction.characters]
     assert found
     for character in found:

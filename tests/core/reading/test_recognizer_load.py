@@ -1,4 +1,4 @@
-"""Loading the recognizer: its settings, and what a model file says itself."""
+"""Loading the recognizer: its settings, and those in the model file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.pictures import expressions
         ({"grammar": "levle1"}, "unknown grammar; did you mean 'level1'"),
         ({"grammar": "regex:[0-9]+["}, r"grammar regex:\[0-9\]\+\[: expected a regular expression"),
         ({"grammar": "regex:a+"}, "expected characters of .*0123456789', found 'a'"),
-        ({"grammar": "lexicon:/nowhere"}, "grammar: /nowhere: expected a file of one"),
+        ({"grammar": "lexicon:/nowhere"}, "grammar: /nowhere: expected a file with one"),
         ({"device": "tpu"}, r"unknown device; did you mean 'cpu'\? \(devices: auto, cpu, cuda"),
         ({"engine": "tensorflow"}, r"unknown engine; did you mean '.*'\? \(engines: onnx, torch\)"),
     ],
@@ -56,7 +56,7 @@ def test_load_takes_grammar_and_temperature_from_the_file(tiny_model: Path, tmp_
     assert recognizer.charset == model.charset
     level1 = recognizer.predict(expressions())
     assert all(recognizer.decoder.grammar.accepts(prediction.text) for prediction in level1)
-    # A user's grammar wins; the temperature stays, and changes no text.
+    # The user's grammar overrides the file's; the temperature stays and changes no text.
     digits = Recognizer.load(path, threads=1, grammar="digits")
     assert digits.decoder.temperature == 2.5
     assert all(prediction.text.isdigit() for prediction in digits.predict(expressions()))
@@ -67,7 +67,7 @@ def test_load_takes_grammar_and_temperature_from_the_file(tiny_model: Path, tmp_
     assert [p.confidence for p in cold] != pytest.approx([p.confidence for p in level1])
 
 
-def test_load_hands_the_decoders_options_on(tiny_model: Path) -> None:
+def test_load_passes_options_to_the_decoder(tiny_model: Path) -> None:
     recognizer = Recognizer.load(
         tiny_model, threads=1, grammar="regex:[0-9][+][0-9]", decoder="beam", beam_width=7,
         n_best=4, by_value=True,

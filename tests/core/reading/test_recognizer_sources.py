@@ -1,4 +1,4 @@
-"""What the recognizer is given: unreadable pictures among others, one alone, and very many."""
+"""The recognizer's sources: unreadable pictures, single paths, and very many pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exprocr.errors import ImageError
 from tests.support.scripted import scripted_recognizer
 
 
-def test_errors_stand_in_their_place_and_the_rest_is_read(tmp_path: Path) -> None:
+def test_unreadable_pictures_keep_their_place_and_others_are_read(tmp_path: Path) -> None:
     good = Image.new("L", (180, 60), 255)
     good.save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"no picture")
@@ -64,7 +64,7 @@ def test_one_picture_is_no_list(source: str | bytes | Path) -> None:
         scripted_recognizer().predict(source)  # type: ignore[arg-type]
 
 
-def test_stream_takes_pictures_as_it_needs_them() -> None:
+def test_stream_takes_pictures_chunk_by_chunk() -> None:
     pulled = 0
 
     def sources() -> Iterator[Image.Image]:

@@ -1,4 +1,4 @@
-"""Reading with several threads: the same readings in the same order, and nothing left behind."""
+"""Reading with several threads: the same readings in the same order, and no threads remain."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from exprocr.errors import ImageError, ModelFileError
 from tests.support.scripted import CHARSET, FRAME_AXIS, log_probs_of
 
 PATIENCE_S = 30
-"""How long a test waits for what must happen, before it fails."""
+"""Longest time that a test waits for an event before it fails."""
 
 Source = NDArray[np.uint8] | bytes
 Compute = Callable[[NDArray[np.uint8]], None]
 
 
 def picture(number: int, width: int = 180) -> NDArray[np.uint8]:
-    """Return a picture of a number: a stroke from that column on."""
+    """Return a picture of a number: a stroke that begins at this column."""
     pixels = np.full((60, width), 255, np.uint8)
     pixels[:, number : number + width // 90] = 0
     return pixels
@@ -60,7 +60,7 @@ def recognizer_of(engine: ColumnEngine, num_workers: int) -> Recognizer:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Read 8 pictures at a time in batches of 2, and leave no thread behind."""
+    """Set chunks of 8 and batches of 2 pictures, and check that no thread remains."""
     monkeypatch.setattr(module, "CHUNK_SIZE", 8)
     monkeypatch.setattr(module, "BATCH_PIXELS", 2 * 60 * 180)
     before = threading.active_count()
@@ -69,13 +69,13 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def many(num: int, *, bad: bool = True) -> list[Source]:
-    """Return pictures of the numbers from 11 on, of several widths, some unreadable."""
+    """Return pictures of numbers from 11 on, of several widths, some of them unreadable."""
     widths = (180, 180, 120, 360, 180, 1000)
     sources: list[Source] = [picture(11 + i, widths[i % len(widths)]) for i in range(num)]
     return [b"no picture" if bad and i % 5 == 3 else source for i, source in enumerate(sources)]
 
 
-def told(results: list[Prediction | ImageError]) -> list[str]:
+def texts_of(results: list[Prediction | ImageError]) -> list[str]:
     return [r.text if isinstance(r, Prediction) else "unread" for r in results]
 
 
@@ -84,11 +84,11 @@ def test_threads_change_neither_readings_nor_order(num: int) -> None:
     sources = many(num)
     expected = ["unread" if i % 5 == 3 else str(11 + i) for i in range(num)]
     alone = list(recognizer_of(ColumnEngine(), 1).stream(sources))
-    assert told(alone) == expected
+    assert texts_of(alone) == expected
     for num_workers in (2, 3):
         engine = ColumnEngine()
         results = list(recognizer_of(engine, num_workers).stream(sources))
-        assert told(results) == expected
+        assert texts_of(results) == expected
         for one, other in zip(alone, results, strict=True):
             assert one == other or (type(other), str(other)) == (ImageError, str(one))
         # Wide pictures are computed one by one.
@@ -99,11 +99,11 @@ def test_threads_change_neither_readings_nor_order(num: int) -> None:
 
 def test_unreadable_chunks_between_others() -> None:
     sources: list[Source] = [b"x"] * 20 + [picture(5)] + [b"x"] * 20 + [picture(6)]
-    results = told(list(recognizer_of(ColumnEngine(), 2).stream(sources)))
+    results = texts_of(list(recognizer_of(ColumnEngine(), 2).stream(sources)))
     assert results == ["unread"] * 20 + ["5"] + ["unread"] * 20 + ["6"]
 
 
-def test_batches_are_computed_side_by_side() -> None:
+def test_batches_are_computed_in_parallel() -> None:
     both = threading.Barrier(2, timeout=PATIENCE_S)
 
     def meet(pictures: NDArray[np.uint8]) -> None:
@@ -118,7 +118,7 @@ def test_batches_are_computed_side_by_side() -> None:
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_single_batch_is_computed_by_the_caller(num_workers: int) -> None:
     engine = ColumnEngine()
-    assert told(list(recognizer_of(engine, num_workers).stream([picture(7)]))) == ["7"]
+    assert texts_of(list(recognizer_of(engine, num_workers).stream([picture(7)]))) == ["7"]
     assert engine.calls == [(threading.get_ident(), (1, 60, 180))]
 
 
@@ -128,7 +128,7 @@ def test_one_worker_is_the_caller() -> None:
     assert {thread for thread, _ in engine.calls} == {threading.get_ident()}
 
 
-def test_the_next_chunk_is_loaded_meanwhile_and_no_more() -> None:
+def test_exactly_one_chunk_is_loaded_ahead() -> None:
     pulled = 0
     next_chunk = threading.Event()
 
@@ -151,7 +151,7 @@ def test_the_next_chunk_is_loaded_meanwhile_and_no_more() -> None:
 
 @pytest.mark.parametrize("num_workers", [1, 2])
 @pytest.mark.parametrize("error", [ModelFileError, MemoryError, RuntimeError])
-def test_an_engines_error_surfaces_after_what_came_before(
+def test_an_engines_error_is_raised_after_earlier_results(
     num_workers: int, error: type[Exception]
 ) -> None:
     def fail(pictures: NDArray[np.uint8]) -> None:
@@ -161,10 +161,10 @@ def test_an_engines_error_surfaces_after_what_came_before(
     engine = ColumnEngine(fail)
     results = recognizer_of(engine, num_workers).stream(picture(n) for n in range(200))
     found = [next(results) for _ in range(16)]
-    assert told(found) == [str(n) for n in range(16)]
+    assert texts_of(found) == [str(n) for n in range(16)]
     with pytest.raises(error, match="out of order"):
         next(results)
-    assert len(engine.calls) < 20  # what was not begun is dropped
+    assert len(engine.calls) < 20  # waiting batches are dropped
     assert list(results) == []
 
 
@@ -176,19 +176,19 @@ def test_nan_in_the_middle(num_workers: int) -> None:
             return np.where(20 in columns(pictures), np.float32(np.nan), found)
 
     results = recognizer_of(Sometimes(), num_workers).stream(picture(n) for n in range(200))
-    assert told([next(results) for _ in range(16)]) == [str(n) for n in range(16)]
+    assert texts_of([next(results) for _ in range(16)]) == [str(n) for n in range(16)]
     with pytest.raises(ModelFileError, match="found one that gives NaN"):
         next(results)
 
 
 @pytest.fixture
 def held_up(monkeypatch: pytest.MonkeyPatch) -> ColumnEngine:
-    """Return an engine that stops at the numbers 8 and 10 until its threads are told to end."""
+    """Return an engine that blocks at the numbers 8 and 10 until the pool shuts down."""
     ending = threading.Event()
 
     class Pool(ThreadPoolExecutor):
         def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-            assert wait  # when a stream has ended, nobody computes for it
+            assert wait  # when a stream has ended, no thread computes for it
             super().shutdown(wait=False, cancel_futures=cancel_futures)
             ending.set()
             super().shutdown(wait=wait)
@@ -202,13 +202,11 @@ def held_up(monkeypatch: pytest.MonkeyPatch) -> ColumnEngine:
 
 
 @pytest.mark.parametrize("way", ["closed", "forgotten", "thrown into"])
-def test_what_is_not_begun_when_a_stream_ends_early_is_dropped(
-    held_up: ColumnEngine, way: str
-) -> None:
-    """The second chunk's first two batches stop both threads, if they begin at all."""
+def test_ending_a_stream_early_drops_waiting_batches(held_up: ColumnEngine, way: str) -> None:
+    """The first two batches of the second chunk block both threads, if they have begun."""
     recognizer = recognizer_of(held_up, 2)
     results = recognizer.stream(picture(n) for n in range(100))
-    assert told([next(results)]) == ["0"]
+    assert texts_of([next(results)]) == ["0"]
     if way == "closed":
         results.close()  # type: ignore[attr-defined]
     elif way == "thrown into":
@@ -216,7 +214,7 @@ def test_what_is_not_begun_when_a_stream_ends_early_is_dropped(
             results.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
     del results
     assert 4 <= len(held_up.calls) <= 4 + 2
-    assert told(list(recognizer.stream([picture(3)] * 9))) == ["3"] * 9  # and it reads on
+    assert texts_of(list(recognizer.stream([picture(3)] * 9))) == ["3"] * 9  # still usable
 
 
 def test_an_interrupt_while_pictures_are_loaded(held_up: ColumnEngine) -> None:
@@ -225,23 +223,23 @@ def test_an_interrupt_while_pictures_are_loaded(held_up: ColumnEngine) -> None:
         raise KeyboardInterrupt
 
     results = recognizer_of(held_up, 2).stream(sources())
-    assert told([next(results) for _ in range(8)]) == [str(n) for n in range(8)]
+    assert texts_of([next(results) for _ in range(8)]) == [str(n) for n in range(8)]
     with pytest.raises(KeyboardInterrupt):
         next(results)
     assert 4 <= len(held_up.calls) <= 4 + 2
 
 
-def test_several_streams_at_a_time() -> None:
+def test_several_streams_at_the_same_time() -> None:
     recognizer = recognizer_of(ColumnEngine(), 2)
 
     def read(start: int) -> list[str]:
-        return told(list(recognizer.stream(picture(start + n) for n in range(50))))
+        return texts_of(list(recognizer.stream(picture(start + n) for n in range(50))))
 
     with ThreadPoolExecutor(4) as pool:
         for start, texts in enumerate(pool.map(read, range(8))):
             assert texts == [str(start + n) for n in range(50)]
     interleaved = [recognizer.stream(picture(n) for n in range(s, 90)) for s in (0, 50)]
-    pairs = [told(list(pair)) for pair in zip(*interleaved, strict=False)]
+    pairs = [texts_of(list(pair)) for pair in zip(*interleaved, strict=False)]
     assert pairs == [[str(n), str(50 + n)] for n in range(40)]
 
 

@@ -1,4 +1,4 @@
-"""What a run records of its tensors: figures against NumPy's, the file byte for byte."""
+"""The record of a run's tensors: statistics against NumPy's, and the file's bytes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TENSORS = {
     "equal": np.full((4, 5), 0.1, dtype=np.float32),
     "zeros": np.zeros(16, dtype=np.float32),
     "on edges": np.arange(49, dtype=np.float32).repeat(3),
-    "tenths": (np.arange(481) / 10).astype(np.float32),  # whose edges no float32 has
+    "tenths": (np.arange(481) / 10).astype(np.float32),  # the bins' edges are not float32
     "neighbors": np.nextafter(floats(1, 1, 1), floats(1, 2, 0)),
     "far apart": floats(-3.4e38, 1e-38, 0, 3.4e38),
     "smallest": floats(0, 1e-45, 3e-45),
@@ -47,7 +47,7 @@ TENSORS = {
 
 @pytest.mark.parametrize("name", TENSORS)
 @pytest.mark.parametrize("num_bins", [NUM_BINS, 1, 7])
-def test_figures_are_those_of_numpy(name: str, num_bins: int) -> None:
+def test_percentiles_and_counts_equal_those_of_numpy(name: str, num_bins: int) -> None:
     values = TENSORS[name].astype(np.float64)
     percentiles, counts = summarize(TENSORS[name], num_bins)
     expected = np.percentile(values, PERCENTILES)
@@ -61,7 +61,7 @@ def test_figures_are_those_of_numpy(name: str, num_bins: int) -> None:
     assert (percentiles.dtype.name, counts.dtype.name) == ("float32", "uint32")
 
 
-def test_order_and_layout_of_the_values_do_not_matter_and_they_are_left_alone() -> None:
+def test_order_and_layout_of_values_do_not_matter_and_values_are_unchanged() -> None:
     values = TENSORS["normal"][..., ::-1].transpose(0, 2, 3, 1)
     before = values.copy()
     for one, other in zip(summarize(values), summarize(np.sort(values, axis=None)), strict=True):
@@ -70,7 +70,7 @@ def test_order_and_layout_of_the_values_do_not_matter_and_they_are_left_alone() 
 
 
 @pytest.mark.parametrize("odd", [NAN, INF, -INF])
-def test_what_is_not_finite_is_left_out(odd: float) -> None:
+def test_values_that_are_not_finite_are_ignored(odd: float) -> None:
     values = np.append(TENSORS["few"], floats(odd, odd))
     for one, other in zip(summarize(values), summarize(TENSORS["few"]), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -80,7 +80,7 @@ def test_what_is_not_finite_is_left_out(odd: float) -> None:
 
 
 def network(step: int) -> dict[str, NDArray[np.float32]]:
-    """Return tensors that no two steps share."""
+    """Return tensors that differ at each step."""
     rng = np.random.default_rng(step)
     bias = np.zeros(5) if step == 0 else rng.normal(size=5)
     weight = rng.normal(size=(2, 3, 5))
@@ -95,7 +95,7 @@ def recorded(path: Path, *steps: int) -> Path:
     return path
 
 
-def test_what_is_read_is_what_was_recorded(tmp_path: Path) -> None:
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     record = read_tensor_record(recorded(tmp_path / "t", 0, 5, 12))
     assert record.names == ("weight", "bias")
     assert record.shapes == ((2, 3, 5), (5,))
@@ -130,7 +130,7 @@ def test_the_file_is_laid_out_as_described(tmp_path: Path) -> None:
     assert np.frombuffer(second, "<u4", 2 * 48, 8 + 18 * 4).sum() == 30 + 5
 
 
-def test_nothing_is_written_before_it_is_to_be(tmp_path: Path) -> None:
+def test_nothing_is_written_before_flush(tmp_path: Path) -> None:
     path = tmp_path / "t"
     recorder = TensorRecorder(path)
     recorder.flush()
@@ -148,7 +148,7 @@ def test_nothing_is_written_before_it_is_to_be(tmp_path: Path) -> None:
     [(9, True, 3), (5, True, 2), (5, False, 1), (4, True, 1), (0, True, 1), (0, False, 0)],
 )
 @pytest.mark.parametrize("tail", [b"", b"cut off"])
-def test_rewound_and_gone_on_with(
+def test_rewind_and_continue(
     step: int, evaluated: bool, kept: int, tail: bytes, tmp_path: Path
 ) -> None:
     path = recorded(tmp_path / "t", 0, 5, 9)
@@ -165,7 +165,7 @@ def test_rewound_and_gone_on_with(
     assert path.read_bytes() == expected.read_bytes()
 
 
-def test_a_record_cut_off_at_any_byte_is_left_out_and_overwritten(tmp_path: Path) -> None:
+def test_an_incomplete_record_is_ignored_and_overwritten(tmp_path: Path) -> None:
     whole = recorded(tmp_path / "whole", 1, 2).read_bytes()
     path = recorded(tmp_path / "t", 1)
     start = path.stat().st_size
@@ -188,7 +188,7 @@ CHANGES: list[tuple[Any, str]] = [
     ({"names": []}, "names: expected 1 to 100,000 tensors, found 0"),
     ({"names": "ab"}, "names: expected names of tensors, found ab"),
     ({"names": ["a", 1]}, "names: expected names of tensors, found ['a', 1]"),
-    ({"names": ["a", "a"]}, "names: expected different names, found one twice"),
+    ({"names": ["a", "a"]}, "names: expected different names, found a name twice"),
     ({"shapes": [[30]]}, "shapes: expected one for each of 2 names"),
     ({"shapes": [[30], 5]}, "shapes: bias: expected sizes of a tensor, found 5"),
     ({"shapes": [[-30], [5]]}, "shapes: weight: expected sizes of a tensor, found [-30]"),
@@ -216,7 +216,7 @@ def test_a_damaged_file(change: Any, message: str, tmp_path: Path) -> None:
 
 
 def damaged(path: Path, offset: int, value: Any) -> str:
-    """Return what is said of a file with other bytes in its second record."""
+    """Return the error of a file with changed bytes in its second record."""
     content = bytearray(path.read_bytes())
     start = len(content) - (8 + 2 * 9 * 4 + 2 * 48 * 4) + offset
     content[start : start + value.nbytes] = value.tobytes()
@@ -243,7 +243,7 @@ def test_damaged_values(offset: int, value: Any, message: str, tmp_path: Path) -
     assert damaged(path, offset, value).startswith(f"{path}: {message}")
 
 
-def test_no_file_and_a_folder(tmp_path: Path) -> None:
+def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t.bin: expected the record .* found none; exprocr train"):
         read_tensor_record(tmp_path / "t.bin")
     with pytest.raises(DataError, match=f"{tmp_path}: cannot be read"):
@@ -255,7 +255,7 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
         recorder.flush()
 
 
-def test_other_tensors_are_not_mixed_in(tmp_path: Path) -> None:
+def test_records_of_other_tensors_are_refused(tmp_path: Path) -> None:
     path = recorded(tmp_path / "t", 1)
     before = path.read_bytes()
     recorder = TensorRecorder(path)

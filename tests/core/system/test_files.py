@@ -1,4 +1,4 @@
-"""Writing a file: the whole of it or nothing, wherever it is."""
+"""Writing a file completely or not at all."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_full_disk(tiny_model: Path, tmp_path: Path) -> None:
     assert path.is_symlink()
 
 
-def test_unwritable_places(tiny_model: Path, tmp_path: Path) -> None:
+def test_paths_that_cannot_be_written(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     places = ((tmp_path / "file" / "model.safetensors", "cannot be"), (tmp_path, "found a folder"))
     for place, message in places:

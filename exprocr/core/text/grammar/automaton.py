@@ -1,7 +1,7 @@
 """Deterministic finite automata over a model's class ids.
 
-An `Automaton` is trimmed: every state can be reached and can still be completed, so a prefix that
-it has not refused is the beginning of at least one text that it accepts.
+An `Automaton` is trimmed: every state can be reached, and an accepting state can be reached from
+it. So every prefix that is not refused begins at least one accepted text.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from exprocr.core.text.charset import BLANK, Charset
 
 DEAD = -1
-"""What `Automaton.transitions` holds where the automaton refuses."""
+"""The entry of `Automaton.transitions` for a class that is refused."""
 
 Arcs = Mapping[Hashable, Mapping[str, Hashable]]
-"""For each state, strings of characters and the state that each of their characters leads to."""
+"""For each state, a mapping from strings of characters to the next state of each character."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +27,9 @@ class Automaton:
     """A trimmed deterministic automaton; state 0 is the start.
 
     Args:
-        transitions: int64 (S, C): the next state by state and class id, or `DEAD`; the blank's
-            column is `DEAD`.
-        accepting: bool (S,): the states in which a text may end.
+        transitions: int64 (S, C), the next state by state and class id, or `DEAD`. The blank's
+            column is all `DEAD`.
+        accepting: bool (S,), the states in which a text may end.
     """
 
     transitions: NDArray[np.int64]
@@ -39,19 +39,19 @@ class Automaton:
     def build(
         cls, arcs: Arcs, start: Hashable, accepting: frozenset[Hashable], charset: Charset
     ) -> Automaton | None:
-        """Number the states of a table of arcs and trim it.
+        """Build the trimmed automaton of a table of arcs.
 
         Args:
-            arcs: The table; characters outside the charset are left out.
+            arcs: The table; characters outside the charset are ignored.
             start: The state before the first character.
             accepting: The states in which a text may end.
             charset: The characters, in the order of their class ids.
 
         Returns:
-            The automaton; None if no text of these characters is accepted.
+            The automaton; None if it would accept no text of these characters.
 
         Raises:
-            ValueError: A state leads two ways with one character.
+            ValueError: A state has two arcs for one character.
         """
         numbers = {start: 0}
         queue = [start]
@@ -90,14 +90,14 @@ class Automaton:
 
     @cached_property
     def num_texts(self) -> int | None:
-        """How many texts it accepts; None if they are endless."""
+        """Number of accepted texts; None if it is infinite."""
         states, _, targets = self.arcs
         incoming = np.bincount(targets, minlength=self.num_states).tolist()
         successors: list[list[int]] = [[] for _ in range(self.num_states)]
         for state, target in zip(states.tolist(), targets.tolist(), strict=True):
             successors[state].append(target)
-        # Kahn's topological order reaches every state if and only if there is no circle, which
-        # in a trimmed automaton could be gone round any number of times.
+        # Kahn's topological order reaches every state if and only if there is no cycle. A cycle of
+        # a trimmed automaton makes the number of texts infinite.
         order = [0] if not incoming[0] else []
         for state in order:
             for target in successors[state]:
@@ -112,7 +112,7 @@ class Automaton:
         return int(count[0])
 
     def accepts(self, ids: Sequence[int]) -> bool:
-        """Say whether a text, given as class ids without blanks, is accepted."""
+        """Return whether a text, given as class ids without blanks, is accepted."""
         state = 0
         for label in ids:
             state = int(self.transitions[state, label])
@@ -121,7 +121,7 @@ class Automaton:
         return bool(self.accepting[state])
 
     def texts(self) -> Iterator[tuple[int, ...]]:
-        """Yield all accepted texts as class ids, shorter ones first; endless if not finite."""
+        """Yield all accepted texts as class ids, shorter ones first; may be infinite."""
         level: list[tuple[tuple[int, ...], int]] = [((), 0)]
         while level:
             following = []
@@ -136,10 +136,10 @@ class Automaton:
 def _trim(
     moves: NDArray[np.int64], accepting: NDArray[np.bool_], num_classes: int
 ) -> Automaton | None:
-    """Keep the states from which an accepting one can be reached.
+    """Remove the states from which no accepting state can be reached.
 
     Args:
-        moves: int64 (A, 3): state, class id, next state; all are reachable from state 0.
+        moves: int64 (A, 3), state, class id, next state; all are reachable from state 0.
         accepting: bool (S,).
         num_classes: C.
     """

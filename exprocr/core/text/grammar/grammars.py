@@ -1,15 +1,15 @@
-"""The grammars by name, and those that a user gives.
+"""Grammars: those with a name, regular expressions and lists of texts.
 
 - ``level1``: the 27,000 expressions of the 2017 contest's first level: three one-digit operands,
-  two of ``+ - *``, and at most one pair of parentheses around two operands.
-- ``expression``: all of arithmetic as `exprocr.core.text.expression` reads it, with parentheses
-  nested at most `MAX_DEPTH` deep.
+  two operators of ``+ - *``, and at most one pair of parentheses around two operands.
+- ``expression``: all expressions of `exprocr.core.text.expression`, with parentheses nested at most
+  `MAX_DEPTH` deep.
 - ``digits``: one or more digits.
 - ``none``: any text.
-- ``regex:PATTERN``: what a regular expression matches as a whole.
+- ``regex:PATTERN``: the texts that a regular expression matches as a whole.
 - ``lexicon:FILE``: the lines of a text file.
 
-A shipped grammar is restricted to the characters that the model knows.
+Shipped grammars leave out characters that the model does not know.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.automaton import Arcs, Automaton
+from exprocr.core.text.grammar.lexicon import lexicon_arcs
 from exprocr.errors import ConfigError, unknown_name
 
 DIGITS = "0123456789"
@@ -29,7 +30,7 @@ MAX_DEPTH = 4
 """Deepest nesting of parentheses in ``expression``."""
 
 SHIPPED = ("level1", "digits", "expression", "none")
-"""The grammars by name, each tighter than those after it that accept the same texts."""
+"""Names of the grammars. Of two that accept a text, the first is the tighter one."""
 
 REGEX, LEXICON = "regex:", "lexicon:"
 
@@ -52,7 +53,7 @@ _LEVEL1: Arcs = {
 
 
 def _expression() -> Arcs:
-    """The states are (what was read last, open parentheses)."""
+    """Return the arcs of ``expression``; a state is (kind of the last token, open parentheses)."""
     arcs: dict[Hashable, dict[str, Hashable]] = {}
     for depth in range(MAX_DEPTH + 1):
         operator: dict[str, Hashable] = {DIGITS: ("integer", depth), "-": ("operator", depth)}
@@ -61,7 +62,7 @@ def _expression() -> Arcs:
         operand: dict[str, Hashable] = {"+-*/": ("operator", depth)}
         if depth:
             operand[")"] = ("closed", depth - 1)
-        arcs["operator", depth] = operator  # the start too: an operand is wanted
+        arcs["operator", depth] = operator  # also the start: an operand must follow
         arcs["integer", depth] = {DIGITS: ("integer", depth), **operand}
         arcs["closed", depth] = operand
     return arcs
@@ -72,9 +73,9 @@ class Grammar:
     """A grammar over a charset.
 
     Args:
-        name: As the user gives it.
+        name: The name, as the user gives it.
         charset: The characters.
-        automaton: What accepts its texts.
+        automaton: The automaton that accepts its texts.
     """
 
     name: str
@@ -85,7 +86,7 @@ class Grammar:
         return self.name
 
     def accepts(self, text: str) -> bool:
-        """Say whether a text is one of the grammar's."""
+        """Return whether a text belongs to the grammar."""
         return not self.charset.missing(text) and self.automaton.accepts(self.charset.encode(text))
 
 
@@ -97,18 +98,15 @@ def load_grammar(name: str, charset: Charset) -> Grammar:
         charset: The model's characters.
 
     Raises:
-        ConfigError: There is no such grammar, the pattern or the file cannot be used, it asks for
-            a character outside the charset, or no text is left.
+        ConfigError: There is no such grammar, the pattern or the file cannot be used or needs a
+            character outside the charset, or the grammar has no text of these characters.
     """
     if name.startswith(REGEX):
-        from exprocr.core.text.grammar.regex import (
-            regex_arcs,  # its compiler is loaded for it alone
-        )
+        # Imported here, so that its compiler is loaded for this grammar alone.
+        from exprocr.core.text.grammar.regex import regex_arcs
 
         arcs, start, accepting = regex_arcs(name, name.removeprefix(REGEX), charset)
     elif name.startswith(LEXICON):
-        from exprocr.core.text.grammar.lexicon import lexicon_arcs
-
         arcs, start, accepting = lexicon_arcs(Path(name.removeprefix(LEXICON)), charset)
     elif name in SHIPPED:
         arcs, start, accepting = _shipped(name, charset)
@@ -139,12 +137,12 @@ def _shipped(name: str, charset: Charset) -> tuple[Arcs, Hashable, frozenset[Any
 def _shipped_grammar(name: str, charset: Charset) -> Grammar | None:
     try:
         return load_grammar(name, charset)
-    except ConfigError:  # the characters do not suffice
+    except ConfigError:  # no text of these characters
         return None
 
 
 def tightest(texts: Iterable[str], charset: Charset) -> str:
-    """Return the name of the first shipped grammar, from the tightest, that accepts all texts."""
+    """Return the name of the tightest shipped grammar that accepts all texts."""
     candidates = [g for name in SHIPPED if (g := _shipped_grammar(name, charset))]
     for text in set(texts):
         candidates = [grammar for grammar in candidates if grammar.accepts(text)]

@@ -1,4 +1,4 @@
-"""Lists of allowed texts as automata."""
+"""Automata of text files with one allowed text per line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exprocr.errors import ConfigError
 
 
 def lexicon_arcs(path: Path, charset: Charset) -> tuple[Arcs, Hashable, frozenset[Any]]:
-    """Read a text file of one allowed text a line; empty lines are skipped.
+    """Read a text file with one allowed text per line; empty lines are skipped.
 
     Args:
         path: The file, UTF-8.
@@ -27,7 +27,7 @@ def lexicon_arcs(path: Path, charset: Charset) -> tuple[Arcs, Hashable, frozense
     if not path.exists() or path.is_dir():
         found = "a folder" if path.is_dir() else "none"
         raise ConfigError(
-            f"grammar: {path}: expected a file of one allowed text a line, found {found}"
+            f"grammar: {path}: expected a file with one allowed text per line, found {found}"
         )
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -46,12 +46,12 @@ def lexicon_arcs(path: Path, charset: Charset) -> tuple[Arcs, Hashable, frozense
         texts.add(text)
     texts.discard("")
     if not texts:
-        raise ConfigError(f"grammar: {path}: expected one text a line, found none")
+        raise ConfigError(f"grammar: {path}: expected one text per line, found none")
     return _minimal(texts)
 
 
 def _minimal(texts: set[str]) -> tuple[Arcs, Hashable, frozenset[Any]]:
-    """Build a trie and merge states with equal futures, from the leaves up (Revuz 1992)."""
+    """Build a trie and merge equal states, from the leaves up (Revuz 1992)."""
     children: list[dict[str, int]] = [{}]
     ends: set[int] = set()
     for text in texts:
@@ -62,11 +62,11 @@ def _minimal(texts: set[str]) -> tuple[Arcs, Hashable, frozenset[Any]]:
                 children.append({})
             node = children[node][character]
         ends.add(node)
-    merged: dict[tuple[Any, ...], int] = {}  # a state's future: whether it ends, and its arcs
+    merged: dict[tuple[Any, ...], int] = {}  # by whether a text may end, and arcs
     name = [0] * len(children)
-    for node in range(len(children) - 1, -1, -1):  # a child's number is above its parent's
+    for node in range(len(children) - 1, -1, -1):  # children before their parents
         children[node] = {c: name[child] for c, child in children[node].items()}
-        future = (node in ends, *sorted(children[node].items()))
-        name[node] = merged.setdefault(future, node)
+        state = (node in ends, *sorted(children[node].items()))
+        name[node] = merged.setdefault(state, node)
     kept = set(merged.values())
     return {node: children[node] for node in kept}, name[0], frozenset(ends & kept)

@@ -1,4 +1,4 @@
-"""Regular expressions as automata; interegular parses and compiles them."""
+"""Automata of regular expressions, compiled by interegular."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from exprocr.errors import ConfigError
 _REFUSED = re.compile(
     r"\\.|(\[\^?\]|\(\?[=!>#]|[*+?]\+|\{\d*,?\d*\}\+|\{\})|\[(?:\\.|[^]\\])*\]", re.DOTALL
 )
-"""Finds, in group 1, what interegular reads otherwise than Python; skips escapes and classes."""
+"""Group 1 is syntax that interegular reads differently from Python; skips escapes and classes."""
 
 
 def regex_arcs(name: str, pattern: str, charset: Charset) -> tuple[Arcs, Hashable, frozenset[Any]]:
-    """Compile a regular expression, which must match a text as a whole.
+    """Compile a regular expression; it must match the whole text.
 
     Args:
-        name: What messages call the grammar.
+        name: Name of the grammar, for messages.
         pattern: The regular expression, in Python's syntax.
-        charset: The model's characters, which ``.`` and ``[^...]`` stand for.
+        charset: The model's characters; ``.`` and ``[^...]`` stand for these alone.
 
     Returns:
         Arcs, start and accepting states.
 
     Raises:
-        ConfigError: It is no regular expression, uses what is not regular (back references) or
-            not needed (anchors, look-around), or names a character outside the charset.
+        ConfigError: It is no regular expression, uses back references (not regular), anchors or
+            look-around (not supported), or needs a character outside the charset.
     """
     machine = _compile(name, pattern)
     live = {state for state in machine.states if machine.islive(state)}  # type: ignore[no-untyped-call]
@@ -44,9 +44,9 @@ def regex_arcs(name: str, pattern: str, charset: Charset) -> tuple[Arcs, Hashabl
         return following if following in live else None
 
     named = [symbol for symbol in machine.alphabet if symbol is not anything_else]
-    # The newline is named wherever ``.`` is, which leaves it out.
+    # A ``.`` adds the newline, which it does not match, to the named symbols.
     for symbol in sorted(set(named) - {*charset.characters, "\n"}):
-        # A character is asked for where it leads elsewhere than those that are not named.
+        # A character is needed where it leads to another state than characters without a name.
         if any(target(s, symbol) not in (None, target(s, anything_else)) for s in live):
             raise ConfigError(
                 f"grammar {name}: expected characters of {charset.characters!r}, found {symbol!r}"
@@ -61,10 +61,10 @@ def regex_arcs(name: str, pattern: str, charset: Charset) -> tuple[Arcs, Hashabl
 
 
 def _compile(name: str, pattern: str) -> FSM:
-    """Compile a pattern into a machine over the characters that it names, and all others."""
+    """Compile a pattern; the symbols are the characters that it names, and one for all others."""
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            re.compile(pattern)  # says what is wrong, and where
+            re.compile(pattern)  # its errors name the cause and the position
         if refused := [match[1] for match in _REFUSED.finditer(pattern) if match[1]]:
             raise Unsupported(repr(refused[0]))
         return parse_pattern(pattern).to_fsm()

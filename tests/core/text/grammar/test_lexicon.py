@@ -73,7 +73,7 @@ def test_the_automaton_is_the_smallest_that_accepts_the_lines(lines: set[str]) -
 
 @pytest.mark.parametrize("content", [b"", b"\n\r\n  \n", b"\xef\xbb\xbf"])
 def test_a_file_without_texts(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(ConfigError, match=r"words\.txt: expected one text a line, found none"):
+    with pytest.raises(ConfigError, match=r"words\.txt: expected one text per line, found none"):
         lexicon(tmp_path, content)
 
 

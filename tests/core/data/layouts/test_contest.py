@@ -1,4 +1,4 @@
-"""Label files: every malformed line, and labels or images without the other."""
+"""The contest's layout: labels.txt, malformed lines, labels and images without the other."""
 
 from __future__ import annotations
 
@@ -14,12 +14,32 @@ from tests.support.data_sets import (
     assert_complete,
     contest,
     error_of,
-    table,
     write_image,
     write_images,
 )
 
-# Lines
+
+def test_contest_layout(tmp_path: Path) -> None:
+    data = load_dataset(contest(tmp_path / "data"))
+    assert list(data.parts) == ["all"]
+    assert_complete(data.parts["all"])
+    assert data.parts["all"][2].where == f"{tmp_path / 'data' / 'labels.txt'}, line 3"
+    assert "labels.txt" in data.layout
+    assert "\n" not in data.layout
+    assert data.warnings == []
+
+
+@pytest.mark.parametrize(
+    "suffix", [".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".PNG"]
+)
+def test_image_suffixes(tmp_path: Path, suffix: str) -> None:
+    (write_images(tmp_path, suffix=suffix) / "labels.txt").write_text(LABELS)
+    assert_complete(load_dataset(tmp_path).parts["all"])
+
+
+@pytest.mark.parametrize("labels", ["", "\n\n"])
+def test_no_label_at_all(tmp_path: Path, labels: str) -> None:
+    assert error_of(contest(tmp_path, labels)).endswith("labels.txt: expected labels, found none")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +88,7 @@ def test_labels_without_values_and_with_fractions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_not_utf8(tmp_path: Path, mark: bytes) -> None:
+def test_a_file_that_is_not_utf8(tmp_path: Path, mark: bytes) -> None:
     message = error_of(contest(tmp_path, mark + b"1+1 2\n1+2 3\n1\xff2 3\n"))
     assert message == f"{tmp_path / 'labels.txt'}, line 3: expected UTF-8, found the byte 0xff"
 
@@ -81,54 +101,6 @@ def test_wrong_values_are_counted_and_kept(tmp_path: Path) -> None:
         assert place in warning
     assert "line 5" not in warning
     assert [s.value for s in data.parts["all"]] == [2, 3, 4, 5, 6, 3]
-
-
-@pytest.mark.parametrize(
-    ("suffix", "content", "expected"),
-    [
-        (".csv", "picture,text\n0.png,1\n", "line 1: expected a column 'image', found"),
-        (
-            ".csv",
-            "image,label\n0.png,1\n",
-            "line 1: expected a column 'text', found 'image, label'",
-        ),
-        (".tsv", "image,text\n0.png,1\n", "line 1: expected a column 'image', found 'image,text'"),
-        (".csv", "", "line 1: expected a column 'image', found none"),
-        (".csv", "image,text\n0.png,1,2\n", "line 2: expected 2 columns, found 3"),
-        (".csv", "image,text\n\n0.png,1\n", "line 2: expected 2 columns, found an empty line"),
-        (".csv", "image,text\n,1\n", "line 2: image: expected a path, found ''"),
-        (".csv", "image,text\n0.png,\n", "line 2: text: expected an expression"),
-        (".csv", "image,text\n0.png,1 + 1\n", "line 2: text: expected an expression"),
-        (".csv", 'image,text\n0.png,"1\n+1"\n', "line 3: text: expected an expression"),
-        (".csv", 'image,text\n0.png,"1+1\n', "line 2: expected a row of a table"),
-        (".csv", "image,text,value\n0.png,1,x\n", "line 2: value: expected an integer"),
-        (".jsonl", '{"image": "0.png"}\n', "line 1: expected a column 'text', found 'image'"),
-        (".jsonl", "{}\n", "line 1: expected a column 'image', found none"),
-        (".jsonl", '{"image": "0.png", "text": "1"}\nx\n', "line 2: expected a JSON object"),
-        (".jsonl", "[]\n", "line 1: expected a JSON object, found '[]'"),
-        (".jsonl", "[" * 100_000, "line 1: expected a JSON object"),
-        (".jsonl", '{"image": "0.png", "text": 12}\n', "line 1: text: expected an expression"),
-        (".jsonl", '{"image": "0.png", "text": "\\ud800"}\n', "line 1: text: expected"),
-        (".jsonl", '{"image": 0, "text": "12"}\n', "line 1: image: expected a path, found 0"),
-        (".jsonl", '{"image": "a", "text": "1", "value": 1.0}\n', "line 1: value: expected an"),
-        (".jsonl", '{"image": "a", "text": "1", "value": true}\n', "line 1: value: expected an"),
-    ],
-)
-def test_malformed_table(tmp_path: Path, suffix: str, content: str, expected: str) -> None:
-    write_images(tmp_path)
-    path = tmp_path / f"labels{suffix}"
-    path.write_text(content)
-    assert error_of(path).startswith(f"{path}, {expected}")
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
-def test_table_with_byte_order_mark_and_crlf(tmp_path: Path, suffix: str) -> None:
-    path = table(tmp_path, suffix)
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
-    assert_complete(load_dataset(path).parts["all"])
-
-
-# Labels without images, images without labels
 
 
 def test_some_images_missing(tmp_path: Path) -> None:
@@ -157,19 +129,6 @@ def test_some_labels_missing(tmp_path: Path) -> None:
     ]
     write_image(tmp_path / "cover.png")
     assert "5 of 9 images have no label" in error_of(tmp_path)
-
-
-def test_images_that_a_table_does_not_name_are_no_matter(tmp_path: Path) -> None:
-    path = table(tmp_path, ".csv")
-    write_images(tmp_path / "pictures", 20)
-    assert load_dataset(path).warnings == []
-    for index in (0, 1):
-        (tmp_path / "pictures" / f"{index}.png").unlink()
-    assert load_dataset(path).warnings == [
-        f"{path}: 2 of 4 labels have no image: pictures/0.png, pictures/1.png"
-    ]
-    (tmp_path / "pictures" / "2.png").unlink()
-    assert "3 of 4 labels have no image" in error_of(path)
 
 
 def test_two_images_of_one_stem(tmp_path: Path) -> None:
