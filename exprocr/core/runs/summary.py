@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from exprocr.core.evaluation.metrics import score
 from exprocr.core.runs.journal import METRICS_NAME, read_records
 from exprocr.errors import DataError
 
@@ -175,8 +176,10 @@ def summarize(records: Records) -> RunSummary:
     )
 
 
-def best_evaluation(evaluations: Records) -> Mapping[str, Any] | None:
-    """Return the evaluation with the best exact match, the lower loss between equals."""
-    scored = [r for r in evaluations if r.get("val_exact_match") is not None]
-    losses = {id(r): np.nan_to_num(float(r.get("val_loss") or 0.0), nan=np.inf) for r in scored}
-    return max(scored, key=lambda r: (r["val_exact_match"], -losses[id(r)]), default=None)
+def best_evaluation(records: Records) -> Mapping[str, Any] | None:
+    """Return the best evaluation, by the rule of `exprocr.core.evaluation.metrics.score`.
+
+    Records without a validation exact match are skipped; of equals, the first is returned.
+    """
+    scored = [record for record in records if record.get("val_exact_match") is not None]
+    return max(scored, key=lambda r: score(r["val_exact_match"], r.get("val_loss")), default=None)
