@@ -42,7 +42,7 @@ def test_an_error_names_the_picture(recognizer: Recognizer, tmp_path: Path) -> N
         read_subject(recognizer, wide, "a name")
 
 
-@pytest.mark.parametrize("config", [None, SynthConfig(faint_share=0, degraded_share=0)])
+@pytest.mark.parametrize("config", [None, SynthConfig(degraded_share=1.0)])
 def test_rendered_samples_follow_from_seed_and_config(
     recognizer: Recognizer, config: SynthConfig | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

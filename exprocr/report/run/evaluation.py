@@ -111,11 +111,12 @@ def evaluation_section(run: Run, found: Validation) -> Section:
     blocks: list[Block | Row] = [
         Facts(
             [*_remarks(measurement), *summary_rows(measurement)],
-            caption="Exact match: the expression is right. Value match: what it comes to is "
-            "right. Contest score: both. CER, the character error rate: characters too many, too "
-            "few or taken for others, of all there are. ECE, the expected calibration error: how "
-            "far the confidence is from the share that is right; 0 is perfect. Brier score: the "
-            "mean square of the same, of single images.",
+            caption="Exact match: the expression is right. Value match: its value is right. "
+            "Contest score: both are. CER, the character error rate: inserted, deleted and "
+            "substituted characters, divided by the number of characters. ECE, the expected "
+            "calibration error: the mean distance between the confidence and the share that is "
+            "right; 0 is perfect. Brier score: the mean squared difference between the confidence "
+            "of an image and 1 if it is right, 0 if not.",
         ),
     ]
     if measurement.decoder.temperature == 1:
@@ -126,8 +127,8 @@ def evaluation_section(run: Run, found: Validation) -> Section:
         "evaluation",
         "How well it reads",
         blocks,
-        f"The run's model on {found.name}, which it was not trained on. They chose its best "
-        "weights and its temperature, so that images of another origin may be read less well.",
+        f"The run's model on {found.name}, which it was not trained on. Its best weights and its "
+        "temperature were chosen by them, so it may read images from elsewhere less well.",
     )
 
 
@@ -141,8 +142,9 @@ def _confidences(measurement: Measurement) -> Sequence[Table]:
         Table(
             RELIABILITY_COLUMNS,
             reliability_rows(measurement.reliability),
-            "As many images on each line, by confidence, the least confident first: the range of "
-            "their confidences, the mean, and the share that is right. The last two should agree.",
+            "Images sorted by confidence, the same number on each line, the least confident "
+            "first: the range of their confidences, the mean, and the share that is right. The "
+            "last two should agree.",
             "Reliability by confidence",
             right=RELIABILITY_COLUMNS,
         ),
@@ -150,7 +152,7 @@ def _confidences(measurement: Measurement) -> Sequence[Table]:
             RISK_COLUMNS,
             risk_rows(measurement.reliability),
             "If only this share of the images is kept, the most confident, then each has at least "
-            "this confidence, and so many are wrong.",
+            "this confidence, and this many are wrong.",
             "Errors among the most confident",
             right=RISK_COLUMNS,
         ),
@@ -164,8 +166,8 @@ def _confusions(measurement: Measurement) -> Sequence[Table]:
         Table(
             CONFUSION_COLUMNS,
             confusion_rows(measurement.counts),
-            "The most frequent mistakes with single characters. Read (none): left out; truth "
-            "(none): put in.",
+            "The most frequent mistakes with single characters. Read (none): the character was "
+            "left out. Truth (none): it was added.",
             "Confusions",
             right=("times",),
         ),

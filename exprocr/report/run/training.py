@@ -40,7 +40,8 @@ def curves_section(run: Run) -> Section:
         "curves",
         "How it learned",
         run.attempt("the learning curves", lambda: _curves(run)),
-        "From its first step to its last: what it was trained on, and what it had never seen.",
+        "The figures of its training images, and of its validation images, which it was not "
+        "trained on.",
     )
 
 
