@@ -148,10 +148,7 @@ def test_imports_run_one_way() -> None:
         f"{module} imports {other or 'exprocr'}"
         for module, tree in trees().items()
         for other in sorted(own_modules(imports(tree)))
-        if room_of(other) != room_of(module)
-        and floor_of(other) <= floor_of(module)
-        # Until the parts of the report have left the command line.
-        and (room_of(module), room_of(other)) != ("report", "cli")
+        if room_of(other) != room_of(module) and floor_of(other) <= floor_of(module)
     ]
     assert wrong == []
 

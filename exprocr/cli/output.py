@@ -12,7 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from exprocr.words import one_line, quantity
+from exprocr.words import one_line
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -93,9 +93,8 @@ def _keep_others_whole(table: Table, console: Console) -> None:
 
 
 def describe_decoder(decoder: Decoder) -> str:
-    """Say how texts are found: ``auto``, ``beam of width 10, by value``."""
-    width = f" of width {decoder.beam_width}" if decoder.method == "beam" else ""
-    return decoder.method + width + (", by value" if decoder.by_value else "")
+    """Return how texts are found: ``auto``; ``beam of width 10, by value``."""
+    return str(decoder)
 
 
 def note_remark(session: Session, recognizer: Recognizer) -> None:
@@ -105,16 +104,9 @@ def note_remark(session: Session, recognizer: Recognizer) -> None:
 
 
 def note_unproven(session: Session, decoder: Decoder, number: int) -> None:
-    """Say how many readings are not proven to be the most probable, where that was wanted."""
-    if number and decoder.method in ("auto", "exact"):
-        session.note(
-            f"{quantity(number, 'image')}: too many likely readings "
-            + (
-                "to be sure which value is the most probable"
-                if decoder.by_value
-                else "for exact search; the best that were found are given"
-            )
-        )
+    """Write how many readings are not proven to be the most probable, where that was wanted."""
+    if remark := decoder.unproven_remark(number):
+        session.note(remark)
 
 
 def progress(session: Session, total: int | None, *, description: str, unit: str = "img") -> tqdm:  # type: ignore[type-arg]

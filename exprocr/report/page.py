@@ -1,7 +1,6 @@
-"""One page with all that is known of a run: HTML that needs no other file and no network.
+"""A page of blocks (figures, tables, texts): HTML that needs no other file and no network.
 
-The page is told what to show in blocks, and `render_report` writes it. Pictures are inside it, as
-data URIs; nothing in it is executed.
+`render_report` writes it. Pictures are inside it, as data URIs; nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from exprocr.viz.canvas.picture import to_png
@@ -59,7 +59,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns."""
+    """A table: rows under named columns."""
 
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
@@ -77,7 +77,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and what they are."""
+    """A list of names, each with its value."""
 
     pairs: Sequence[tuple[str, str]]
     title: str = ""
@@ -87,7 +87,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Missing:
-    """Says in one line what is not there, and why."""
+    """One line on what is not there, and why."""
 
     text: str
     block: ClassVar[str] = "missing"
@@ -95,7 +95,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Card:
-    """A picture, what it says, and what was read in it."""
+    """A picture, its true text, and what was read in it."""
 
     image: Figure
     name: str
@@ -148,7 +148,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """All that stands on a page."""
+    """Everything on a page."""
 
     title: str
     subtitle: str
@@ -187,8 +187,6 @@ def render_report(report: Report) -> str:
     Returns:
         HTML5, without characters that UTF-8 cannot hold.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     environment = Environment(
         loader=PackageLoader("exprocr", "report/templates"),
         autoescape=True,

@@ -11,6 +11,7 @@ from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.core.decode.decoder import Decoder
 from exprocr.core.evaluation.calibration import Calibration, calibrate
 from exprocr.core.evaluation.measure import LabeledImages
+from exprocr.core.evaluation.metrics import NO_SCORE
 from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile
 from exprocr.core.model.loading import GRAPH_SUFFIX
 from exprocr.core.model.network import Network
@@ -21,7 +22,7 @@ from exprocr.core.system.files import output_error
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.errors import ModelFileError
-from exprocr.training.checkpoint import NO_SCORE, Score, TrainingState, recorded_score
+from exprocr.training.checkpoint import TrainingState, recorded_score
 
 MAX_CALIBRATION_IMAGES = 10_000
 """Validation images that the temperature is fitted to: it is one number."""
@@ -67,7 +68,7 @@ class BestNetwork:
         self.weights = weights
         # A time limit may have left a better network than any the checkpoint knows of.
         self.saved_score = recorded_score(self.path)
-        if weights and _score(state) > self.saved_score:  # else it may be calibrated already
+        if weights and state.best_score > self.saved_score:  # else it may be calibrated already
             self.save(network, state)
 
     def keep(self, network: Network, state: TrainingState) -> None:
@@ -88,7 +89,7 @@ class BestNetwork:
         Raises:
             OutputError: The place cannot be written.
         """
-        score = _score(state)
+        score = state.best_score
         if score < self.saved_score:
             return
         evaluated = score > NO_SCORE
@@ -143,7 +144,7 @@ class BestNetwork:
         Returns:
             The calibration; None where there is no evaluated network of this run to calibrate.
         """
-        if not NO_SCORE < _score(state) >= self.saved_score:
+        if not NO_SCORE < state.best_score >= self.saved_score:
             return None
         # Greedy, because a poor network would keep an exact search busy for minutes.
         decoder = Decoder(load_grammar(self.grammar, self.charset), method="greedy")
@@ -159,9 +160,3 @@ class BestNetwork:
             return None
         self.save(network, state, calibration)
         return calibration
-
-
-def _score(state: TrainingState) -> Score:
-    if state.best_exact_match < 0:
-        return NO_SCORE
-    return state.best_exact_match, -state.best_val_loss

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from exprocr.core.config.settings import from_dict
+from exprocr.core.evaluation.metrics import NO_SCORE, Score, score
 from exprocr.core.model.artifact import ModelFile, check_version, load_tensors, save_tensors
 from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import export_weights, load_weights
@@ -27,11 +28,6 @@ from exprocr.errors import ConfigError, ModelFileError
 CHECKPOINT_NAME = "checkpoint/state.safetensors"
 ENTRY = "exprocr_checkpoint"
 FORMAT_VERSION = 1
-
-Score = tuple[float, float]
-"""Validation exact match, and the negative loss, which decides between equals."""
-
-NO_SCORE: Score = (-1.0, 0.0)
 
 
 @dataclass
@@ -67,6 +63,11 @@ class TrainingState:
 
     epoch_images: int = 0
     """Images of this epoch."""
+
+    @property
+    def best_score(self) -> Score:
+        """The score of the best network so far; `NO_SCORE` before the first evaluation."""
+        return score(self.best_exact_match, self.best_val_loss)
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,6 @@ def recorded_score(path: Path) -> Score:
     """Return what a run's model file says of its network's validation."""
     try:
         summary = ModelFile.load(path).training
-        return float(summary["val_exact_match"]), -float(summary["val_loss"])
+        return score(float(summary["val_exact_match"]), float(summary["val_loss"]))
     except (ModelFileError, KeyError, TypeError, ValueError):
         return NO_SCORE

@@ -20,6 +20,7 @@ import torch
 from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.core.decode.decoder import Decoder
 from exprocr.core.evaluation.measure import LabeledImages, evaluate
+from exprocr.core.evaluation.metrics import score
 from exprocr.core.model.geometry import cell_axis
 from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import TorchEngine, parameter_values
@@ -266,7 +267,7 @@ class Trainer:
         }
         self.journal.add(record)
         self.tensors.add(state.step, parameter_values(self.network))
-        better = (counts.exact_match, -val_loss) > (state.best_exact_match, -state.best_val_loss)
+        better = score(counts.exact_match, val_loss) > state.best_score
         if better:
             state.best_exact_match = counts.exact_match
             state.best_val_loss = val_loss

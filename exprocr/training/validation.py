@@ -1,70 +1,24 @@
-"""What a run validated on, as pictures that can be looked at: its files, or rendered again."""
+"""The labeled pictures that a run validated on: its files, or pictures rendered again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
 from exprocr.core.config.settings import load_settings
-from exprocr.core.data.dataset import Sample, load_dataset
-from exprocr.core.image.preprocess import ImageSource
-from exprocr.core.text.expression import value_of
+from exprocr.core.data.dataset import load_dataset
+from exprocr.core.data.pictures import PictureSet, file_pictures, rendered_pictures
 from exprocr.errors import DataError, FontError
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, VAL_STREAM, Renderer
 from exprocr.training.run import CONFIG_NAME, SPLIT_NAME, VAL_NAME
+from exprocr.words import quantity
 
 
-@dataclass(frozen=True)
-class LabeledPicture:
-    """A picture as it came, before any preprocessing, and what it says."""
+def validation_pictures(run_dir: Path) -> PictureSet:
+    """Return the pictures that a run validated on.
 
-    name: str
-    """The path of its file, or what a rendered one is called."""
-
-    source: ImageSource
-    """The path, or the rendered picture itself."""
-
-    text: str
-    """The expression."""
-
-    value: Fraction | None
-    """Its value; None where it is no expression or divides by zero."""
-
-
-@dataclass(frozen=True)
-class ValidationSet:
-    """The pictures a run validated on, in its order; each is loaded or drawn when it is asked for.
-
-    Iterating again starts over and gives the same pictures.
-    """
-
-    name: str
-    """What it is called: ``the run's 250 validation images``."""
-
-    number: int
-    """How many pictures there are."""
-
-    pictures: Callable[[], Iterator[LabeledPicture]]
-    """Starts over at the first picture."""
-
-    warnings: list[str] = field(default_factory=list)
-    """What is odd but no reason to stop, one line each."""
-
-    def __iter__(self) -> Iterator[LabeledPicture]:
-        return self.pictures()
-
-    def __len__(self) -> int:
-        return self.number
-
-
-def validation_pictures(run_dir: Path) -> ValidationSet:
-    """Return what a run validated on.
-
-    The files its ``val.csv`` lists, where it had any; otherwise the rendered pictures, drawn again
-    from its settings. They are the same as long as the fonts are.
+    Where the run has a ``val.csv``, they are the files that it lists. Otherwise they are rendered
+    again from the run's settings, and are the same as long as the fonts are.
 
     Args:
         run_dir: The run directory.
@@ -72,7 +26,7 @@ def validation_pictures(run_dir: Path) -> ValidationSet:
     Raises:
         DataError: It is no run directory, or more than half of its files are gone.
         ConfigError: Its ``config.toml`` cannot be used.
-        FontError: The fonts it rendered with are gone.
+        FontError: The fonts that it rendered with are gone.
     """
     if (run_dir / VAL_NAME).is_file():
         return _files(run_dir / VAL_NAME)
@@ -88,13 +42,13 @@ def validation_pictures(run_dir: Path) -> ValidationSet:
     return _rendered(run_dir / CONFIG_NAME)
 
 
-def _files(table: Path) -> ValidationSet:
+def _files(table: Path) -> PictureSet:
     found = load_dataset(table)
     samples = found.parts["all"]
     return file_pictures(samples, _name(len(samples)), found.warnings)
 
 
-def _rendered(config: Path) -> ValidationSet:
+def _rendered(config: Path) -> PictureSet:
     settings = load_settings("default", config)
     synth, training = settings.synth, settings.training
     try:
@@ -108,30 +62,4 @@ def _rendered(config: Path) -> ValidationSet:
 
 
 def _name(number: int) -> str:
-    return f"the run's {number:,} validation image" + ("" if number == 1 else "s")
-
-
-def file_pictures(
-    samples: Sequence[Sample], name: str, warnings: list[str] | None = None
-) -> ValidationSet:
-    """Return the pictures of labeled files."""
-
-    def pictures() -> Iterator[LabeledPicture]:
-        for sample in samples:
-            value = value_of(sample.text) if sample.value is None else sample.value
-            yield LabeledPicture(str(sample.path), sample.path, sample.text, value)
-
-    return ValidationSet(name, len(samples), pictures, warnings or [])
-
-
-def rendered_pictures(
-    renderer: Renderer, seed: int, stream: int, number: int, name: str
-) -> ValidationSet:
-    """Return the first pictures of a stream, which are drawn one by one."""
-
-    def pictures() -> Iterator[LabeledPicture]:
-        for i in range(number):
-            text, picture = renderer.sample(seed, stream, i)
-            yield LabeledPicture(f"rendered image {i}", picture, text, value_of(text))
-
-    return ValidationSet(name, number, pictures)
+    return f"the run's {quantity(number, 'validation image')}"

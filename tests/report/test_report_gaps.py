@@ -14,7 +14,7 @@ from PIL import Image
 from exprocr.core.model.artifact import MODEL_FILE_NAME
 from exprocr.core.runs.journal import METRICS_NAME
 from exprocr.core.runs.tensor_record import TENSORS_NAME
-from exprocr.report.run import explanation, network, training
+from exprocr.report.run import inside, training
 from exprocr.synth import fonts
 from exprocr.training.run import CONFIG_NAME, VAL_NAME
 from exprocr.viz.architecture import profile
@@ -36,10 +36,10 @@ DRAWINGS = [
     (training, "draw_curves"),
     (training, "draw_distributions"),
     (training, "draw_history"),
-    (explanation, "draw_alignment"),
-    (explanation, "explain"),
-    (explanation, "draw_explanation"),
-    (network, "draw_grid"),
+    (inside, "draw_alignment"),
+    (inside, "explain"),
+    (inside, "draw_explanation"),
+    (inside, "draw_grid"),
 ]
 
 

@@ -1,15 +1,11 @@
-"""What the page of ``exprocr report`` is made of: texts, examples, and reading many images."""
+"""What the page of ``exprocr report`` is made of: texts, pictures, and what is read."""
 
 from __future__ import annotations
 
-import random
 import unicodedata
-import weakref
-from collections.abc import Iterator
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from exprocr.cli.options import Session
-from exprocr.core.reading.recognizer import CHUNK_SIZE
+from exprocr.cli.output import progress
+from exprocr.core.data.pictures import LabeledPicture, PictureSet
+from exprocr.core.image.preprocess import ImageSource
 from exprocr.errors import DataError
 from exprocr.report.page import (
     Block,
@@ -34,12 +32,9 @@ from exprocr.report.page import (
     printable,
     render_report,
 )
-from exprocr.report.run import evaluation
 from exprocr.report.run.context import Run
-from exprocr.report.run.evaluation import Example, Extremes, read_validation
-from exprocr.report.run.examples import thumbnail
-from exprocr.training import validation
-from exprocr.training.validation import LabeledPicture, ValidationSet
+from exprocr.report.run.evaluation import NUM_REPORTED, read_validation, thumbnail
+from exprocr.viz.plots.plotting import new_figure
 from tests.support.report_runs import decoded, parse
 from tests.support.scripted import scripted_recognizer
 
@@ -50,79 +45,37 @@ any_text = st.lists(st.text(st.characters(), max_size=9) | markup, max_size=4).m
 """With surrogates and controls, and what means something in HTML or in a template."""
 
 
-def example(name: str) -> Example:
-    picture = LabeledPicture(name, b"", "1", None)
-    return Example(picture, SimpleNamespace())  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(("number", "limit"), [(0, 3), (2, 3), (200, 7), (200, 1)])
-def test_extremes_are_the_first_of_all_sorted(number: int, limit: int) -> None:
-    rng = random.Random(number)
-    values = [rng.choice([0.1, 0.2, 0.5, 0.9]) for _ in range(number)]
-    kept = Extremes(limit)
-    for i, value in enumerate(values):
-        kept.add(value, example(str(i)))
-    ordered = sorted(range(number), key=lambda i: -values[i])  # stable: of equals, the first
-    assert [e.picture.name for e in kept] == [str(i) for i in ordered[:limit]]
-    assert [e.picture.name for e in kept] == [str(i) for i in ordered[:limit]]  # twice
-
-
-def run_of(monkeypatch: pytest.MonkeyPatch, pictures: ValidationSet, script: list[Any]) -> Run:
-    """Return a run that validated on pictures, and whose model reads a script."""
-    monkeypatch.setattr(validation, "validation_pictures", lambda _: pictures)
+def run_of(*script: tuple[str, float]) -> Run:
+    """Return a run whose model reads a script."""
+    session = Session(quiet=True)
+    bar = partial(progress, session, description="reading")
     recognizer = scripted_recognizer(*script)
-    return Run(session=Session(quiet=True), path=Path("run"), recognizer=recognizer, limit=5)
+    return Run(console=session, progress=bar, path=Path("run"), recognizer=recognizer, limit=2)
 
 
-def test_thousands_of_images_are_not_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    number = 1500
-    alive: set[int] = set()
-    most = 0
-
-    def pictures() -> Iterator[LabeledPicture]:
-        nonlocal most
-        for i in range(number):
-            picture = Image.new("L", (40, 60), 255)
-            alive.add(i)
-            weakref.finalize(picture, alive.discard, i)
-            most = max(most, len(alive))
-            yield LabeledPicture(f"image {i}", picture, "1+2", None)
-            del picture
-
-    # Every third is read wrong.
-    script = [("1+2" if i % 3 else "1-2", 0.9) for i in range(number)]
-    run = run_of(monkeypatch, ValidationSet("many", number, pictures), script)
-    found = read_validation(run)
-    assert found.measurement.counts.num_images == number
-    assert found.measurement.counts.num_exact == 1000
-    assert [e.picture.name for e in found.wrong] == [f"image {3 * i}" for i in range(5)]
-    assert [e.prediction.text for e in found.wrong] == ["1-2"] * 5
-    assert found.typical[0].picture.name == "image 1"
-    assert CHUNK_SIZE <= most < 2 * CHUNK_SIZE + 4 * run.limit
+def test_what_is_kept_of_the_validation_images(capsys: pytest.CaptureFixture[str]) -> None:
+    """The wrong ones that are most sure, the right ones that are least, and the first right one."""
+    read = [("9", 0.7), ("1", 0.9), ("3", 0.99), ("4", 0.8), ("9", 0.95), ("9", 0.9)]
+    image = Image.new("L", (180, 60), 255)
+    sources: list[ImageSource] = [image, image, b"no picture", *[image] * 4]
+    items = [LabeledPicture(str(i), s, str(i), None) for i, s in enumerate(sources)]
+    pictures = PictureSet("seven images", 7, lambda: iter(items), ["odd"])
+    found = read_validation(run_of(*read), pictures)
+    assert found.measurement.num_unreadable == 1
+    assert [e.picture.name for e in found.wrong] == ["5", "6"]
+    assert [e.picture.name for e in found.doubted] == ["4", "1"]
+    assert [e.picture.name for e in found.typical] == ["1"]
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "warning: odd"
+    assert second.startswith("exprocr: ")
 
 
-def test_images_and_readings_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An image that cannot be read takes no other's reading."""
-    blank = Image.new("L", (40, 60), 255)
-    sources: list[Any] = [blank, b"no picture", blank, b"", blank]
-    items = [LabeledPicture(str(i), s, f"{i}+{i}", None) for i, s in enumerate(sources)]
-    pictures = ValidationSet("five", 5, lambda: iter(items), ["odd"])
-    script = [("0+0", 0.9), ("2+3", 0.9), ("4+4", 0.8)]
-    found = read_validation(run_of(monkeypatch, pictures, script))
-    assert found.measurement.num_unreadable == 2
-    assert [(e.picture.text, e.prediction.text) for e in found.wrong] == [("2+2", "2+3")]
-    assert [e.picture.text for e in found.doubted] == ["4+4", "0+0"]
-
-
-def test_images_that_cannot_be_read_at_all(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_images_that_cannot_be_read_at_all(capsys: pytest.CaptureFixture[str]) -> None:
     items = [LabeledPicture(str(i), b"", "1", None) for i in range(9)]
-    run = run_of(monkeypatch, ValidationSet("nine images", 9, lambda: iter(items)), [])
     with pytest.raises(DataError, match="nine images: expected readable images, found none"):
-        read_validation(run)
+        read_validation(run_of(), PictureSet("nine images", 9, lambda: iter(items)))
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == evaluation.NUM_REPORTED + 1
+    assert len(lines) == NUM_REPORTED + 1
     assert "9 images" in lines[-1]
 
 
@@ -180,8 +133,6 @@ def test_texts_come_out_as_they_went_in(texts: list[str]) -> None:
 
 
 def test_plots_and_pictures_become_figures() -> None:
-    from exprocr.viz.plots.plotting import new_figure
-
     plot = new_figure(640, 300)
     plot.subplots().plot([1, 2])
     drawn = figure(plot, "alt", "caption")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from exprocr.core.data.pictures import PictureSet
 from exprocr.core.evaluation.measure import LabeledImages
 from exprocr.core.image.preprocess import load
 from exprocr.core.text.expression import evaluate
@@ -18,7 +19,7 @@ from exprocr.synth.fonts import FontReport, find_fonts
 from exprocr.training import validation
 from exprocr.training.run import CONFIG_NAME, SPLIT_NAME, VAL_NAME, RunSpec, read_data
 from exprocr.training.setup import make_trainer
-from exprocr.training.validation import ValidationSet, validation_pictures
+from exprocr.training.validation import validation_pictures
 from tests.support.tiny_runs import BUILT_IN, tiny_settings, write_files
 
 pytestmark = pytest.mark.usefixtures("one_font")
@@ -36,7 +37,7 @@ def new_run(run_dir: Path, spec: RunSpec) -> LabeledImages:
     return make_trainer(found, data, run_dir).validation
 
 
-def check_same(found: ValidationSet, expected: LabeledImages) -> None:
+def check_same(found: PictureSet, expected: LabeledImages) -> None:
     pictures = list(found)
     size = tiny_settings().preprocess
     assert found.number == len(found) == len(pictures) == len(expected.inks) > 0

@@ -93,6 +93,7 @@ def finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, out
     from exprocr.cli.output import print_table, summary_table
     from exprocr.core.model.artifact import MODEL_FILE_NAME
     from exprocr.core.runs.journal import read_records
+    from exprocr.core.runs.summary import best_evaluation
     from exprocr.training.run import VAL_NAME
     from exprocr.viz.canvas.picture import save_picture
     from exprocr.viz.plots.curves import draw_curves
@@ -100,8 +101,7 @@ def finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, out
 
     records = read_records(trainer.journal.path)
     save_picture(draw_curves({run_dir.resolve().name: records}), run_dir / "curves.png")
-    evaluations = [record for record in records if record["kind"] == "evaluation"]
-    best = max(evaluations, key=lambda r: (r["val_exact_match"], -r["val_loss"]), default=None)
+    best = best_evaluation(records)
     state = trainer.state
     rows: list[tuple[str, object]] = [
         ("stopped", OUTCOMES[outcome]),

@@ -3,51 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from exprocr.cli.output import cell, new_table, print_table, summary_table
 from exprocr.cli.visualize.kinds import Request
-from exprocr.core.decode.decoder import temper
-from exprocr.core.decode.forward import check_log_probs
+from exprocr.cli.visualize.subject import load_recognizer, subject_of
+from exprocr.core.reading.prediction import Prediction
 from exprocr.core.text.expression import format_value
 from exprocr.viz.alignment.alignment import draw_alignment, rest_of
+from exprocr.viz.alignment.frames import frames_of
 from exprocr.viz.alignment.posteriors import Frames
-from exprocr.viz.canvas.geometry import geometry_of
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.words import format_confidence, format_probability
-
-if TYPE_CHECKING:
-    from exprocr.cli.visualize.subject import Subject
-    from exprocr.core.reading.prediction import Prediction
 
 NUM_TEXTS = 5
 
 
 def show(request: Request) -> None:
     """Draw the alignment of one picture."""
-    from exprocr.cli.visualize.subject import load_subject
-
-    subject = load_subject(request, n_best=NUM_TEXTS)
+    subject = subject_of(request, load_recognizer(request, n_best=NUM_TEXTS))
     frames = frames_of(subject)
     picture = draw_alignment(subject.picture, subject.prediction, subject.reading, frames)
     path = request.path()
     save_picture(picture, path)
     _print(subject.prediction, frames, path)
-
-
-def frames_of(subject: Subject) -> Frames:
-    """Return each frame's probabilities, at the temperature that the characters' have."""
-    recognizer = subject.recognizer
-    ((_, log_probs),) = recognizer.log_probs([subject.ink])
-    temperature = recognizer.decoder.temperature
-    tempered = temper(check_log_probs(log_probs), temperature)
-    geometry = geometry_of(
-        "conv3", subject.picture.size, subject.engine.network.config, recognizer.preprocess
-    )
-    classes = ["blank", *recognizer.charset.characters]
-    return Frames(np.exp(tempered[:, 0]), classes, geometry, temperature)
 
 
 def _print(prediction: Prediction, frames: Frames, path: Path) -> None:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from exprocr.cli.output import cell, new_table, print_table, summary_table
 from exprocr.cli.visualize.kinds import Request
+from exprocr.cli.visualize.subject import load_recognizer, subject_of
+from exprocr.core.config.schema import SynthConfig
+from exprocr.viz.architecture.architecture import draw_architecture
+from exprocr.viz.architecture.profile import measure
+from exprocr.viz.architecture.stages import Profile
 from exprocr.viz.canvas.picture import save_picture
+from exprocr.words import format_seconds, format_shape, format_share
 
-if TYPE_CHECKING:
-    from exprocr.cli.visualize.subject import Subject
-    from exprocr.viz.architecture.stages import Profile
+CLEAR = SynthConfig(faint_share=0, degraded_share=0)
+"""A rendered sample is neither faint nor degraded, so that the stages' outputs show something."""
 
 
 def show(request: Request) -> None:
-    """Run the network on a rendered sample, and draw what its stages do."""
-    from exprocr.viz.architecture.architecture import draw_architecture
-    from exprocr.viz.architecture.profile import measure
-
-    subject = _load(request)
-    request.session.note(f"{subject.name}: {subject.reading}")
+    """Run the network on a picture, and draw what its stages do."""
+    subject = subject_of(request, load_recognizer(request), CLEAR)
     profile = measure(subject.engine.network, subject.ink, subject.engine.device)
     path = request.path()
     picture = draw_architecture(profile, subject.picture, subject.ink, subject.reading)
@@ -28,30 +28,7 @@ def show(request: Request) -> None:
     _print(profile, path)
 
 
-def _load(request: Request) -> Subject:
-    """Load the model, and read a rendered sample with it, neither faint nor degraded.
-
-    Raises:
-        ModelFileError: The file is no usable model.
-    """
-    from exprocr.cli.visualize.subject import Subject, load_recognizer
-    from exprocr.core.config.schema import SynthConfig
-    from exprocr.core.image.preprocess import preprocess
-    from exprocr.synth.fonts import find_fonts
-    from exprocr.synth.renderer import CHARACTERS, SAMPLE_STREAM, Renderer
-
-    recognizer = load_recognizer(request)
-    looks = SynthConfig(faint_share=0, degraded_share=0)
-    renderer = Renderer(find_fonts([], CHARACTERS).usable, looks)
-    picture = renderer.sample(request.seed, SAMPLE_STREAM, 0)[1]
-    ink = preprocess(picture, recognizer.preprocess)
-    (prediction,) = recognizer.read([ink], [picture.size])
-    return Subject(recognizer, "a rendered sample", picture, ink, prediction)
-
-
 def _print(profile: Profile, path: Path) -> None:
-    from exprocr.words import format_seconds, format_shape, format_share
-
     columns = ("stage", "made of", "output", "sees", "parameters", "multiply-adds", "time")
     table = new_table(*columns, right=columns[2:])
     table.add_row(cell("input"), cell(""), cell(format_shape(profile.input_shape)))
@@ -69,9 +46,7 @@ def _print(profile: Profile, path: Path) -> None:
     table.add_section()
     table.add_row(
         cell("all"),
-        cell(""),
-        cell(""),
-        cell(""),
+        *[cell("")] * 3,
         cell(f"{profile.num_parameters:,}"),
         cell(f"{profile.multiply_adds:,}"),
         cell(format_seconds(profile.seconds)),

@@ -19,7 +19,7 @@ from exprocr.cli.options import (
 from exprocr.cli.visualize.kinds import KINDS, Kind, Request
 
 ALWAYS = ("kind", "output", "device", "threads")
-"""Parameters that every kind understands; a kind that computes nothing ignores the last two."""
+"""Parameters of every kind; a kind that computes nothing ignores the last two."""
 
 OTHER_FORMATS = (".jpg", ".jpeg", ".pdf", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".eps", ".ps")
 """Names of files that a picture must not get: it would not be what its name says."""
@@ -65,7 +65,7 @@ def _kinds_help() -> str:
     "--layer",
     multiple=True,
     metavar="NAME",
-    help="conv1, conv2, conv3, fc1, gru1, gru2, fc2, or all; repeatable.  [default: conv3; of "
+    help="conv1, conv2, conv3, fc1, gru1, gru2, fc2, or all; repeatable.  [default: conv3; for "
     "weights, distributions and history: all]",
 )
 @model_option
@@ -81,7 +81,7 @@ def _kinds_help() -> str:
     "--output",
     type=click.Path(),
     metavar="FILE|DIR",
-    help="PNG file, of plots also SVG; a folder where there are several pictures.  [default: "
+    help="PNG file, for plots also SVG; a folder where there are several pictures.  [default: "
     "<kind>-<layer>.png, <kind>.png, or the folder <kind>]",
 )
 @click.option(
@@ -114,7 +114,7 @@ def _kinds_help() -> str:
     "--character",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Saliency: of the reading's Nth character alone.",
+    help="Saliency: for the reading's Nth character alone.",
 )
 @click.option(
     "--over",
@@ -123,7 +123,7 @@ def _kinds_help() -> str:
     show_default=True,
     help="Curves: what they run over.",
 )
-@click.option("--errors", is_flag=True, help="Samples: what is read wrong alone, the worst first.")
+@click.option("--errors", is_flag=True, help="Samples: only what is read wrong, the worst first.")
 @limit_option("Samples: images on the sheet, at most.")
 @compute_options
 @pass_session
@@ -138,8 +138,8 @@ def visualize(
 ) -> None:
     """Draw what a model makes of IMAGE, what its weights are, or how it was trained.
 
-    Without IMAGE, a sample is rendered on the spot. IMAGE may be - for standard input. Of
-    samples, IMAGE is a labeled data set, as `exprocr eval` reads it.
+    Without IMAGE, a sample is rendered. IMAGE may be - for standard input. For samples,
+    IMAGE is a labeled data set, as `exprocr eval` reads it.
     """
     request = Request(
         session=session,
@@ -148,7 +148,7 @@ def visualize(
         **options,
     )
     _check(ctx, KINDS[kind], request)
-    import_module(f"exprocr.cli.visualize.{kind}").show(request)
+    import_module(f"exprocr.cli.visualize.{KINDS[kind].module or kind}").show(request)
 
 
 def _check(ctx: click.Context, kind: Kind, request: Request) -> None:

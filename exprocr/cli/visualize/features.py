@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from exprocr.cli.output import cell, new_table, print_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.layers import picture_layers
+from exprocr.cli.visualize.subject import load_recognizer, subject_of
+from exprocr.core.model.capture import capturing
 from exprocr.core.model.geometry import CONV_LAYERS, LAYERS
 from exprocr.errors import ConfigError
 from exprocr.viz.canvas.geometry import geometry_of
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.features.channels import FeatureStats, choose, feature_stats
 from exprocr.viz.features.features import draw_grid
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from exprocr.cli.visualize.subject import Subject
+from exprocr.viz.subject import Subject, torch_engine
 
 CLASS_LAYER = "fc2"
 
@@ -43,13 +42,10 @@ class Drawn(NamedTuple):
 def show(request: Request) -> None:
     """Draw a picture for each layer asked for."""
     layers = _layers(request)
-    from exprocr.cli.visualize.subject import load_recognizer, read_subject, torch_engine
-    from exprocr.core.model.capture import capturing
-
     recognizer = load_recognizer(request)
     # What is drawn is what the reading rests on; a second run would take as long as the first.
     with capturing(torch_engine(recognizer).network, layers) as maps:
-        subject = read_subject(request, recognizer)
+        subject = subject_of(request, recognizer)
     for layer in layers:
         _check_channels(layer, len(maps[layer]), request.channels)
     drawn = []

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+from numpy.typing import NDArray
 
 from exprocr.cli.output import cell, new_table, print_table, summary_table
 from exprocr.cli.visualize.kinds import Request
+from exprocr.cli.visualize.subject import load_recognizer
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.filters import KernelStats, draw_filters, kernel_stats
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from exprocr.viz.subject import torch_engine
 
 TITLE = "Kernels of the first convolution of conv1"
 
 
 def show(request: Request) -> None:
     """Draw the kernels, and print the figures of each."""
-    from exprocr.cli.visualize.subject import load_recognizer, torch_engine
-
     network = torch_engine(load_recognizer(request)).network
     weight = network.conv1[0].get_parameter("weight")  # (C, 1, k, k): the input is gray
     kernels: NDArray[np.float32] = weight[:, 0].detach().float().cpu().numpy()

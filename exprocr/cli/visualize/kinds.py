@@ -1,8 +1,7 @@
-"""The kinds of pictures that ``exprocr visualize`` draws.
+"""The kinds of pictures that ``exprocr visualize`` draws, and what one is asked for.
 
-A kind is a module here with a function ``show(request)``, which draws, writes, and prints the
-figures behind the picture. What it may be asked for stands in `KINDS`, which ``--help`` shows, so
-this module imports nothing heavy.
+Each kind has a module here with a function ``show(request)``, which draws, writes, and prints the
+figures behind the picture. ``--help`` shows `KINDS`, so this module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -25,10 +24,13 @@ class Kind:
     """A model (or the model of a run), the record of one run, or those of several."""
 
     options: tuple[str, ...] = ()
-    """Parameters it understands beside ``output`` and what it is drawn from."""
+    """Parameters that it understands, beside ``output`` and what it is drawn from."""
 
     is_plot: bool = False
     """Whether it can be written as SVG."""
+
+    module: str = ""
+    """The module that draws it; empty where that has the kind's name."""
 
 
 KINDS = {
@@ -53,12 +55,14 @@ KINDS = {
         source="run",
         options=("layer",),
         is_plot=True,
+        module="tensors",
     ),
     "history": Kind(
         summary="histograms of every tensor over a run",
         source="run",
         options=("layer",),
         is_plot=True,
+        module="tensors",
     ),
     "curves": Kind(
         summary="loss, exact match, edit distance, learning rate and speed of one or more runs",
@@ -71,14 +75,15 @@ KINDS = {
         options=("image", "seed", "errors", "limit"),
     ),
     "architecture": Kind(
-        summary="each stage's shape, parameters, multiply-adds and time", options=("seed",)
+        summary="each stage's output of an image, its parameters, multiply-adds and time",
+        options=("image", "seed"),
     ),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a kind is asked to draw."""
+    """What is to be drawn, and where it goes."""
 
     session: Session
     kind: str

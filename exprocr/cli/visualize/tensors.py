@@ -1,19 +1,18 @@
-"""What the kinds that draw parameter tensors share: choosing them, and a run's record of them."""
+"""How the parameter tensors moved over a run: their percentiles, or their histograms."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.cli.output import cell, new_table, print_table, summary_table
 from exprocr.cli.visualize.kinds import Request
-from exprocr.cli.visualize.layers import ALL
-from exprocr.core.model.geometry import LAYERS, check_layer
+from exprocr.cli.visualize.layers import tensor_layers
+from exprocr.core.model.geometry import LAYERS
 from exprocr.core.runs.tensor_record import (
     PERCENTILES,
     TENSORS_NAME,
@@ -22,28 +21,15 @@ from exprocr.core.runs.tensor_record import (
 )
 from exprocr.errors import DataError
 from exprocr.viz.canvas.picture import save_picture
+from exprocr.viz.plots.distributions import draw_distributions
+from exprocr.viz.plots.history import draw_history
 from exprocr.viz.plots.panels import layer_of, short_name
 
-if TYPE_CHECKING:
-    from exprocr.viz.canvas.picture import Picture
+DRAWINGS = {"distributions": draw_distributions, "history": draw_history}
+"""What draws each kind: tensors of a record, by name, under a title."""
 
 NONE = "-"
 """Stands in a table for what is not finite."""
-
-Draw = Callable[[TensorRecord, list[str], str], "Picture"]
-
-
-def chosen_layers(request: Request) -> tuple[str, ...]:
-    """Return the layers asked for, in the network's order; all where none is named.
-
-    Raises:
-        ConfigError: A layer is unknown.
-    """
-    for layer in request.layers:
-        if layer != ALL:
-            check_layer(layer)
-    wanted = request.layers or (ALL,)
-    return tuple(layer for layer in LAYERS if ALL in wanted or layer in wanted)
 
 
 def of_layers(names: Iterable[str], layers: tuple[str, ...], where: str) -> list[str]:
@@ -73,18 +59,14 @@ def format_figure(value: float) -> str:
     return f"{value + 0.0:.3g}" if np.isfinite(value) else NONE
 
 
-def show_record(request: Request, draw: Draw) -> None:
+def show(request: Request) -> None:
     """Draw what a run recorded of its tensors, and print what moved.
-
-    Args:
-        request: What is asked for.
-        draw: Draws tensors of a record, by name, under a title.
 
     Raises:
         ConfigError: A layer is unknown.
         DataError: The run has no record, or a damaged one.
     """
-    layers = chosen_layers(request)
+    layers = tensor_layers(request)
     (run,) = request.runs
     if not run.is_dir():
         found = "a file" if run.exists() else "no such folder"
@@ -92,8 +74,8 @@ def show_record(request: Request, draw: Draw) -> None:
     record = read_tensor_record(run / TENSORS_NAME)
     names = of_layers(record.names, layers, str(run / TENSORS_NAME))
     path = picture_path(request, layers)
-    run_name = os.path.basename(os.path.abspath(run))
-    save_picture(draw(record, names, f"{request.kind.capitalize()} of run {run_name}"), path)
+    title = f"{request.kind.capitalize()} of run {os.path.basename(os.path.abspath(run))}"
+    save_picture(DRAWINGS[request.kind](record, names, title), path)
     _print(record, names)
     steps = f"{record.steps[0]:,} to {record.steps[-1]:,}"
     rows = [("evaluations", f"{len(record.steps):,}"), ("steps", steps), ("picture", path)]

@@ -7,14 +7,10 @@ from pathlib import Path
 
 from exprocr.cli.output import cell, new_table, print_table, summary_table
 from exprocr.cli.visualize.kinds import Request
-from exprocr.cli.visualize.tensors import (
-    NONE,
-    chosen_layers,
-    format_figure,
-    of_layers,
-    picture_path,
-)
+from exprocr.cli.visualize.layers import tensor_layers
+from exprocr.cli.visualize.tensors import NONE, format_figure, of_layers, picture_path
 from exprocr.core.model.artifact import BUNDLED, ModelFile
+from exprocr.core.model.torch_engine import build_network, parameter_values, pick_device
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.plots.panels import short_name
 from exprocr.viz.plots.weights import TensorStats, draw_weights, tensor_stats
@@ -23,9 +19,7 @@ from exprocr.words import format_shape, format_share
 
 def show(request: Request) -> None:
     """Draw a histogram of each parameter tensor."""
-    layers = chosen_layers(request)
-    from exprocr.core.model.torch_engine import build_network, parameter_values, pick_device
-
+    layers = tensor_layers(request)
     source = str(request.runs[0]) if request.runs else request.model
     model = ModelFile.load(source)
     values = parameter_values(build_network(model, pick_device("cpu")))

@@ -41,6 +41,7 @@ from exprocr.core.decode.values import find_values
 from exprocr.core.text.expression import value_of
 from exprocr.core.text.grammar.grammars import Grammar
 from exprocr.errors import ConfigError, unknown_name
+from exprocr.words import quantity
 
 MAX_BEAM_WIDTH = 1000
 MAX_NUM_BEST = 1000
@@ -133,6 +134,28 @@ class Decoder:
         self.by_value = by_value
         self.temperature = temperature
         self.lattice = Lattice(grammar.automaton)
+
+    def __str__(self) -> str:
+        """Return how texts are found: ``auto``; ``beam of width 10, by value``."""
+        width = f" of width {self.beam_width}" if self.method == "beam" else ""
+        return self.method + width + (", by value" if self.by_value else "")
+
+    def unproven_remark(self, number: int) -> str:
+        """Return what a user should know of readings that are not proven.
+
+        Args:
+            number: How many readings are not proven to be the most probable.
+
+        Returns:
+            One line; empty if there are none, or the method promises no proof.
+        """
+        if not number or self.method not in ("auto", "exact"):
+            return ""
+        return f"{quantity(number, 'image')}: too many likely readings " + (
+            "to be sure which value is the most probable"
+            if self.by_value
+            else "for exact search; the best that were found are given"
+        )
 
     def find(self, emissions: FloatArray) -> list[Found]:
         """Find the most probable texts of log-probabilities (T, N, C) without infinities."""

@@ -1,8 +1,8 @@
-"""Fitting the temperature at which a model's confidences are what they say.
+"""Fitting the temperature at which a model's confidences agree with how often it is right.
 
 Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, section 4.2:
 one number, by which all logits are divided. It is fitted to the confidences themselves: the texts
-are read once, at temperature 1, and the log loss of "this reading is right" is minimized.
+are read once, at temperature 1, and then the log loss of "this reading is right" is minimized.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Calibration:
     """A fitted temperature, and how well it fits."""
 
     temperature: float
-    """What the logits are divided by."""
+    """The number by which the logits are divided."""
 
     reliability: Reliability
     """The confidences at that temperature on the images it was fitted to."""
@@ -39,7 +39,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class _Read:
-    """One batch as it was read."""
+    """The readings of one batch."""
 
     emissions: FloatArray  # (T, N, C)
     labels: IntArray  # (L, N)
@@ -62,7 +62,7 @@ def calibrate(
     reads, correct = _read(batches, texts, decoder)
     if not len(correct):
         return Calibration(1.0, Reliability())
-    # Not 1 and 0 as targets, so that a few right readings do not make certainty (Platt,
+    # The targets are not 1 and 0, so that a few right readings do not give certainty (Platt,
     # "Probabilistic Outputs for Support Vector Machines", 1999, section 2.2).
     num_right = int(correct.sum())
     right = (num_right + 1) / (num_right + 2)
@@ -82,7 +82,7 @@ def calibrate(
 def _read(
     batches: Sequence[NDArray[np.floating[Any]]], texts: Sequence[str], decoder: Decoder
 ) -> tuple[list[_Read], NDArray[np.bool_]]:
-    """Read all batches; say which of the readings are right. Unreadable images are left out."""
+    """Read all batches; return the readings, without empty ones, and which are right."""
     charset = decoder.grammar.charset
     reads: list[_Read] = []
     correct: list[bool] = []
@@ -102,7 +102,7 @@ def _read(
 
 
 def _log_confidences(reads: Sequence[_Read], temperature: float) -> FloatArray:
-    """Give the log of each reading's confidence at a temperature."""
+    """Return the log of each reading's confidence at a temperature."""
     return np.concatenate(
         [
             forward(

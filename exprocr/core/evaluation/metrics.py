@@ -1,11 +1,12 @@
-"""Recognition metrics as counts that add up, so that parts of a data set can be merged.
+"""Recognition metrics as counts that add up, and the rule for which evaluation is the best.
 
-Every rate is computed from sums over all images, never as an average of averages: the evaluation
-of two halves, added, equals the evaluation of the whole.
+Every rate is computed from sums over all images, never as a mean of means: the evaluations of two
+halves, added, equal the evaluation of the whole.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -26,7 +27,7 @@ class EditOp(NamedTuple):
 
 
 def align(truth: str, read: str) -> list[tuple[str, str]]:
-    """Aligns two texts with the fewest edits (Levenshtein 1966; Wagner and Fischer 1974).
+    """Align two texts with the fewest edits (Levenshtein 1966; Wagner and Fischer 1974).
 
     Of several minimal alignments it is always the same one: traced from the end, a pair of
     characters is preferred to a deletion, and a deletion to an insertion.
@@ -67,7 +68,7 @@ def align(truth: str, read: str) -> list[tuple[str, str]]:
 
 
 def edit_operations(truth: str, read: str) -> list[EditOp]:
-    """Returns the edits of ``align``, in the order of the text; their number is the distance."""
+    """Return the edits of `align`, in the order of the text; their number is the distance."""
     if truth == read:
         return []
     return [EditOp(_kind(t, r), t, r) for t, r in align(truth, read) if t != r]
@@ -114,7 +115,7 @@ class Evaluation:
         read: str,
         read_value: Fraction | None,
     ) -> None:
-        """Counts one image.
+        """Count one image.
 
         Args:
             truth: The right text.
@@ -138,7 +139,7 @@ class Evaluation:
         self.sum_normalized_edit_distance += len(operations) / max(len(truth), 1)
 
     def __add__(self, other: Evaluation) -> Evaluation:
-        """Returns the evaluation of both sets of images together."""
+        """Return the evaluation of both sets of images together."""
         if not isinstance(other, Evaluation):
             return NotImplemented
         return Evaluation(
@@ -191,9 +192,28 @@ class Evaluation:
         return _ratio(self.sum_normalized_edit_distance, self.num_images)
 
     def top_confusions(self, k: int) -> list[tuple[tuple[str, str], int]]:
-        """Returns the ``k`` most frequent confusions and their counts, ties in the pairs' order."""
+        """Return the ``k`` most frequent confusions and their counts, ties in the pairs' order."""
         ranked = sorted(self.confusions.items(), key=lambda item: (-item[1], item[0]))
         return ranked[: max(k, 0)]
+
+
+Score = tuple[float, float]
+"""What evaluations are compared by; the greater is the better. See `score`."""
+
+NO_SCORE: Score = (-1.0, 0.0)
+"""The score of a network that was never evaluated: below every other."""
+
+
+def score(exact_match: float, loss: float | None) -> Score:
+    """Return what decides which of several evaluations is the best.
+
+    The exact match counts first; between equals, the lower loss.
+
+    Args:
+        exact_match: Share of images whose text is right, 0..1; -1 where nothing was evaluated.
+        loss: Mean loss; None or NaN where it is unknown, which is worse than every known loss.
+    """
+    return exact_match, -math.inf if loss is None or math.isnan(loss) else -loss
 
 
 def _ratio(part: float, whole: int) -> float:

@@ -1,4 +1,4 @@
-"""Whether confidences are what they say: calibration, and errors by confidence."""
+"""Whether confidences agree with the share of right readings, and errors by confidence."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Reliability:
     correct: list[bool] = field(default_factory=list)
 
     def add(self, confidence: float, correct: bool) -> None:
-        """Note one reading."""
+        """Add one reading."""
         self.confidences.append(confidence)
         self.correct.append(correct)
 
@@ -120,7 +120,7 @@ class Reliability:
         order = np.lexsort((correct, -confidences))
         risks = []
         for coverage in coverages:
-            # Not 98.999... % of the readings for want of a binary 0.99.
+            # 0.99 is not exact in binary; it must not give one reading too few.
             count = int(coverage * len(order) + 1e-9)
             kept = order[:count]
             wrong = int(count - correct[kept].sum())

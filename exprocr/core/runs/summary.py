@@ -1,4 +1,4 @@
-"""The record of a run as figures: read and checked, over steps or time, and in sum."""
+"""The record of a run: read and checked, as series over steps or time, and summed up."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from exprocr.core.evaluation.metrics import score
 from exprocr.core.runs.journal import METRICS_NAME, read_records
 from exprocr.errors import DataError
 
@@ -50,7 +51,7 @@ def read_run(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def _check(record: Mapping[str, Any], place: str) -> None:
-    """Check that what is drawn of a record are numbers, or missing.
+    """Check that the figures of a record are numbers, or missing.
 
     Raises:
         DataError: They are not.
@@ -73,7 +74,7 @@ def of_kind(records: Records, kind: str) -> list[Mapping[str, Any]]:
 
 
 def series(records: Records, name: str) -> Series:
-    """Return the steps and the values of a figure, of the records that have it, finite ones."""
+    """Return the finite values of a figure, and their steps; records without it are skipped."""
     points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
     steps, values = np.array(points, dtype=np.float64).reshape(-1, 2).T
     finite = np.isfinite(values)
@@ -81,10 +82,10 @@ def series(records: Records, name: str) -> Series:
 
 
 def over_time(of_steps: Series, records: Records) -> Series:
-    """Return a figure over the seconds trained, where it is over steps.
+    """Turn a figure over steps into one over the seconds trained.
 
-    Steps whose time is not recorded are placed evenly between the records that have one; those
-    behind the last of these are left out.
+    Steps without a recorded time are placed evenly between the records that have one; those after
+    the last of these are left out.
 
     Args:
         of_steps: The figure, over steps.
@@ -99,9 +100,9 @@ def over_time(of_steps: Series, records: Records) -> Series:
 
 
 def throughput(records: Records) -> Series:
-    """Return the images trained on in a second between one evaluation and the next.
+    """Return the images trained on per second, between one evaluation and the next.
 
-    What is recorded is the mean since the run began, which hardly shows a change late in a run.
+    The record holds the mean since the run began, which hardly shows a change late in a run.
     """
     steps, rates, images, seconds = [], [], 0.0, 0.0
     for record in of_kind(records, EVALUATION):
@@ -115,9 +116,9 @@ def throughput(records: Records) -> Series:
 
 
 def smoothed(of_steps: Series) -> tuple[Series, int]:
-    """Return the moving average of a figure, and the steps it takes the mean of.
+    """Return the moving average of a figure, and its window: how many steps each mean is of.
 
-    That is a twentieth of the steps, 100 at most. A mean stands at the last of its steps.
+    The window is a twentieth of the steps, 100 at most. A mean stands at the last of its steps.
     """
     window = max(1, min(MAX_WINDOW, len(of_steps.y) // 20))
     return Series(of_steps.x[window - 1 :], moving_average(of_steps.y, window)), window
@@ -132,11 +133,11 @@ def moving_average(values: Floats, window: int) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What a run came to; None where nothing is recorded of it."""
+    """The figures of a run; None where nothing is recorded."""
 
     num_steps: int
     num_epochs: int
-    """Epochs, the one under way counted."""
+    """Epochs, including one that is not finished."""
 
     num_images: int | None
     """Images trained on up to the last evaluation, counted as often as they were seen."""
@@ -145,17 +146,17 @@ class RunSummary:
     """Seconds trained, evaluations left out."""
 
     best: Mapping[str, Any] | None
-    """The record of the best evaluation: by exact match, then by loss."""
+    """The record of the best evaluation, see `best_evaluation`."""
 
     last_loss: float | None
-    """Mean training loss of the last steps, nats an image."""
+    """Mean training loss of the last steps, nats per image."""
 
     images_per_s: float | None
-    """Images trained on in a second, over the whole run."""
+    """Images trained on per second, over the whole run."""
 
 
 def summarize(records: Records) -> RunSummary:
-    """Sum a run up, in its figures."""
+    """Return the figures of a run."""
     evaluations = of_kind(records, EVALUATION)
     elapsed, speed = series(records, "elapsed_s").y, series(evaluations, "images_per_s")
     images = [
@@ -175,8 +176,10 @@ def summarize(records: Records) -> RunSummary:
     )
 
 
-def best_evaluation(evaluations: Records) -> Mapping[str, Any] | None:
-    """Return the evaluation with the best exact match, the lower loss between equals."""
-    scored = [r for r in evaluations if r.get("val_exact_match") is not None]
-    losses = {id(r): np.nan_to_num(float(r.get("val_loss") or 0.0), nan=np.inf) for r in scored}
-    return max(scored, key=lambda r: (r["val_exact_match"], -losses[id(r)]), default=None)
+def best_evaluation(records: Records) -> Mapping[str, Any] | None:
+    """Return the best evaluation, by the rule of `exprocr.core.evaluation.metrics.score`.
+
+    Records without a validation exact match are skipped; of equals, the first is returned.
+    """
+    scored = [record for record in records if record.get("val_exact_match") is not None]
+    return max(scored, key=lambda r: score(r["val_exact_match"], r.get("val_loss")), default=None)

@@ -35,12 +35,13 @@ SETTINGS = {
 
 
 def curves_section(run: Run) -> Section:
-    """Show how loss and exact match went over the steps."""
+    """Return the section on how loss and exact match changed over the steps."""
     return Section(
         "curves",
         "How it learned",
         run.attempt("the learning curves", lambda: _curves(run)),
-        "From its first step to its last: what it was trained on, and what it had never seen.",
+        "The figures of its training images, and of its validation images, which it was not "
+        "trained on.",
     )
 
 
@@ -51,19 +52,18 @@ def _curves(run: Run) -> list[Block]:
         f"Curves of run {run.name} over its steps: CTC loss, exact match and edit distance of "
         "training and validation images, learning rate and speed.",
         "The CTC loss should fall and flatten; the exact match, the share of images read without "
-        "any error, should rise towards 1, and the edit distance fall towards 0. Where the "
-        "training images keep improving and the validation images do not, the network learns by "
-        "heart.",
+        "any error, should rise towards 1, and the edit distance fall towards 0. Where only the "
+        "training images keep improving, the network overfits: it learns them by heart.",
     )
     return [Facts(_summary(summarize(records))), *_rest(run, records), picture]
 
 
 def _rest(run: Run, records: Records) -> list[Missing]:
-    """Say where a run has not come to the end that its settings name."""
+    """Return what is missing of a run that has not done all its epochs."""
     done = max((r["epoch"] for r in of_kind(records, EVALUATION)), default=0)
     try:
         planned = load_settings("default", run.path / CONFIG_NAME).training.epochs
-    except ConfigError:  # said where the settings would be
+    except ConfigError:  # reported where the settings would be
         return []
     if done >= planned:
         return []
@@ -81,7 +81,7 @@ def _summary(summary: RunSummary) -> list[tuple[str, str]]:
     if summary.images_per_s is not None:
         rows.append(("speed", f"{summary.images_per_s:,.0f} images/s"))
     if summary.last_loss is not None:
-        rows.append(("training loss at the end", f"{summary.last_loss:.4f} nats an image"))
+        rows.append(("training loss at the end", f"{summary.last_loss:.4f} nats per image"))
     if (best := summary.best) is not None:
         rows.append(
             (
@@ -94,13 +94,13 @@ def _summary(summary: RunSummary) -> list[tuple[str, str]]:
 
 
 def tensors_section(run: Run) -> Section:
-    """Show how each tensor moved over the steps."""
+    """Return the section on how each tensor changed over the steps."""
     return Section(
         "tensors",
         "How its weights moved",
         run.attempt("how the weights moved", lambda: _tensors(run)),
-        "Every parameter tensor of the network at every evaluation, a panel each: the spread of "
-        "its values, first as bands, then as histograms one behind the other.",
+        "A panel for each parameter tensor of the network: the spread of its values at every "
+        "evaluation, first as bands, then as histograms one behind the other.",
     )
 
 
@@ -111,21 +111,21 @@ def _tensors(run: Run) -> list[Block]:
         figure(
             draw_distributions(record, record.names, f"Distributions of {run.name}"),
             f"Bands of percentiles of {number}.",
-            "The dark middle holds the middle values, the outermost band all of them. Bands that "
-            "widen steadily are weights that grow; bands that stay where they began are weights "
+            "The dark band holds the middle values, the outermost band all of them. Bands that "
+            "widen steadily are weights that grow; bands that stay as they began are weights "
             "that learned nothing.",
         ),
         figure(
             draw_history(record, record.names, f"History of {run.name}"),
             f"Histograms of {number}, the oldest at the back.",
             "Each line is a histogram, the first evaluation at the back, the last in front. "
-            "Weights begin as a single hill; what they learn spreads them, or splits the hill.",
+            "Weights begin as a single hill; training widens the hill, or splits it.",
         ),
     ]
 
 
 def settings_section(run: Run) -> Section:
-    """Show all values in force."""
+    """Return the section with all values in force."""
     return Section(
         "configuration",
         "How it was set up",

@@ -1,20 +1,28 @@
-"""The whole page about a run: its sections in order, and its most important figures."""
+"""The page about a run: its sections in order, and its most important figures."""
 
 from __future__ import annotations
 
 import exprocr
-from exprocr.cli.visualize.subject import torch_engine
 from exprocr.core.model.network import num_parameters
 from exprocr.core.runs.summary import read_run, summarize
 from exprocr.errors import ExprocrError
 from exprocr.report.page import Missing, Report, Section
 from exprocr.report.run.context import Run
-from exprocr.report.run.evaluation import Validation, evaluation_section, read_validation
-from exprocr.report.run.examples import worst_section
-from exprocr.report.run.explanation import explanation_section
-from exprocr.report.run.network import architecture_section, features_section
-from exprocr.report.run.subjects import pick_subjects
+from exprocr.report.run.evaluation import (
+    Validation,
+    evaluation_section,
+    read_validation,
+    worst_section,
+)
+from exprocr.report.run.inside import (
+    architecture_section,
+    explanation_section,
+    features_section,
+    pick_subjects,
+)
 from exprocr.report.run.training import curves_section, settings_section, tensors_section
+from exprocr.training.validation import validation_pictures
+from exprocr.viz.subject import torch_engine
 from exprocr.words import format_duration, quantity
 
 
@@ -24,7 +32,9 @@ def make_report(run: Run) -> tuple[Report, Validation | None]:
     Returns:
         The page, and what was read in the validation images; None where they are gone.
     """
-    (found,) = run.attempt("the evaluation", lambda: [read_validation(run)])
+    (found,) = run.attempt(
+        "the evaluation", lambda: [read_validation(run, validation_pictures(run.path))]
+    )
     validation = None if isinstance(found, Missing) else found
     sections = [curves_section(run)]
     if isinstance(found, Missing):
@@ -56,8 +66,8 @@ def _subtitle(run: Run) -> str:
     under = "" if grammar == "none" else f", under the grammar {grammar}"
     return (
         "A model that reads pictures of expressions in the characters "
-        f"{run.recognizer.charset.characters}{under}: how it learned, how well it reads, where it "
-        "errs, and what happens inside it."
+        f"{run.recognizer.charset.characters}{under}: how it learned, how well it reads, what it "
+        "reads wrong, and what happens inside it."
     )
 
 
@@ -83,7 +93,7 @@ def _headline(run: Run, found: Validation | None) -> list[tuple[str, str, str]]:
     figures.append(("Parameters", f"{number:,}", "trained values"))
     try:
         summary = summarize(read_run(run.path))
-    except ExprocrError:  # said where the curves would be
+    except ExprocrError:  # reported where the curves would be
         return figures
     time = f", {format_duration(summary.elapsed_s)}" if summary.elapsed_s else ""
     remark = f"{quantity(summary.num_epochs, 'epoch')}{time}"

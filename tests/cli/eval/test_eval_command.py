@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from exprocr.cli.eval import report as eval_report
+from exprocr.cli.eval import run as eval_run
 from tests.support.eval_runs import SCRIPT, WRONG, Eval, figures, make_data
 
 
@@ -102,7 +102,7 @@ def test_val_is_measured_where_there_is_one(evaluate: Eval, tmp_path: Path) -> N
     script = [SCRIPT[0], SCRIPT[6]]
     result = evaluate(tmp_path / "data", "--json", tmp_path / "a.json", script=script)
     assert result.exit_code == 0, result.stderr
-    assert "measuring val" in result.stderr
+    assert "of which val is read" in result.stderr
     assert figures(tmp_path / "a.json")["num_images"] == 2
 
 
@@ -159,7 +159,7 @@ def test_files_are_written_before_tables_that_nobody_reads(
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(eval_report, "print_table", fail)
+    monkeypatch.setattr(eval_run, "print_table", fail)
     result = evaluate(data, "--json", tmp_path / "a.json", "--errors", tmp_path / "e.csv")
     assert result.exit_code == 1
     assert figures(tmp_path / "a.json")["num_images"] == 8

@@ -7,10 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exprocr.cli.eval.report import Measurement, print_report
-from exprocr.cli.options import Session
-from exprocr.core.data.labels import Sample
-from exprocr.core.reading.prediction import Prediction
 from exprocr.words import format_confidence
 from tests.support.eval_runs import NUM_CHARS, SCRIPT, WRONG, Eval, figures, make_data
 from tests.support.scripted import scripted_recognizer
@@ -61,7 +57,8 @@ def test_figures_are_those_counted_by_hand(evaluate: Eval, data: Path, tmp_path:
     assert 0 < confidences[-1] < confidences[0] < 1
 
 
-def test_tables(evaluate: Eval, data: Path) -> None:
+def test_tables(evaluate: Eval, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # no cell is folded
     result = evaluate(data, "--model", "runs/a")
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     for line in (
@@ -163,31 +160,6 @@ def test_tables_of_reliability(
         f"100% {shown[0]} 4 50.000%",
         *(f"{coverage}% {shown[1]} 3 42.857%" for coverage in (99, 95, 90)),
     ]
-
-
-def test_images_of_neighboring_confidences_share_a_line(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    measurement = Measurement(scripted_recognizer().decoder)
-    sample = Sample(Path("0.png"), "1", "labels.txt, line 1")
-    for number in range(45):  # three for each of 15 lines
-        text = "2" if number < 2 else "1"
-        confidence = 0.5 + number**2 / 10_000
-        measurement.add(sample, None, Prediction(text=text, value=None, confidence=confidence))
-    print_report(Session(), measurement, None, listed=True)
-    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    first = lines.index("images from to mean right") + 2
-    assert lines[first] == "3 0.5000 0.5004 0.5001 33.33%"
-    assert lines[first + 14] == "3 0.6764 0.6936 0.6849 100.00%"
-    assert lines[first + 15] == ""
-
-
-def test_where_the_truth_has_no_value_the_text_must_be_right() -> None:
-    measurement = Measurement(scripted_recognizer(decoder="auto", by_value=True).decoder)
-    sample = Sample(Path("0.png"), "1/0", "labels.txt, line 1")
-    for text in ("1/0", "2/0"):
-        measurement.add(sample, None, Prediction(text=text, value=None, confidence=0.5))
-    assert measurement.reliability.correct == [True, False]
 
 
 def test_unproven_readings_are_counted(evaluate: Eval, data: Path, tmp_path: Path) -> None:

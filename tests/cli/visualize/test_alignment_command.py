@@ -1,4 +1,4 @@
-"""``exprocr visualize --kind alignment``: the figures are the recognizer's, and softmax's."""
+"""``exprocr visualize --kind alignment``: the figures are the recognizer's."""
 
 from __future__ import annotations
 
@@ -9,17 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner, Result
 from PIL import Image, ImageDraw
 
 from exprocr.cli import group
-from exprocr.cli.options import Session
-from exprocr.cli.visualize.alignment import frames_of
-from exprocr.cli.visualize.kinds import Request
-from exprocr.cli.visualize.subject import load_subject
 from exprocr.core.model.artifact import ModelFile
-from exprocr.core.model.torch_engine import to_input
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.expression import format_value
 
@@ -39,7 +33,7 @@ def align(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Return a function that runs the command in an empty folder."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "300")
 
     def run(*args: object, model: Path | None = tiny_model, stdin: bytes = b"") -> Result:
         line = ["visualize", *args, "--kind", "alignment", "--threads", 1, "--device", "cpu"]
@@ -94,24 +88,6 @@ def test_the_table_is_what_is_read(align: Align, image: Path, warm_model: Path) 
     )
     assert facts["temperature"] == "1.7"
     assert facts["picture"] == "alignment.png"
-
-
-def test_frames_are_the_softmax_of_the_logits(image: Path, warm_model: Path) -> None:
-    request = Request(session=Session(quiet=True), kind="alignment", image=str(image),
-                      model=str(warm_model), device="cpu", threads=1)  # fmt: skip
-    subject = load_subject(request)
-    frames = frames_of(subject)
-    network = subject.engine.network.eval()
-    outputs: list[torch.Tensor] = []
-    hook = network.fc2.register_forward_hook(lambda *args: outputs.append(args[-1]))
-    with torch.no_grad():
-        network(to_input(subject.ink[None], torch.device("cpu")))
-    hook.remove()
-    expected = torch.softmax(outputs[0][:, 0].double() / 1.7, dim=1)
-    np.testing.assert_allclose(frames.probabilities, expected.numpy(), atol=1e-6)
-    assert frames.temperature == 1.7
-    assert list(frames.classes) == ["blank", *subject.recognizer.charset.characters]
-    assert frames.geometry.columns == subject.recognizer.frame_axis
 
 
 def test_a_run_and_a_place(align: Align, image: Path, tiny_model: Path) -> None:

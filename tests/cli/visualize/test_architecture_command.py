@@ -13,12 +13,15 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from exprocr.cli import group
+from exprocr.cli.visualize import architecture as kind
 from exprocr.core.model.artifact import ModelFile
 from exprocr.core.model.geometry import LAYERS
+from exprocr.core.reading.recognizer import Recognizer
 from exprocr.synth import fonts
 from exprocr.viz.architecture import architecture as layout
 from exprocr.viz.architecture import profile as profiling
 from exprocr.viz.architecture.stages import Profile
+from tests.support.pictures import expressions
 
 Visualize = Callable[..., Result]
 
@@ -30,15 +33,18 @@ def visualize(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     plain = next(f for f in fonts.system_font_folders() if "mpl-data" in f.parts)
     monkeypatch.setattr(fonts, "system_font_folders", lambda: [plain])
 
-    def run(*args: object, model: Path = tiny_model) -> Result:
+    monkeypatch.setenv("COLUMNS", "300")  # no cell is folded
+
+    def run(*args: object, model: Path = tiny_model, stdin: bytes = b"") -> Result:
         line = ["visualize", "--kind", "architecture", *args, "--model", model, "--device", "cpu"]
-        return CliRunner(env={"COLUMNS": "160"}).invoke(group, [str(arg) for arg in line])
+        return CliRunner().invoke(group, [str(arg) for arg in line], input=stdin)
 
     return run
 
 
 def set_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the first stage take a second, the second two, and so on."""
+    monkeypatch.setattr(profiling, "MAX_SECONDS", 0.0)
     measure = profiling.measure
 
     def measured(*args: Any) -> Profile:
@@ -46,7 +52,7 @@ def set_times(monkeypatch: pytest.MonkeyPatch) -> None:
         stages = (replace(stage, seconds=i) for i, stage in enumerate(real.stages, start=1))
         return replace(real, stages=tuple(stages))
 
-    monkeypatch.setattr(profiling, "measure", measured)
+    monkeypatch.setattr(kind, "measure", measured)
 
 
 def test_the_command_draws_and_tells(
@@ -78,12 +84,25 @@ def test_the_command_draws_and_tells(
     ]  # fmt: skip
 
 
-def test_the_command_takes_no_image(visualize: Visualize) -> None:
-    for args, name in ((["a.png"], "IMAGE"), (["--layer", "fc1"], "--layer")):
-        result = visualize(*args, model=Path("none.safetensors"))
-        assert result.exit_code == 2
-        assert f"--kind architecture takes no {name}" in result.stderr
-    assert not list(Path().iterdir())
+def test_an_image_of_ones_own(
+    visualize: Visualize, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_times(monkeypatch)  # those of the machine would differ
+    image = tmp_path / "wide.png"
+    expressions()[2].save(image)
+    (reading,) = Recognizer.load(tiny_model, device="cpu", threads=1).predict([image])
+    result = visualize(image)
+    assert result.exit_code == 0, result.stderr
+    assert f"{image}: {reading.text}" in result.stderr
+    assert "1 x 60 x 240" in result.stdout
+    of_file = Path("architecture.png").read_bytes()
+    assert visualize("-", stdin=image.read_bytes()).exit_code == 0
+    assert Path("architecture.png").read_bytes() == of_file
+    visualize()
+    assert Path("architecture.png").read_bytes() != of_file
+    result = visualize("none.png")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "none.png: expected a picture, found no such file" in result.stderr
 
 
 def test_where_it_goes_and_what_is_no_model(visualize: Visualize) -> None:

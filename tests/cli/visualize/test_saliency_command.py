@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.cli import group
-from exprocr.cli.options import Session
-from exprocr.cli.visualize.kinds import Request
-from exprocr.cli.visualize.saliency import Explanation, explain, maps_of
-from exprocr.cli.visualize.subject import Subject, load_subject
 from exprocr.core.model.artifact import ModelFile
 from exprocr.core.model.torch_engine import to_input
+from exprocr.core.reading.recognizer import Recognizer
 from exprocr.viz.saliency import cost
 from exprocr.viz.saliency.attribution import Spot, Text, score
+from exprocr.viz.saliency.explanation import Explanation, explain, maps_of
+from exprocr.viz.subject import Subject, read_subject
 
 CPU = torch.device("cpu")
 Explain = Callable[..., Result]
@@ -42,7 +41,7 @@ def run(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ex
     """Return a function that runs the command in an empty folder."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr(cost, "MAX_GRADIENTS", 30)
 
     def invoke(*args: object, model: Path = tiny_model, stdin: bytes = b"") -> Result:
@@ -54,9 +53,8 @@ def run(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ex
 
 
 def subject_of(image: Path, model: Path) -> Subject:
-    request = Request(session=Session(quiet=True), kind="saliency", image=str(image),
-                      model=str(model), device="cpu", threads=1)  # fmt: skip
-    return load_subject(request)
+    recognizer = Recognizer.load(model, engine="torch", device="cpu", threads=1)
+    return read_subject(recognizer, image, str(image))
 
 
 def size_of(path: str) -> tuple[int, int]:

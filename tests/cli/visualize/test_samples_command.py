@@ -6,21 +6,18 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
 from exprocr.cli import group
 from exprocr.cli.visualize import samples as kind
-from exprocr.cli.visualize.samples import Readings, Shown
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.synth import fonts
 from exprocr.synth.renderer import SAMPLE_STREAM, Renderer
 from exprocr.training import validation
 from exprocr.training.run import RunSpec
-from exprocr.training.validation import LabeledPicture
 from tests.support.tiny_runs import BUILT_IN, metrics, start, tiny_settings, write_files
 
 SamplesOf = Callable[..., Result]
@@ -32,7 +29,7 @@ def samples(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """Return a function that runs the command in an empty folder."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr(fonts, "system_font_folders", list)
 
     def run(*args: object, model: Path | None = tiny_model) -> Result:
@@ -126,21 +123,6 @@ def test_errors_the_most_confident_first(samples: SamplesOf, data: Path, tiny_mo
     assert [row[0] for row in rows(few)] == [str(images_in(data)[i]) for i in worst[:2]]
     assert facts(few)["wrong"] == "6"
     assert size_of(Path("f.png"))[1] < size_of(Path("e.png"))[1]
-
-
-def test_the_worst_of_many_are_those_of_sorting_all() -> None:
-    rng = np.random.default_rng(0)
-    readings = Readings(limit=10, errors=True)
-    every = []
-    for i in range(500):
-        picture = LabeledPicture(str(i), "", "7", None)
-        shown = Shown(picture, str(rng.integers(6, 8)), float(rng.integers(40)) / 40)
-        readings.add(shown)
-        every.append(shown)
-    wrong = [shown for shown in every if shown.reading != "7"]
-    # Sorting is stable: of equals the first ones are kept, in their order.
-    assert readings.kept == sorted(wrong, key=lambda shown: -shown.confidence)[:10]
-    assert (readings.num_read, readings.num_wrong) == (500, len(wrong))
 
 
 def test_no_errors_is_a_sheet_that_says_so(

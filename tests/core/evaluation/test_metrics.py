@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from fractions import Fraction
 
@@ -10,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
-from exprocr.core.evaluation.metrics import EditOp, Evaluation, align, edit_operations
+from exprocr.core.evaluation.metrics import (
+    NO_SCORE,
+    EditOp,
+    Evaluation,
+    align,
+    edit_operations,
+    score,
+)
 from exprocr.core.text.expression import value_of
 
 texts = st.text(alphabet="12+*(", max_size=9)
@@ -166,3 +174,18 @@ def test_top_confusions_order() -> None:
     assert evaluation.top_confusions(10) == expected
     assert evaluation.top_confusions(2) == expected[:2]
     assert evaluation.top_confusions(0) == []
+
+
+def test_the_best_score_has_more_exact_matches_then_the_lower_loss() -> None:
+    better_first = [
+        (0.9, 0.3),
+        (0.9, 0.4),
+        (0.9, math.inf),
+        (0.5, 0.1),
+        (0.5, math.nan),
+        (0.0, 9.0),
+    ]
+    scores = [score(*evaluation) for evaluation in better_first]
+    assert sorted(set(scores), reverse=True) == scores
+    assert score(0.5, None) == score(0.5, math.nan)
+    assert min(scores) > NO_SCORE == score(-1.0, 0.0)

@@ -92,8 +92,9 @@ def test_the_best_evaluation() -> None:
 
     bad, good, better = scored(0.5, 0.1), scored(0.9, 0.4), scored(0.9, 0.3)
     diverged, unknown = scored(0.9, float("nan")), scored(None, 0.0)
-    assert best_evaluation([diverged, bad, good, better, unknown]) is better
-    assert best_evaluation([unknown]) is None
+    assert best_evaluation([diverged, STEP, bad, good, better, {**better}, unknown]) is better
+    assert best_evaluation([diverged, scored(0.9, None), bad]) is diverged
+    assert best_evaluation([unknown, STEP]) is None
 
 
 def test_a_run_in_sum() -> None:

@@ -1,0 +1,71 @@
+"""``exprocr report``: make the page about a run, and write it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from exprocr.cli.options import Session
+from exprocr.cli.output import print_table, progress, summary_table
+from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.system.files import atomic_write, make_folder
+from exprocr.errors import DataError, OutputError
+from exprocr.report.page import render_report
+from exprocr.report.run.context import Run
+from exprocr.report.run.whole import make_report
+
+REPORT_NAME = "report.html"
+
+
+def run(session: Session, run_dir: str, *, output: str | None, limit: int, **compute: Any) -> None:
+    """Write a page about a run.
+
+    Args:
+        session: How much is printed.
+        run_dir: The run directory.
+        output: File for the page; None is one in the run directory.
+        limit: Images shown of those read wrong, at most.
+        compute: Device and threads, for `Recognizer.load`.
+
+    Raises:
+        DataError: There is no run directory.
+        ModelFileError: The run has no usable model.
+        OutputError: The page cannot be written.
+    """
+    path = Path(run_dir)
+    if not path.is_dir():
+        kind = "another kind of file" if path.exists() else "nothing there"
+        raise DataError(f"{run_dir}: expected a run directory, found {kind}")
+    recognizer = Recognizer.load(run_dir, engine="torch", **compute)
+    target = _target(path, output)
+    about = Run(
+        console=session,
+        progress=partial(progress, session, description="reading"),
+        path=path,
+        recognizer=recognizer,
+        limit=limit,
+    )
+    page, found = make_report(about)
+    content = render_report(page).encode()
+    with atomic_write(target) as temporary:
+        temporary.write_bytes(content)
+    rows: list[tuple[str, object]] = [("run", run_dir)]
+    if found:
+        counts = found.measurement.counts
+        rows += [("images", f"{counts.num_images:,}"), ("exact match", f"{counts.exact_match:.2%}")]
+    rows += [("size", f"{len(content) / 1e6:.1f} MB"), ("file", target)]
+    print_table(summary_table(rows, title="Report"))
+
+
+def _target(run_dir: Path, output: str | None) -> Path:
+    """Return where the page goes, checked before images are read for minutes.
+
+    Raises:
+        OutputError: It cannot be written there.
+    """
+    target = run_dir / REPORT_NAME if output is None else Path(output)
+    if target.is_dir():
+        raise OutputError(f"{target}: expected the name of a file, found a folder")
+    make_folder(target.parent)
+    return target

@@ -1,0 +1,99 @@
+"""What pictures of a reading are drawn from: the model, the image, and what is read in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from exprocr.core.config.schema import SynthConfig
+from exprocr.core.image.preprocess import ImageSource, describe, load_image, preprocess
+from exprocr.core.model.torch_engine import TorchEngine
+from exprocr.core.reading.prediction import Prediction
+from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.text.expression import format_value
+from exprocr.errors import ImageError
+from exprocr.synth.fonts import find_fonts
+from exprocr.synth.renderer import CHARACTERS, SAMPLE_STREAM, Renderer
+from exprocr.words import format_confidence
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture, and how a model reads it."""
+
+    recognizer: Recognizer
+    """The model; its engine is PyTorch's."""
+
+    name: str
+    """The picture's name."""
+
+    picture: Image.Image
+    """The picture as loaded, of any mode."""
+
+    ink: NDArray[np.uint8]
+    """The network's input, uint8 (H, W)."""
+
+    prediction: Prediction
+    """What is read, its characters placed in the picture as it was loaded."""
+
+    @property
+    def engine(self) -> TorchEngine:
+        """The engine that holds the network."""
+        return torch_engine(self.recognizer)
+
+    @property
+    def reading(self) -> str:
+        """What was read, on one line: the text, its value, the confidence."""
+        reading = self.prediction.text or "(nothing)"
+        if self.prediction.value is not None:
+            reading += f" = {format_value(self.prediction.value)}"
+        return f"{reading}   {format_confidence(self.prediction.confidence)}"
+
+
+def torch_engine(recognizer: Recognizer) -> TorchEngine:
+    """Return the engine of a recognizer that was loaded with PyTorch: it holds the network."""
+    assert isinstance(recognizer.engine, TorchEngine)
+    return recognizer.engine
+
+
+def read_subject(recognizer: Recognizer, source: ImageSource, name: str) -> Subject:
+    """Load a picture and read it.
+
+    Args:
+        recognizer: What reads it; its engine is PyTorch's.
+        source: The picture.
+        name: Its name.
+
+    Raises:
+        ImageError: The picture cannot be read.
+        ModelFileError: The network gives NaN.
+    """
+    picture = load_image(source)
+    try:
+        ink = preprocess(picture, recognizer.preprocess)
+    except ImageError as error:
+        raise ImageError(f"{describe(source)}: {error}") from None
+    (prediction,) = recognizer.read([ink], [picture.size])
+    return Subject(recognizer, name, picture, ink, prediction)
+
+
+def render_subject(
+    recognizer: Recognizer, seed: int = 0, config: SynthConfig | None = None
+) -> Subject:
+    """Render a sample and read it.
+
+    Args:
+        recognizer: What reads it; its engine is PyTorch's.
+        seed: Equal seeds give equal samples.
+        config: How it may look; None is the default.
+
+    Raises:
+        FontError: No font is usable.
+        ModelFileError: The network gives NaN.
+    """
+    renderer = Renderer(find_fonts([], CHARACTERS).usable, config)
+    _, picture = renderer.sample(seed, SAMPLE_STREAM, 0)
+    return read_subject(recognizer, picture, "a rendered sample")
