@@ -23,7 +23,7 @@ import click
 
 from exprocr import Prediction, Recognizer, errors
 from exprocr.cli import COMMANDS, group
-from exprocr.core.config.schema import PRESETS
+from exprocr.core.config.schema import PRESETS, ranges
 from exprocr.core.decode.decoder import Alternative
 from exprocr.core.reading.prediction import Character
 
@@ -88,10 +88,22 @@ def literal(value: Any) -> str:
     return "(left out)" if value is None else f"`{json.dumps(value)}`"
 
 
+def allowed(config: Any, key: str) -> str:
+    """Write the range of a setting: ``1 to 4,096``; empty where there is none."""
+    if key not in ranges(config):
+        return ""
+    low, high = (
+        f"{limit:,}" if isinstance(limit, int) else f"{limit:g}" for limit in ranges(config)[key]
+    )
+    each = "each " if isinstance(getattr(config, key), tuple) else ""
+    return f"{each}{low} to {high}"
+
+
 def section(name: str, config: Any, reference: Any) -> list[str]:
     """Return the tables of one section of a configuration file, and of those inside it."""
     lines = [f"#### [{name}]\n", f"{inspect.getdoc(type(config))}\n"]
-    lines += ["| key | type | default | reference | meaning |", "|---|---|---|---|---|"]
+    columns = ("key", "type", "range", "default", "reference", "meaning")
+    lines += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     inner = []
     for key, (annotation, text) in field_docs(type(config)).items():
         value, other = getattr(config, key), getattr(reference, key)
@@ -100,7 +112,8 @@ def section(name: str, config: Any, reference: Any) -> list[str]:
             continue
         kind = escaped(TOML_TYPES.get(annotation, annotation))
         changed = literal(other) if other != value else "the same"
-        lines.append(f"| `{key}` | {kind} | {literal(value)} | {changed} | {text} |")
+        cells = (f"`{key}`", kind, allowed(config, key), literal(value), changed, text)
+        lines.append("| " + " | ".join(cells) + " |")
     return [*lines, "", *inner]
 
 

@@ -17,7 +17,6 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from exprocr.cli import group
-from exprocr.cli.synth.command import MAX_SIZE_PX, MIN_SIZE_PX
 from exprocr.core.config.schema import SynthConfig
 from exprocr.core.text.expression import evaluate, format_value
 from exprocr.errors import ConfigError, OutputError
@@ -299,13 +298,22 @@ def test_process_ctrl_c(font_folder: Path, tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
-def test_sizes_are_those_of_the_configuration(synth: Synth, tmp_path: Path) -> None:
-    result = synth(tmp_path / "out", "--size", "5x5")
+@pytest.mark.parametrize("size", ["19x20", "20x19", "6001x20", "20x1001"])
+def test_sizes_are_those_of_the_settings(synth: Synth, tmp_path: Path, size: str) -> None:
+    result = synth(tmp_path / "out", "--size", size)
     assert result.exit_code == 2
     assert "--size" in result.stderr
     assert "20x20 to 6000x1000" in result.stderr
-    for size in (MIN_SIZE_PX, MAX_SIZE_PX):
-        SynthConfig(width=size[0], height=size[1])
-    for width, height in ((19, 20), (20, 19), (6001, 20), (20, 1001)):
-        with pytest.raises(ConfigError):
-            SynthConfig(width=width, height=height)
+    width, height = map(int, size.split("x"))
+    with pytest.raises(ConfigError):
+        SynthConfig(width=width, height=height)
+
+
+@pytest.mark.parametrize("size", [(20, 20), (6000, 20), (20, 1000)])
+def test_the_smallest_and_the_largest_sizes(
+    synth: Synth, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    width, height = size
+    result = synth(tmp_path / "out", "-n", 1, "--size", f"{width}x{height}")
+    assert result.exit_code == 0, result.stderr
+    check_set(tmp_path / "out", 1, size)

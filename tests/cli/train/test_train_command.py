@@ -25,7 +25,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from exprocr.cli.options import Session
-from exprocr.cli.train.report import ProgressBar
+from exprocr.cli.train.run import ProgressBar
 from exprocr.core.config.settings import load_settings
 from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.evaluation.reliability import Reliability
