@@ -22,9 +22,9 @@ from exprocr.core.config.settings import from_dict
 from exprocr.core.model.artifact import ModelFile, check_version, load_tensors, save_tensors
 from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import export_weights, load_weights
+from exprocr.core.runs.layout import CHECKPOINT_NAME as CHECKPOINT_NAME
 from exprocr.errors import ConfigError, ModelFileError
 
-CHECKPOINT_NAME = "checkpoint/state.safetensors"
 ENTRY = "exprocr_checkpoint"
 FORMAT_VERSION = 1
 

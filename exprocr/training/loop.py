@@ -24,20 +24,15 @@ from exprocr.core.model.geometry import cell_axis
 from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import TorchEngine, parameter_values
 from exprocr.core.reading.recognizer import Recognizer
-from exprocr.core.runs.journal import METRICS_NAME, Journal
-from exprocr.core.runs.tensor_record import TENSORS_NAME, TensorRecorder
+from exprocr.core.runs.journal import Journal
+from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME, TENSORS_NAME
+from exprocr.core.runs.tensor_record import TensorRecorder
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.errors import DataError
 from exprocr.training.batches import Batches
 from exprocr.training.best import BestNetwork
-from exprocr.training.checkpoint import (
-    CHECKPOINT_NAME,
-    Checkpoint,
-    TrainingState,
-    restore,
-    save_checkpoint,
-)
+from exprocr.training.checkpoint import Checkpoint, TrainingState, restore, save_checkpoint
 from exprocr.training.limits import Limits, Outcome
 from exprocr.training.observer import Observer
 from exprocr.training.precision import Precision

@@ -14,17 +14,17 @@ import exprocr
 from exprocr.core.config.schema import Preset
 from exprocr.core.config.settings import from_dict, to_dict
 from exprocr.core.data.dataset import DataSet, Sample, load_dataset, split
+from exprocr.core.runs.layout import CHECKPOINT_NAME
+from exprocr.core.runs.layout import CONFIG_NAME as CONFIG_NAME
+from exprocr.core.runs.layout import SPLIT_NAME as SPLIT_NAME
+from exprocr.core.runs.layout import VAL_NAME as VAL_NAME
 from exprocr.core.system.files import atomic_write
 from exprocr.core.system.processes import usable_processors
 from exprocr.core.text.charset import Charset
 from exprocr.errors import ConfigError, DataError, ModelFileError
-from exprocr.training.checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
+from exprocr.training.checkpoint import Checkpoint, load_checkpoint
 from exprocr.training.limits import Limits
 from exprocr.training.precision import Precision
-
-CONFIG_NAME = "config.toml"
-SPLIT_NAME = "split.json"
-VAL_NAME = "val.csv"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,15 +16,13 @@ from exprocr.core.model.capture import capture
 from exprocr.core.model.geometry import CONV_LAYERS
 from exprocr.core.model.torch_engine import parameter_values
 from exprocr.core.runs.journal import read_records
+from exprocr.core.runs.layout import EVENTS_NAME as EVENTS_NAME
 from exprocr.core.system.files import output_error
 from exprocr.errors import ConfigError, OutputError
 from exprocr.training.checkpoint import TrainingState
 
 if TYPE_CHECKING:
     from exprocr.training.loop import Trainer
-
-EVENTS_NAME = "tensorboard"
-"""A run's folder of event files."""
 
 INSTALL = "pip install 'exprocr[tensorboard]'"
 

@@ -14,10 +14,10 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile, load_tensors
-from exprocr.core.runs.journal import METRICS_NAME
+from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME
 from exprocr.errors import DataError, ModelFileError
 from exprocr.training import loop, step
-from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, load_checkpoint, save_checkpoint
+from exprocr.training.checkpoint import ENTRY, load_checkpoint, save_checkpoint
 from exprocr.training.limits import Limits
 from exprocr.training.loss import Targets, mean_ctc_loss
 from exprocr.training.run import RunSpec, read_checkpoint

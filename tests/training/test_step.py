@@ -17,11 +17,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from exprocr.core.config.schema import TrainingConfig
 from exprocr.core.evaluation.metrics import edit_operations
+from exprocr.core.runs.layout import CHECKPOINT_NAME
 from exprocr.core.text.charset import Charset
 from exprocr.errors import DataError
 from exprocr.training import step
 from exprocr.training.batches import Batch
-from exprocr.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from exprocr.training.checkpoint import load_checkpoint
 from exprocr.training.limits import Limits
 from exprocr.training.loss import TargetEncoder, Targets, mean_ctc_loss
 from exprocr.training.run import RunSpec

@@ -24,21 +24,15 @@ from exprocr.core.model.artifact import BUNDLED, MODEL_FILE_NAME, ModelFile
 from exprocr.core.model.network import num_parameters
 from exprocr.core.model.torch_engine import set_threads
 from exprocr.core.runs.journal import read_records
+from exprocr.core.runs.layout import CHECKPOINT_NAME, CURVES_NAME, EVENTS_NAME, VAL_NAME
 from exprocr.errors import ConfigError, ExprocrError, OutputError
-from exprocr.training.checkpoint import CHECKPOINT_NAME, Checkpoint, TrainingState
+from exprocr.training.checkpoint import Checkpoint, TrainingState
 from exprocr.training.limits import Limits
 from exprocr.training.loop import Trainer
 from exprocr.training.observer import Observers
-from exprocr.training.run import (
-    VAL_NAME,
-    RunData,
-    RunSpec,
-    default_workers,
-    read_checkpoint,
-    read_data,
-)
+from exprocr.training.run import RunData, RunSpec, default_workers, read_checkpoint, read_data
 from exprocr.training.setup import make_trainer
-from exprocr.training.tensorboard import EVENTS_NAME, require_tensorboard, write_events
+from exprocr.training.tensorboard import require_tensorboard, write_events
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.plots.curves import draw_curves
 from exprocr.words import format_duration, quantity
@@ -295,7 +289,7 @@ class ProgressBar:
 def _finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, outcome: str) -> None:
     """Draw the curves, print what came out, and name the next commands."""
     records = read_records(trainer.journal.path)
-    save_picture(draw_curves({run_dir.resolve().name: records}), run_dir / "curves.png")
+    save_picture(draw_curves({run_dir.resolve().name: records}), run_dir / CURVES_NAME)
     evaluations = [record for record in records if record["kind"] == "evaluation"]
     best = max(evaluations, key=lambda r: (r["val_exact_match"], -r["val_loss"]), default=None)
     state = trainer.state

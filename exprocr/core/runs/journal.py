@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from exprocr.core.runs.layout import METRICS_NAME as METRICS_NAME
 from exprocr.core.system.files import atomic_write, output_error
 from exprocr.errors import DataError
-
-METRICS_NAME = "metrics.jsonl"
-"""A run's record, in its directory."""
 
 
 class Journal:

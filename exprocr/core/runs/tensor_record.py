@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exprocr.core.runs.layout import TENSORS_NAME as TENSORS_NAME
 from exprocr.core.system.files import atomic_write, output_error
 from exprocr.errors import DataError
 
-TENSORS_NAME = "tensors.bin"
 FORMAT_VERSION = 1
 PERCENTILES = (0, 7, 16, 31, 50, 69, 84, 93, 100)
 """The median, the range, and about 0.5, 1 and 1.5 deviations of a normal distribution."""
