@@ -17,7 +17,10 @@ from exprocr.choices import DECODERS
 from exprocr.cli import options
 from exprocr.errors import DataError, ExprocrError
 
-HEAVY = ("torch", "matplotlib", "numpy", "PIL", "rich", "tqdm", "safetensors")
+HEAVY = (
+    *("torch", "onnxruntime", "onnx", "safetensors", "numpy", "PIL"),
+    *("matplotlib", "jinja2", "rich", "tqdm"),
+)
 
 
 @pytest.fixture

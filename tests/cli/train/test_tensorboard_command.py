@@ -39,7 +39,8 @@ def train(files: Path, tmp_path: Path) -> Train:
     def run(*args: object, data: object = files) -> Result:
         new = ("--config", tmp_path / "tiny.toml", "--epochs", 1, "--output", tmp_path / "run")
         resumed = "--resume" in args
-        return invoke("-q", "train", *([] if resumed else [data, *new]), *args)
+        machine = ("--device", "cpu", "--threads", 1)
+        return invoke("-q", "train", *([] if resumed else [data, *new]), *args, *machine)
 
     return run
 
