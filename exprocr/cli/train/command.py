@@ -55,7 +55,7 @@ def _setting(name: str) -> click.ParamType[Any]:
     type=click.Choice(tuple(PRESETS)),
     default="default",
     show_default=True,
-    help="Settings that neither --config nor an option sets.",
+    help="Settings to start from; --config and options change them.",
 )
 @click.option("--config", type=click.Path(), metavar="FILE", help="Settings in TOML.")
 @click.option("--epochs", type=_setting("epochs"), metavar="N", help="Passes over the data.")
