@@ -1,9 +1,9 @@
 """Draw the pictures of README.md and seeing-inside.md.
 
-    python docs/generate_pictures.py                  # from docs/samples and the package's weights
-    python docs/generate_pictures.py --run runs/demo  # and those of a run, from docs/demo.toml
+    python docs/generate_pictures.py                  # of docs/samples and the package's weights
+    python docs/generate_pictures.py --run runs/demo  # also of a run of docs/demo.toml
 
-The picture of the report is a screenshot by Debian's chromium.
+The picture of the report is a screenshot that chromium takes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COLUMNS, TILE, MARGIN, CAPTION = 3, (360, 120), 20, 40
 
 
 def draw_readings(path: Path) -> None:
-    """Draw the samples, twice enlarged, each over what is read in it."""
+    """Draw the samples at twice their size, each above its reading."""
     samples = sorted((DOCS / "samples").glob("*.png"))
     readings = Recognizer.load().predict(samples)
     rows = -(-len(samples) // COLUMNS)
@@ -71,7 +71,7 @@ def draw_model() -> None:
 
 
 def draw_run(folder: str) -> None:
-    """Draw how a run learned, and its report."""
+    """Draw how a run learned, and take a picture of its report."""
     draw("curves", "--run", folder, name="curves.png")
     for kind in ("distributions", "history"):
         draw(kind, "--run", folder, "--layer", "conv3", name=f"{kind}-conv3.png")
@@ -85,7 +85,7 @@ def draw_run(folder: str) -> None:
 
 
 def main() -> None:
-    """Draw all of them."""
+    """Draw all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", help="run directory whose pictures to draw too")
     arguments = parser.parse_args()

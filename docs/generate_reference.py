@@ -1,10 +1,10 @@
 """Rewrite the generated parts of docs/reference.md from the program itself.
 
 python docs/generate_reference.py          # rewrite the file
-python docs/generate_reference.py --check  # exit with 1 if it is not what would be written
+python docs/generate_reference.py --check  # exit with 1 if the file would change
 
-A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``; everything else
-in the file is written by hand and left alone.
+A generated part is between ``<!-- generated: NAME -->`` and ``<!-- end -->``. The rest of the file
+is written by hand and stays as it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import click
 
 from exprocr import Prediction, Recognizer, errors
 from exprocr.cli import COMMANDS, group
-from exprocr.core.config.schema import PRESETS
+from exprocr.core.config.schema import PRESETS, ranges
 from exprocr.core.decode.decoder import Alternative
 from exprocr.core.reading.prediction import Character
 
@@ -40,7 +40,7 @@ TOML_TYPES = {
     "tuple[int, int]": "list of 2 integers",
     "tuple[str, ...]": "list of strings",
 }
-"""Annotations of settings -> what TOML calls them."""
+"""Annotation of a setting -> the name of its type in TOML."""
 
 
 def fenced(text: str, language: str = "text") -> str:
@@ -63,7 +63,7 @@ def commands() -> str:
 
 
 def field_docs(cls: type) -> dict[str, tuple[str, str]]:
-    """Return each field's annotation, as it is written, and the docstring below it."""
+    """Return the annotation of each field, as it is written, and the docstring below it."""
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     assert isinstance(node, ast.ClassDef)
     docs = {}
@@ -79,19 +79,31 @@ def field_docs(cls: type) -> dict[str, tuple[str, str]]:
 
 
 def escaped(text: str) -> str:
-    """Return a text for a cell of a table."""
+    """Return a text with its bars escaped, for a cell of a table."""
     return text.replace("|", "\\|")
 
 
 def literal(value: Any) -> str:
-    """Write a value as TOML does."""
+    """Return a value as it is written in TOML."""
     return "(left out)" if value is None else f"`{json.dumps(value)}`"
 
 
+def allowed(config: Any, key: str) -> str:
+    """Return the range of a setting: ``1 to 4,096``; empty if it has none."""
+    if key not in ranges(config):
+        return ""
+    low, high = (
+        f"{limit:,}" if isinstance(limit, int) else f"{limit:g}" for limit in ranges(config)[key]
+    )
+    each = "each " if isinstance(getattr(config, key), tuple) else ""
+    return f"{each}{low} to {high}"
+
+
 def section(name: str, config: Any, reference: Any) -> list[str]:
-    """Return the tables of one section of a configuration file, and of those inside it."""
+    """Return the table of a section of a configuration file, and those of the sections inside."""
     lines = [f"#### [{name}]\n", f"{inspect.getdoc(type(config))}\n"]
-    lines += ["| key | type | default | reference | meaning |", "|---|---|---|---|---|"]
+    columns = ("key", "type", "range", "default", "reference", "meaning")
+    lines += ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     inner = []
     for key, (annotation, text) in field_docs(type(config)).items():
         value, other = getattr(config, key), getattr(reference, key)
@@ -100,7 +112,8 @@ def section(name: str, config: Any, reference: Any) -> list[str]:
             continue
         kind = escaped(TOML_TYPES.get(annotation, annotation))
         changed = literal(other) if other != value else "the same"
-        lines.append(f"| `{key}` | {kind} | {literal(value)} | {changed} | {text} |")
+        cells = (f"`{key}`", kind, allowed(config, key), literal(value), changed, text)
+        lines.append("| " + " | ".join(cells) + " |")
     return [*lines, "", *inner]
 
 
@@ -118,7 +131,7 @@ def api() -> str:
     for name in ("load", "predict", "stream"):
         method = getattr(Recognizer, name)
         parts.append(f"#### Recognizer.{name}\n")
-        # Annotations are strings, as written; their quotes are no part of them.
+        # Annotations are strings; their quotes are removed.
         signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(method)))
         parts.append(fenced(f"{name}{signature}", "python"))
         parts.append(fenced(inspect.getdoc(method) or ""))
@@ -132,7 +145,7 @@ def api() -> str:
 
 
 def generate(text: str) -> str:
-    """Return the reference with its generated parts written anew."""
+    """Return the reference with new generated parts."""
     makers = {"commands": commands, "settings": settings, "api": api}
     return PART.sub(lambda part: f"{part[1]}\n{makers[part[2]]()}\n{part[3]}", text)
 

@@ -4,8 +4,8 @@
 >>> Recognizer.load().predict(["img.png"])  # doctest: +SKIP
 [Prediction(path='img.png', text='(7+5)+4', value=Fraction(16, 1), confidence=0.999, ...)]
 
-The public names are resolved on first use, so that ``import exprocr`` stays cheap: torch is
-loaded by the first `Recognizer`, not before.
+The public names are imported on first use, so that ``import exprocr`` is cheap. ONNX Runtime or
+PyTorch is imported by the first `Recognizer.load`.
 """
 
 from __future__ import annotations

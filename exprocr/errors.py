@@ -1,17 +1,17 @@
-"""The exceptions a user can meet; everything else is a bug.
+"""The exceptions that a user can meet; any other is a bug.
 
 ::
 
     ExprocrError
     |-- ConfigError        a setting, a configuration file, an option's value
-    |-- DataError          a data set: its folder, its labels, its images as a whole
+    |-- DataError          a data set: its folder, its labels, its images together
     |-- ExpressionError    a text that is no arithmetic expression
     |-- FontError          no usable font
     |-- ImageError         one picture that cannot be read
     |-- ModelFileError     a file that is no model, or does not fit this program
-    `-- OutputError        a place that cannot be written
+    `-- OutputError        a file or folder that cannot be written
 
-A message is one line: which file or field, what was expected, what was found.
+A message is one line that names the file or the field, what was expected, and what was found.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Iterable
 
 
 class ExprocrError(Exception):
-    """Base of everything the command line reports in one line, with exit code 1."""
+    """Base of all errors that the command line reports in one line, with exit code 1."""
 
 
 class ConfigError(ExprocrError):
@@ -29,7 +29,7 @@ class ConfigError(ExprocrError):
 
 
 class DataError(ExprocrError):
-    """A data set cannot be used as it is."""
+    """A data set cannot be used."""
 
 
 class ExpressionError(ExprocrError):
@@ -62,7 +62,14 @@ class OutputError(ExprocrError):
 
 
 def unknown_name(name: str, key: str, known: Iterable[str], *, what: str) -> str:
-    """Say that ``key`` is unknown, and which of ``known`` is nearest."""
+    """Return a message that ``key`` is unknown, with the nearest of the known names.
+
+    Args:
+        name: What is wrong, as the message begins: the name of a setting or an argument.
+        key: The unknown name.
+        known: All names.
+        what: What the names are of, such as ``preset``.
+    """
     known = list(known)
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
     return f"{name}: unknown {what}; did you mean {near[0]!r}? ({what}s: {', '.join(known)})"

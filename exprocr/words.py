@@ -7,30 +7,30 @@ import re
 from collections.abc import Sequence
 
 NUM_NAMED = 3
-"""Places a message names when there are many."""
+"""How many names a message lists when there are many."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def quantity(number: int, noun: str) -> str:
-    """Write a number with its noun: ``1 image``, ``1,200 images``."""
+    """Return a number with its noun: ``1 image``, ``1,200 images``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def format_probability(probability: float) -> str:
-    """Write a probability with three digits, however small: ``0.0146``, ``4.09e-05``."""
+    """Return a probability with three digits, however small: ``0.0146``, ``4.09e-05``."""
     return f"{probability:.3g}"
 
 
 def format_confidence(confidence: float) -> str:
-    """Write a probability with four decimals, rounded down: 1.0000 is nothing but certainty."""
+    """Return a probability with four decimals, rounded down, so that 1.0000 means certainty."""
     if math.isnan(confidence):
         return "nan"
     return f"{math.floor(min(max(confidence, 0.0), 1.0) * 10_000) / 10_000:.4f}"
 
 
 def format_duration(seconds: float) -> str:
-    """Write a time for people: ``0.42 s``, ``37 s``, ``4 min 05 s``, ``2 h 07 min``."""
+    """Return a time: ``0.42 s``, ``37 s``, ``4 min 05 s``, ``2 h 07 min``."""
     if seconds < 9.95:
         return f"{seconds:.2g} s" if seconds >= 0.095 else f"{seconds:.2f} s"
     if seconds < 59.5:
@@ -42,13 +42,13 @@ def format_duration(seconds: float) -> str:
 
 
 def format_rate(count: int, seconds: float) -> str:
-    """Write ``count`` images in a time as images a second: ``8.1``, ``412``, ``1,250``."""
+    """Return how many images per second ``count`` images in a time are: ``8.1``, ``1,250``."""
     rate = count / max(seconds, 1e-9)
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
 
 def format_seconds(seconds: float) -> str:
-    """Write a short time: ``0.021 ms``, ``0.21 ms``, ``15.3 ms``, ``1.20 s``."""
+    """Return a short time: ``0.021 ms``, ``0.21 ms``, ``15.3 ms``, ``1.20 s``."""
     if seconds >= 0.9995:
         return f"{seconds:.2f} s"
     milliseconds = 1e3 * seconds
@@ -59,12 +59,12 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_share(share: float) -> str:
-    """Write a share of 0..1: ``12.3 %``."""
+    """Return a share, 0..1, in percent: ``12.3 %``."""
     return "< 0.1 %" if 0 < share < 0.0005 else f"{share:.1%}".replace("%", " %")
 
 
 def format_count(number: int) -> str:
-    """Write a number exactly, or with three digits from a million on: ``19.4 M``, ``1.20 G``."""
+    """Return a number; from a million on with three digits: ``19.4 M``, ``1.20 G``."""
     if number < 10**6:
         return f"{number:,}"
     # 999,500,000 and more would be rounded to 1000 M.
@@ -77,21 +77,21 @@ def format_count(number: int) -> str:
 
 
 def format_shape(shape: tuple[int, ...]) -> str:
-    """Write a shape: ``16 x 30 x 90``."""
+    """Return a shape: ``16 x 30 x 90``."""
     return " x ".join(map(str, shape))
 
 
 def first_few(names: Sequence[str], separator: str = ", ") -> str:
-    """Join the first few names."""
+    """Return the first few names, joined."""
     return separator.join(names[:NUM_NAMED]) + (", ..." if len(names) > NUM_NAMED else "")
 
 
 def quoted(value: object) -> str:
-    """Quote a value so that the message stays one readable line."""
+    """Return a value in quotes, shortened so that a message stays one readable line."""
     quoted = repr(value)
     return quoted if len(quoted) <= 60 else f"{quoted[:57]}..."
 
 
 def one_line(text: str) -> str:
-    r"""Write control characters as escapes (``\n``, ``\t``, ``\x1b``), so that a line stays one."""
+    r"""Return a text with its control characters escaped (``\n``, ``\t``, ``\x1b``): one line."""
     return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)

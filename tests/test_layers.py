@@ -64,6 +64,29 @@ ONLY_IN = {
 """Third-party packages that only some modules may import: whole names, or prefixes ending in a
 dot."""
 
+IN_FUNCTIONS = {
+    # The public names, so that ``import exprocr`` is cheap.
+    ("", "exprocr.core.reading.prediction"),
+    ("", "exprocr.core.reading.recognizer"),
+    ("", "exprocr.errors"),
+    # A command is imported when it is called.
+    ("cli", "import_module"),
+    # So is a kind of picture.
+    ("cli.visualize.command", "import_module"),
+    # Only one of ONNX Runtime and PyTorch runs a network.
+    ("core.model.loading", "exprocr.core.model.onnx_engine"),
+    ("core.model.loading", "exprocr.core.model.torch_engine"),
+    # The compiler of regular expressions is loaded for a regular expression alone.
+    ("core.text.grammar.grammars", "exprocr.core.text.grammar.regex"),
+    # TensorBoard need not be installed.
+    ("training.tensorboard", "torch.utils.tensorboard"),
+}
+"""Imports inside functions: the module, and what it may import there. Beside these, a command's
+options import what the command does: ``cli.NAME.command`` may import ``cli.NAME.run``."""
+
+NOT_YET = ("viz.",)
+"""Rooms whose imports are still to be moved to the top of their modules."""
+
 NOWHERE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "torch.save",
                    "numpy.load", "np.load"}  # fmt: skip
@@ -151,6 +174,29 @@ def test_imports_run_one_way() -> None:
         if room_of(other) != room_of(module) and floor_of(other) <= floor_of(module)
     ]
     assert wrong == []
+
+
+def imports_in_functions(tree: ast.Module) -> Iterator[str]:
+    """Yield the full names of what is imported when a function is called."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from imports(node)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            yield "import_module"
+
+
+def test_modules_import_at_their_top() -> None:
+    """All but what keeps something heavy or optional behind one call."""
+    used = set()
+    for module, tree in trees().items():
+        room = module.removesuffix(".command")
+        for name in imports_in_functions(tree):
+            if module != room and name == f"exprocr.{room}.run.run":
+                continue
+            found = {(module, name), (module, name.rpartition(".")[0])} & IN_FUNCTIONS
+            used |= found
+            assert found or module.startswith(NOT_YET), f"{module} imports {name} in a function"
+    assert used == IN_FUNCTIONS  # and none of them is stale
 
 
 def test_modules_do_not_import_in_circles() -> None:

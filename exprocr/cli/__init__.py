@@ -1,7 +1,9 @@
-"""The command line: the group, and the one boundary where errors become a line and an exit code.
+"""The command line: the group of commands, and the one place where errors become exit codes.
 
 Exit codes: 0 done, 1 bad input, 2 usage, 3 finished but below a bar the user set, 130 interrupted.
-Commands are imported when they are called, and import what they need inside their bodies, so that
+
+``cli/NAME/command.py`` holds a command's options. It is imported when the command is called. What
+the command does is in ``cli/NAME/run.py``, which is imported when the options are parsed, so that
 every ``--help`` answers at once.
 """
 
@@ -26,7 +28,7 @@ from exprocr.words import one_line
 
 PROGRAM = "exprocr"
 STREAM_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)
-"""What writing to stdout can fail with."""
+"""Errors of writing to stdout."""
 
 COMMANDS = {
     "synth": ("exprocr.cli.synth.command", "synth", "Render a labeled set of images."),
@@ -45,14 +47,14 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called, and not to list it."""
+    """A group that imports a command only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, in the order a user meets the commands."""
+        """Return the names, in the order in which a user needs the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return a command; None if there is none of that name."""
+        """Import and return a command; None if there is no such command."""
         if cmd_name not in COMMANDS:
             return None
         module, name, _ = COMMANDS[cmd_name]
@@ -68,7 +70,7 @@ class LazyGroup(click.Group):
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any
     ) -> Any:
-        """Run as click does; standing alone, as its test runner calls it, inside the boundary."""
+        """Run as click does; in standalone mode, which click's test runner uses, as `main` does."""
         if standalone_mode:
             sys.exit(run(args))
         return super().main(args, standalone_mode=False, **extra)
@@ -80,7 +82,9 @@ class LazyGroup(click.Group):
     epilog="\b\nExample:\n  exprocr predict img.png",
 )
 @click.version_option(__version__, prog_name=PROGRAM)
-@click.option("-v", "--verbose", count=True, help="Say more; show the traceback of an error.")
+@click.option(
+    "-v", "--verbose", count=True, help="Write more messages; show the traceback of an error."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars and no remarks.")
 @click.pass_context
 def group(ctx: click.Context, verbose: int, quiet: bool) -> None:
@@ -101,10 +105,10 @@ def main() -> NoReturn:
 
 
 def run(args: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code; every error ends here.
+    """Run a command line and return its exit code; no error goes further.
 
     Args:
-        args: The arguments; None is those of this process.
+        args: The arguments; None takes those of this process.
     """
     session = Session()
     try:
@@ -115,26 +119,26 @@ def run(args: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted")
+        _write("interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # the reader has seen enough, as in `exprocr predict ... | head`
         _drop_stdout()
     except ExprocrError as error:
-        _say(str(error), session)
+        _write(str(error), session)
     except OSError as error:
         place, reason = error.filename, error.strerror or str(error)
         if place is None and error.errno in STREAM_ERRORS:
             place = "standard output"  # the files that are written name themselves
             _drop_stdout()
-        _say(f"{place}: {reason}" if place else reason, session)
+        _write(f"{place}: {reason}" if place else reason, session)
     except Exception as error:  # what is left is no fault of the user's
         advice = "" if session.verbose else " (-v shows where)"
-        _say(f"this is a bug in {PROGRAM}: {type(error).__name__}: {error}{advice}", session)
+        _write(f"this is a bug in {PROGRAM}: {type(error).__name__}: {error}{advice}", session)
     return BAD_INPUT
 
 
 def _invoke(args: Sequence[str] | None, session: Session) -> int:
-    """Run click; return the exit code that a command, click or rich asked for."""
+    """Run click; return the exit code of the command, of click or of rich."""
     try:
         result = group.main(args, prog_name=PROGRAM, standalone_mode=False, obj=session)
     except SystemExit as stop:  # click and rich stop this way when a pipe breaks
@@ -142,16 +146,16 @@ def _invoke(args: Sequence[str] | None, session: Session) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _say(message: str, session: Session | None = None) -> None:
-    """Write one line to stderr, after the traceback of the current error where that is wanted."""
-    with suppress(OSError, ValueError):  # nobody to tell
+def _write(message: str, session: Session | None = None) -> None:
+    """Write one line to stderr; with ``-v``, the traceback of the current error before it."""
+    with suppress(OSError, ValueError):  # nobody reads it
         if session is not None and session.verbose:
             traceback.print_exc()
         click.echo(f"{PROGRAM}: {one_line(message)}", err=True)
 
 
 def _drop_stdout() -> None:
-    """Let what is still buffered go nowhere, or the interpreter would fail on it at its exit."""
+    """Throw away what is still buffered; the interpreter would fail to write it at its exit."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

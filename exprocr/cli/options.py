@@ -1,7 +1,6 @@
 """What the commands share: the session, and options that mean the same everywhere.
 
-Imported for every ``--help``, so it imports nothing but click; the choices are literal tuples for
-the same reason, and a test holds them equal to the core's.
+Every ``--help`` imports this module, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -14,29 +13,25 @@ from typing import Any, TypeVar
 
 import click
 
+from exprocr.choices import DECODERS, DEVICES, ENGINES, MAX_BEAM_WIDTH
 from exprocr.words import one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-ENGINES = ("onnx", "torch")
-DECODERS = ("auto", "greedy", "beam", "exact")
-FORMATS = ("table", "tsv", "json", "csv", "contest")
-MAX_BEAM_WIDTH = 1000
-MAX_NUM_BEST = 1000
 MAX_IMAGES_SHOWN = 400
+"""Greatest ``--limit``."""
 
-# Exit codes beside 0, done, and click's 2, usage; where two fit, bad input wins.
+# Exit codes, beside 0 (done) and 2 (click's usage error). Where two apply, bad input wins.
 BAD_INPUT = 1
 BELOW_BAR = 3
 INTERRUPTED = 130
 
 
 class FiniteRange(click.FloatRange):
-    """A number within limits; unlike click's range it refuses NaN, which no limit keeps out."""
+    """A number within limits. Unlike click's range, it refuses NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number; anything else is a usage error."""
+        """Return the number; all else is a usage error."""
         number = super().convert(value, param, ctx)
         if math.isnan(number):
             self.fail(f"{number} is not in the range {self._describe_range()}.", param, ctx)
@@ -45,13 +40,13 @@ class FiniteRange(click.FloatRange):
 
 @dataclass
 class Session:
-    """How much one run of the program says; results are not affected."""
+    """Which messages this run of the program writes; results are not affected."""
 
     verbose: int = 0
     """How often ``-v`` was given."""
 
     quiet: bool = False
-    """Neither progress nor remarks; errors and warnings are still said."""
+    """Write no progress bars and no remarks; errors and warnings are still written."""
 
     def note(self, message: str) -> None:
         """Write a remark to stderr, unless quiet."""
@@ -59,21 +54,19 @@ class Session:
             self.report(message)
 
     def detail(self, message: str) -> None:
-        """Write a remark to stderr that only ``-v`` asks for."""
+        """Write a remark to stderr, only with ``-v``."""
         if self.verbose:
             self.report(message)
 
     def report(self, message: str) -> None:
-        """Write a line to stderr whatever the options, clear of a progress bar."""
-        if "tqdm" in sys.modules:
-            from tqdm import tqdm
-
-            tqdm.write(one_line(message), file=sys.stderr)
+        """Write a line to stderr in any case; a progress bar stays whole."""
+        if tqdm := sys.modules.get("tqdm"):  # else there is no bar
+            tqdm.tqdm.write(one_line(message), file=sys.stderr)
         else:
             click.echo(one_line(message), err=True)
 
     def problem(self, message: str) -> None:
-        """Report what is wrong with one input among many; the command goes on."""
+        """Write what is wrong with one of many inputs; the command goes on."""
         self.report(f"exprocr: {message}")
 
 
@@ -86,24 +79,24 @@ def compute_options(command: F) -> F:
         "--threads",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Processor threads to compute with.  [default: the processors, at most 4]",
+        help="Processor threads to compute with.  [default: one per processor, at most 4]",
     )(command)
     return click.option(
         "--device",
         type=click.Choice(DEVICES),
         default="auto",
         show_default=True,
-        help="Where PyTorch computes; auto takes a GPU if there is one.",
+        help="Device that PyTorch computes on; auto takes a GPU if there is one.",
     )(command)
 
 
 def reading_options(command: F) -> F:
-    """Add `compute_options` and ``--engine``: argument ``engine: str | None``, and those."""
+    """Add ``--engine``, argument ``engine: str | None``, and `compute_options`."""
     return click.option(
         "--engine",
         type=click.Choice(ENGINES),
-        help="What runs the network: ONNX Runtime, on the processor, or PyTorch.  [default: onnx; "
-        "torch with --device cuda or mps, or where the model has no graph]",
+        help="What runs the network: ONNX Runtime (on the processor) or PyTorch.  [default: onnx; "
+        "torch with --device cuda or mps, or if the model has no graph]",
     )(compute_options(command))
 
 
@@ -113,7 +106,7 @@ def model_option(command: F) -> F:
         "--model",
         type=click.Path(),
         metavar="FILE|RUN",
-        help="Model file or run directory; to read, also a graph (.onnx).  [default: the model "
+        help="Model file or run directory; for reading also a graph (.onnx).  [default: the model "
         "that comes with exprocr]",
     )(command)
 
@@ -131,14 +124,14 @@ def limit_option(help_text: str) -> Callable[[F], F]:
 
 
 def decoder_options(command: F) -> F:
-    """Add what `Recognizer.load` decodes with.
+    """Add the options of decoding, as `Recognizer.load` takes them.
 
     Arguments ``grammar: str | None``, ``decoder: str``, ``beam_width: int``, ``by_value: bool``.
     """
     command = click.option(
         "--by-value",
         is_flag=True,
-        help="Read the most probable value, summed over all texts that have it.",
+        help="Find the most probable value; all texts that have it count together.",
     )(command)
     command = click.option(
         "--beam-width",
@@ -146,29 +139,29 @@ def decoder_options(command: F) -> F:
         metavar="N",
         default=10,
         show_default=True,
-        help="Readings that beam search follows at a time.",
+        help="Prefixes that beam search keeps.",
     )(command)
     command = click.option(
         "--decoder",
         type=click.Choice(DECODERS),
         default="auto",
         show_default=True,
-        help="greedy: the text of the best alignment; beam: probable texts; exact: the most "
-        "probable text, however long it takes; auto: exact, and beam where that takes too long.",
+        help="greedy: the text of the most probable alignment; beam: beam search; exact: the most "
+        "probable text, however long it takes; auto: exact, but beam where that takes too long.",
     )(command)
     return click.option(
         "--grammar",
         metavar="GRAMMAR",
-        help="What may be read: level1, expression, digits, none, regex:PATTERN or lexicon:FILE "
-        "(one text a line).  [default: the model's own]",
+        help="Texts that may be read: level1, expression, digits, none, regex:PATTERN or "
+        "lexicon:FILE (one text per line).  [default: the model's own]",
     )(command)
 
 
 def check_decoder(decoder: str, *, by_value: bool, num_best: int = 1) -> None:
-    """Check that the options of a decoder go together, before anything is loaded.
+    """Check that the options of decoding fit together, before anything is loaded.
 
     Raises:
-        click.UsageError: The decoder finds one text, and several or values are asked for.
+        click.UsageError: The decoder finds one text, but several texts or values are asked for.
     """
     if decoder == "greedy" and (by_value or num_best > 1):
         option = "--by-value" if by_value else "--n-best"

@@ -1,30 +1,29 @@
-"""Output for people: tables, progress bars, and how numbers are written."""
+"""Output for people: tables, progress bars, and remarks that several commands write."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+from tqdm import tqdm
 
 from exprocr.words import one_line
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from exprocr.cli.options import Session
     from exprocr.core.decode.decoder import Decoder
     from exprocr.core.reading.recognizer import Recognizer
 
 
 def cell(content: object) -> Text:
-    """Return a table cell of plain text: no markup, no control characters, folded, not cut."""
-    # Lone surrogates stand for bytes of file names that are no text; a terminal cannot show them.
+    """Return a table cell of plain text, without markup and control characters; it folds."""
+    # Bytes of file names that are no text are lone surrogates here, which no terminal can show.
     shown = one_line(str(content)).encode("utf-8", "backslashreplace").decode()
     return Text(shown, overflow="fold")
 
@@ -34,8 +33,8 @@ def new_table(*columns: str, right: Sequence[str] = (), title: str | None = None
 
     Args:
         columns: Headers; add rows with ``table.add_row(cell(...), ...)``.
-        right: Headers of the columns set flush right, for numbers.
-        title: A line above.
+        right: Headers of the columns of numbers, which are aligned to the right.
+        title: A line above the table.
     """
     table = Table(
         title=title,
@@ -52,7 +51,7 @@ def new_table(*columns: str, right: Sequence[str] = (), title: str | None = None
 
 
 def summary_table(rows: Sequence[tuple[str, object]], title: str | None = None) -> Table:
-    """Return a table of names and what they are: the end of a command."""
+    """Return a table of names and values, as a command prints it at its end."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", overflow="fold")
     table.add_column(overflow="fold")
@@ -66,8 +65,8 @@ def print_table(table: Table, stream: TextIO | None = None, *, fold_first: bool 
 
     Args:
         table: What to print.
-        stream: Where to; stdout if None.
-        fold_first: On a narrow terminal fold the first column alone, if the others leave it room.
+        stream: Where to print; stdout if None.
+        fold_first: On a narrow terminal fold only the first column, if the others leave it room.
     """
     console = Console(file=stream or sys.stdout, highlight=False, emoji=False)
     if fold_first:
@@ -92,13 +91,8 @@ def _keep_others_whole(table: Table, console: Console) -> None:
     table.padding = wide
 
 
-def describe_decoder(decoder: Decoder) -> str:
-    """Return how texts are found: ``auto``; ``beam of width 10, by value``."""
-    return str(decoder)
-
-
 def note_remark(session: Session, recognizer: Recognizer) -> None:
-    """Say what there is to know of how a recognizer computes."""
+    """Write the recognizer's remark on how it computes, if it has one."""
     if recognizer.remark:
         session.note(recognizer.remark)
 
@@ -109,13 +103,13 @@ def note_unproven(session: Session, decoder: Decoder, number: int) -> None:
         session.note(remark)
 
 
-def progress(session: Session, total: int | None, *, description: str, unit: str = "img") -> tqdm:  # type: ignore[type-arg]
-    """Return a tqdm bar on stderr: shown on a terminal only, and not if quiet.
+def progress(
+    session: Session, total: int | None, *, description: str, unit: str = "img"
+) -> tqdm[Any]:
+    """Return a tqdm bar on stderr, which is shown only on a terminal, and not if quiet.
 
     Use it in a ``with`` block and call ``update(n)``.
     """
-    from tqdm import tqdm
-
     return tqdm(
         total=total,
         desc=description,

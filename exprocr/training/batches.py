@@ -1,7 +1,7 @@
-"""Batches of labeled pictures, from files, rendered on the fly, or both.
+"""Batches of labeled pictures: from files, freshly rendered, or both.
 
-What is in a batch depends on the seed and the number of the step alone: neither the number of
-workers nor an interruption changes it.
+What is in a batch depends only on the seed and the number of the step, not on the number of
+workers or on interruptions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
 
 ORDER_STREAM = 1000
-"""Stream of the order in which files are taken, far from the streams of the renderer."""
+"""Random stream of the order of the files; the renderer's streams have smaller numbers."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Batch:
 
 
 class RenderedBatches(Dataset[Batch]):
-    """Freshly rendered pictures: item i holds samples ``i * size .. (i + 1) * size - 1``.
+    """Freshly rendered pictures: item i has the samples ``i * size`` to ``(i + 1) * size - 1``.
 
     Args:
         fonts: Fonts to draw with.
@@ -45,7 +45,7 @@ class RenderedBatches(Dataset[Batch]):
         input_size: The network's input.
         seed: Seed of the samples.
         stream: Stream of the samples, such as `exprocr.synth.renderer.TRAIN_STREAM`.
-        size: Pictures an item.
+        size: Pictures per item.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RenderedBatches(Dataset[Batch]):
         self.seed = seed
         self.stream = stream
         self.size = size
-        self._renderer: Renderer | None = None  # made in the process that draws
+        self._renderer: Renderer | None = None  # made in the process that renders
 
     def __getitem__(self, index: int) -> Batch:
         if self._renderer is None:
@@ -76,7 +76,7 @@ class RenderedBatches(Dataset[Batch]):
 
 
 def _ignore_interrupts(worker_id: int) -> None:
-    # Ctrl-C reaches every process of the terminal; only the main one acts on it.
+    # Ctrl-C is sent to all processes of the terminal; only the main process acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -86,9 +86,9 @@ class Batches:
     Args:
         inks: Preprocessed pictures of the files, uint8 (H, W) each; may be empty.
         texts: Their expressions.
-        rendered: Source of rendered pictures, whose ``size`` is their number in a batch; None
-            for files alone.
-        config: Batch size, epoch length and seed.
+        rendered: Source of rendered pictures; its ``size`` is their number in each batch. None
+            takes files alone.
+        config: Batch size, length of an epoch, and seed.
         workers: Processes that render ahead; 0 renders in this process.
     """
 
@@ -112,7 +112,7 @@ class Batches:
             self.steps_per_epoch = -(-config.images_per_epoch // config.batch_size)
 
     def between(self, first_step: int, last_step: int) -> Iterator[Batch]:
-        """Yield the batches of steps ``first_step`` .. ``last_step - 1``."""
+        """Yield the batches of the steps ``first_step`` to ``last_step - 1``."""
         rendered = self._render(first_step, last_step)
         order: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         for step in range(first_step, last_step):
@@ -130,7 +130,10 @@ class Batches:
             yield Batch(_side_by_side(inks), texts)
 
     def num_images(self, num_steps: int) -> int:
-        """Return the images in the first ``num_steps`` batches; an epoch's last may be smaller."""
+        """Return the number of images in the first ``num_steps`` batches.
+
+        The last batch of an epoch may be smaller than the others.
+        """
         epochs, steps = divmod(num_steps, self.steps_per_epoch)
         num_rendered = self.rendered.size if self.rendered else 0
         per_epoch = self.steps_per_epoch * num_rendered
@@ -155,7 +158,7 @@ class Batches:
                 sampler=range(first_step, last_step),
                 num_workers=self.workers,
                 collate_fn=_unchanged,
-                # Of its own, so that the global generator, which dropout uses, is left alone.
+                # Else it would draw from the global generator, which dropout uses.
                 generator=torch.Generator(),
                 **options,
             )
@@ -163,7 +166,7 @@ class Batches:
 
 
 def _side_by_side(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Put pictures (H, W_i) into one array (N, H, W), widened with background to the widest."""
+    """Stack pictures (H, W_i) to (N, H, W); background widens them to the widest."""
     width = max(ink.shape[1] for ink in inks)
     pictures = np.zeros((len(inks), inks[0].shape[0], width), dtype=np.uint8)
     for picture, ink in zip(pictures, inks, strict=True):

@@ -1,9 +1,9 @@
-"""Checkpoints: all that a stopped run needs to go on as if it had never stopped.
+"""Checkpoints: what a stopped run needs to go on as if it had not been stopped.
 
-One safetensors file: the network (``network.*``), the best network so far (``best.*``), the
-optimizer's moments (``optimizer.<parameter>.<name>``), the random generators of PyTorch
-(``rng.*``), and a JSON entry with the run's settings and counters. Order and rendering need no
-generator: they follow from the seed and the step.
+A checkpoint is one safetensors file: the network (``network.*``), the best network so far
+(``best.*``), the optimizer's moments (``optimizer.<parameter>.<name>``), the state of PyTorch's
+random generators (``rng.*``), and a JSON entry with the run's settings and counters. The order of
+the files and the rendering need no generator's state: they follow from the seed and the step.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import export_weights, load_weights
 from exprocr.errors import ConfigError, ModelFileError
 
-CHECKPOINT_NAME = "checkpoint/state.safetensors"
 ENTRY = "exprocr_checkpoint"
 FORMAT_VERSION = 1
 
@@ -50,19 +49,19 @@ class TrainingState:
     """Evaluations since the best one."""
 
     elapsed_s: float = 0.0
-    """Seconds trained, over all sessions."""
+    """Seconds of training, over all sessions, without the time of evaluations."""
 
     epoch_loss: float = 0.0
-    """Sum of the losses of this epoch's images."""
+    """Sum of the losses of the images since the last evaluation, nats."""
 
     epoch_exact: int = 0
-    """Images of this epoch read exactly, as they were trained on."""
+    """How many of these images were read exactly in their training step."""
 
     epoch_edit_distance: float = 0.0
-    """Sum of this epoch's normalized edit distances."""
+    """Sum of these images' normalized edit distances."""
 
     epoch_images: int = 0
-    """Images of this epoch."""
+    """Number of these images."""
 
     @property
     def best_score(self) -> Score:
@@ -72,7 +71,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds."""
+    """The content of a checkpoint file."""
 
     state: TrainingState
     settings: dict[str, Any]
@@ -81,7 +80,7 @@ class Checkpoint:
     tensors: dict[str, NDArray[Any]]
 
     name: str
-    """Where it was read from, for messages."""
+    """The file, for messages."""
 
     def part(self, prefix: str) -> dict[str, NDArray[Any]]:
         """Return the tensors of one part, without its prefix."""
@@ -139,7 +138,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Optimizer) -> None:
-    """Put a checkpoint's weights, moments and random state back.
+    """Restore weights, moments and random state from a checkpoint.
 
     Raises:
         ModelFileError: The weights do not fit the network.
@@ -155,7 +154,7 @@ def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Opt
     for parameter, values in optimizer.state.items():
         for key, value in values.items():
             if value.shape == parameter.shape:
-                # In the parameter's memory format, as if the optimizer had made it.
+                # In the parameter's memory format, as the optimizer makes it.
                 values[key] = torch.empty_like(parameter).copy_(value)
     rng = checkpoint.part("rng")
     torch.set_rng_state(torch.from_numpy(np.array(rng["cpu"])))

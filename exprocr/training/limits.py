@@ -12,22 +12,22 @@ Outcome = Literal["finished", "interrupted", "time_limit", "target_accuracy", "p
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When to stop. These alone may differ when a run is resumed."""
+    """When to stop. Of a run's settings, only these may change when it is resumed."""
 
     epochs: int | None = None
-    """Passes over the data; None is the length of the schedule."""
+    """Passes over the data; None takes the length of the schedule."""
 
     max_time_s: float | None = None
-    """Seconds of this session."""
+    """Seconds since the run was started or resumed."""
 
     target_accuracy: float | None = None
     """Validation exact match, 0..1."""
 
     patience: int | None = None
-    """Evaluations in a row without a better one."""
+    """Evaluations in a row that are not better than the best before them."""
 
     def reached(self, state: TrainingState) -> Outcome | None:
-        """Return which limit on the evaluations is reached."""
+        """Return which limit on the evaluations is reached; None if none is."""
         if self.target_accuracy is not None and state.best_exact_match >= self.target_accuracy:
             return "target_accuracy"
         if self.patience is not None and state.evaluations_since_best >= self.patience:

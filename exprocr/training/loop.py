@@ -1,10 +1,11 @@
 """The training loop: steps, evaluations, checkpoints, and when to stop.
 
-    exprocr train data/          # from files
-    exprocr train --synth-mix 1  # on freshly rendered images, no files needed
+    exprocr train data/          # on files
+    exprocr train --synth-mix 1  # on freshly rendered images, without files
 
-The learning rate follows the step, never the clock: a run that was resumed is the same, bit for
-bit, as one that was not stopped (with equal threads).
+`Trainer._loop` is the loop. What is in a batch and how large the learning rate is depend on the
+number of the step, never on the time. So a run that was stopped and resumed gives the same
+network, bit for bit, as one that was not stopped (with equal threads).
 """
 
 from __future__ import annotations
@@ -15,33 +16,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
+from exprocr.core.config.settings import to_dict
 from exprocr.core.decode.decoder import Decoder
 from exprocr.core.evaluation.measure import LabeledImages, evaluate
 from exprocr.core.evaluation.metrics import score
 from exprocr.core.model.geometry import cell_axis
-from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import TorchEngine, parameter_values
 from exprocr.core.reading.recognizer import Recognizer
-from exprocr.core.runs.journal import METRICS_NAME, Journal
-from exprocr.core.runs.tensor_record import TENSORS_NAME, TensorRecorder
-from exprocr.core.text.charset import Charset
+from exprocr.core.runs.journal import Journal
+from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME, TENSORS_NAME
+from exprocr.core.runs.tensor_record import TensorRecorder
 from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.errors import DataError
 from exprocr.training.batches import Batches
 from exprocr.training.best import BestNetwork
-from exprocr.training.checkpoint import (
-    CHECKPOINT_NAME,
-    Checkpoint,
-    TrainingState,
-    restore,
-    save_checkpoint,
-)
+from exprocr.training.checkpoint import Checkpoint, TrainingState, restore, save_checkpoint
+from exprocr.training.learner import Learner
 from exprocr.training.limits import Limits, Outcome
 from exprocr.training.observer import Observer
-from exprocr.training.precision import Precision
+from exprocr.training.run import RunSpec
 from exprocr.training.step import Stepper, TakenStep
 
 
@@ -49,55 +42,39 @@ class Trainer:
     """Trains one network in one run directory.
 
     Args:
-        network: The network, on ``device``.
-        device: Where to compute.
-        charset: Its characters.
-        input_size: Its preprocessing.
-        grammar: Name of the grammar that the model is to read under.
-        config: How to train.
-        precision: What the steps compute in.
-        batches: Training batches.
-        validation: What to validate on.
-        settings: The run's settings, kept in checkpoints.
+        learner: The network.
+        spec: The run's settings; checkpoints keep them.
+        batches: The training batches.
+        validation: The validation images.
         run_dir: Where to write; it exists.
-        resume: Checkpoint to go on from.
-        initialized: The network is not new: what it starts from is the first candidate for best.
+        resume: Checkpoint to go on from; None begins a new run.
     """
 
     def __init__(
         self,
-        *,
-        network: Network,
-        device: torch.device,
-        charset: Charset,
-        input_size: PreprocessConfig,
-        grammar: str,
-        config: TrainingConfig,
-        precision: Precision,
+        learner: Learner,
+        spec: RunSpec,
         batches: Batches,
         validation: LabeledImages,
-        settings: dict[str, Any],
         run_dir: Path,
         resume: Checkpoint | None = None,
-        initialized: bool = False,
     ) -> None:
-        self.network = network
-        self.device = device
-        self.charset = charset
-        self.config = config
+        self.network, self.device, self.charset = learner.network, learner.device, learner.charset
+        self.config = config = spec.settings.training
+        self.settings = {**to_dict(spec), "charset": learner.charset.characters}
         self.batches = batches
         self.validation = validation
-        self.settings = settings
         self.run_dir = run_dir
-        self.initialized = initialized
+        # The weights that a run starts from are the first candidate for the best network.
+        self.starts_from_weights = spec.init is not None and resume is None
         num_steps = config.epochs * batches.steps_per_epoch
-        self.stepper = Stepper(network, device, charset, config, num_steps, precision)
+        self.stepper = Stepper(learner, config, num_steps, spec.precision)
         # Validated without a grammar, like the training images: the curves show the network alone.
         self.recognizer = Recognizer(
-            TorchEngine(network, device),
-            input_size,
-            Decoder(load_grammar("none", charset), method="greedy"),
-            cell_axis(network.config),
+            TorchEngine(learner.network, learner.device),
+            learner.input_size,
+            Decoder(load_grammar("none", learner.charset), method="greedy"),
+            cell_axis(learner.network.config),
         )
         self.journal = Journal(run_dir / METRICS_NAME)
         self.tensors = TensorRecorder(run_dir / TENSORS_NAME)
@@ -105,47 +82,50 @@ class Trainer:
         self._lap = time.monotonic()
         self.best = BestNetwork(
             run_dir,
-            charset=charset,
-            input_size=input_size,
-            grammar=grammar,
+            charset=learner.charset,
+            input_size=learner.input_size,
+            grammar=learner.grammar,
             config=config,
             num_val_images=len(validation.inks),
         )
         self._begin(resume)
 
     def _begin(self, resume: Checkpoint | None) -> None:
-        """Take up a checkpoint, if there is one, and drop what was recorded after it."""
+        """Restore the checkpoint, if there is one, and drop what was recorded after it."""
         if resume:
             restore(resume, self.network, self.stepper.optimizer)
             self.state = resume.state
             self.best.restore(resume.part("best"), self.network, self.state)
-        # An evaluation in the middle of an epoch told of a network that is now gone.
+        # An evaluation within an epoch, at a time limit, is of a network that is gone.
         evaluated = resume is not None and self.state.epoch_images == 0
         for record in (self.journal, self.tensors):
             record.rewind(self.state.step, evaluated=evaluated)
 
     @property
     def num_epochs_done(self) -> int:
-        """Epochs done, the one under way not counted."""
+        """Complete epochs."""
         return self.state.step // self.batches.steps_per_epoch
 
     @property
     def images_per_s(self) -> float:
-        """Images trained on in a second, over all sessions, evaluations left out."""
+        """Images per second in training, over all sessions, without the time of evaluations."""
         return self.batches.num_images(self.state.step) / max(self.state.elapsed_s, 1e-9)
 
     def train(
         self, limits: Limits, observer: Observer, stop_requested: Callable[[], bool]
     ) -> Outcome:
-        """Train until a limit is reached or ``stop_requested()`` is true after a step.
+        """Train until a limit is reached, then calibrate the best network.
 
-        Then calibrate the best network.
+        Args:
+            limits: When to stop.
+            observer: Is told of each step, each evaluation and the calibration.
+            stop_requested: Asked during each step; true stops after it.
 
         Raises:
             DataError: The loss is not finite.
             OutputError: The run directory cannot be written.
         """
-        outcome = self._train(limits, observer, stop_requested)
+        outcome = self._loop(limits, observer, stop_requested)
         calibration = self.best.calibrate(
             self.recognizer, self.network, self.state, self.validation
         )
@@ -153,10 +133,11 @@ class Trainer:
             observer.on_calibration(calibration)
         return outcome
 
-    def _train(
+    def _loop(
         self, limits: Limits, observer: Observer, stop_requested: Callable[[], bool]
     ) -> Outcome:
-        if self.initialized and not self.best.weights:
+        """Take steps, evaluate and save until a limit is reached, and return which."""
+        if self.starts_from_weights and not self.best.weights:
             observer.on_evaluation(self._evaluate())
         if reached := self._limit_reached(limits):
             return reached
@@ -166,7 +147,7 @@ class Trainer:
         batches = self.batches.between(self.state.step, last_step)
         for number, batch in enumerate(batches, self.state.step):
             taken = self.stepper.take(number, batch)
-            if queued:
+            if queued:  # the step before, whose result is read while this one is computed
                 self._record(queued, observer)
             queued = taken
             stop = self._stop_reason(started, limits, stop_requested)
@@ -174,13 +155,13 @@ class Trainer:
             is_saved = (number + 1) % self.config.checkpoint_every_steps == 0
             if not (stop or is_evaluated or is_saved):
                 continue
-            # What is evaluated or saved is known to be sound.
+            # The result of this step is read too: only a sound network is evaluated or saved.
             self._record(queued, observer)
             queued = None
             if is_evaluated:
                 observer.on_evaluation(self._evaluate())
                 self._checkpoint()
-                self._lap = time.monotonic()  # the time trained leaves evaluations out
+                self._lap = time.monotonic()  # the time of evaluations is not counted
                 if reached := self._limit_reached(limits):
                     return reached
             elif not stop:
@@ -201,7 +182,11 @@ class Trainer:
         return "interrupted" if stop_requested() else None
 
     def _stop_early(self, outcome: Outcome, observer: Observer) -> Outcome:
-        """Save all; the checkpoint comes first, so that a resumed run does not know of the rest."""
+        """Save all there is.
+
+        The checkpoint comes first. So a resumed run does not know of the evaluation, and goes on
+        as if there had been none.
+        """
         self._checkpoint()
         if outcome == "time_limit" and self.state.epoch_images:
             observer.on_evaluation(self._evaluate())
@@ -215,7 +200,7 @@ class Trainer:
         return limits.reached(self.state) or ("finished" if done else None)
 
     def _record(self, taken: TakenStep, observer: Observer) -> None:
-        """Wait for a step; count and record what came of it.
+        """Wait for the result of a step; count and record it.
 
         Raises:
             DataError: The loss is not finite.
@@ -248,7 +233,7 @@ class Trainer:
         return -(-self.state.step // self.batches.steps_per_epoch)
 
     def _evaluate(self) -> dict[str, Any]:
-        """Validate; keep the network if it is the best; start a new epoch's counts."""
+        """Validate, keep the network if it is the best, and begin new counts of training images."""
         state = self.state
         counts, val_loss = evaluate(self.recognizer, self.validation)
         record = {
@@ -279,16 +264,16 @@ class Trainer:
         return record
 
     def _mean(self, total: float) -> float | None:
-        """Return the mean over the epoch's images; None before the first."""
+        """Return the mean over the images since the last evaluation; None if there are none."""
         return total / self.state.epoch_images if self.state.epoch_images else None
 
     def _flush(self) -> None:
-        """Write what was recorded."""
+        """Write the records that are not written yet."""
         self.journal.flush()
         self.tensors.flush()
 
     def _checkpoint(self) -> None:
-        # First: records beyond the checkpoint are dropped on resuming, missing ones stay missing.
+        # Records first: on resuming, those after the checkpoint are dropped, but none is added.
         self._flush()
         save_checkpoint(
             self.run_dir / CHECKPOINT_NAME,

@@ -1,4 +1,4 @@
-"""The CTC loss of a batch, and its texts as the loss takes them."""
+"""The CTC loss of a batch, and the texts of the batch as the loss takes them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Targets:
     """The texts of a batch."""
 
     ids: NDArray[np.int64]
-    """(N, L) class ids, padded with blanks to the longest text."""
+    """(N, L) class ids, padded with blanks to the length of the longest text."""
 
     lengths: NDArray[np.int64]
-    """(N,) characters of each text."""
+    """(N,) number of characters of each text."""
 
 
 class TargetEncoder:
-    """Turns texts into targets, all characters of a batch at once.
+    """Turns texts into targets, for all characters of a batch at once.
 
     Args:
         charset: The classes.
@@ -50,11 +50,11 @@ def mean_ctc_loss(log_probs: Tensor, targets: Targets) -> Tensor:
     """Return the CTC loss (Graves et al. 2006, eq. 10), averaged over the batch.
 
     Args:
-        log_probs: (T, N, K) float32 natural logarithms; every sample has all T frames.
-        targets: The texts of the N samples.
+        log_probs: (T, N, K) float32 natural logarithms; every image has all T frames.
+        targets: The texts of the N images.
 
     Returns:
-        A scalar, nats; infinite where a text does not fit into the frames.
+        A scalar, nats per image; infinite if a text does not fit into the frames.
     """
     if log_probs.device.type not in ("cpu", "cuda"):
         log_probs = log_probs.cpu()  # PyTorch has no CTC kernel elsewhere
@@ -65,7 +65,7 @@ def mean_ctc_loss(log_probs: Tensor, targets: Targets) -> Tensor:
     losses: Tensor = ctc_loss(
         log_probs,
         ids.to(log_probs.device, non_blocking=True),
-        # On the CPU, where the lengths must be for CUDA's kernel.
+        # On the CPU, where CUDA's kernel expects the lengths.
         torch.full((num_images,), num_frames, dtype=torch.long),
         torch.from_numpy(targets.lengths),
         blank=BLANK,

@@ -1,4 +1,4 @@
-"""What the training steps compute in; validation, reading and all that is saved stay float32."""
+"""The number format of the training steps. Validation, reading and all files are float32."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Precision = Literal["float32", "bfloat16"]
 
 
 def pick_precision(asked: Literal["auto"] | Precision, device: torch.device) -> Precision:
-    """Return the precision called ``asked``; ``auto`` is bfloat16 where the device is fast at it.
+    """Return the precision ``asked``; ``auto`` is bfloat16 where the device is fast at it.
 
-    That is a CUDA device with bfloat16, or a processor with AVX-512 BF16 or AMX.
+    Fast at it are CUDA devices with bfloat16, and processors with AVX-512 BF16 or AMX.
 
     Raises:
-        ConfigError: bfloat16 is asked for, and the device has none.
+        ConfigError: bfloat16 is asked for, and the device does not have it.
     """
     # Older GPUs emulate bfloat16, which is slower than float32.
     on_cuda = partial(torch.cuda.is_bf16_supported, including_emulation=False)
@@ -35,18 +35,18 @@ def pick_precision(asked: Literal["auto"] | Precision, device: torch.device) -> 
 
 
 def mixed_precision(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
-    """Return a context in which matrix products and convolutions are of a precision.
+    """Return a context in which matrix products and convolutions have a precision.
 
-    The weights and their gradients are float32 all the same (Micikevicius et al. 2018, section
-    3.1). bfloat16 has the range of float32, so that the loss needs no scaling.
+    The weights and their gradients stay float32 (Micikevicius et al. 2018, section 3.1). bfloat16
+    has the range of float32, so the loss needs no scaling.
     """
-    if precision == "float32":  # not all devices have autocast, even to turn it off
+    if precision == "float32":  # some devices have no autocast that could be turned off
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 
 
 def _processor_has_bfloat16() -> bool:
-    # Both are missing from some builds and versions of PyTorch: then float32 is right.
+    # Some builds and versions of PyTorch lack one of these or both: there, float32 is right.
     has_kernels = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     is_native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))

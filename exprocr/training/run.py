@@ -1,4 +1,4 @@
-"""A training run: its settings, its files, and what it leaves in the run directory beside them."""
+"""A training run: its settings, its labeled files, and the record of both in its directory."""
 
 from __future__ import annotations
 
@@ -14,56 +14,53 @@ import exprocr
 from exprocr.core.config.schema import Preset
 from exprocr.core.config.settings import from_dict, to_dict
 from exprocr.core.data.dataset import DataSet, Sample, load_dataset, split
+from exprocr.core.runs.layout import CHECKPOINT_NAME, CONFIG_NAME, SPLIT_NAME, VAL_NAME
 from exprocr.core.system.files import atomic_write
 from exprocr.core.system.processes import usable_processors
 from exprocr.core.text.charset import Charset
 from exprocr.errors import ConfigError, DataError, ModelFileError
-from exprocr.training.checkpoint import CHECKPOINT_NAME, Checkpoint, load_checkpoint
+from exprocr.training.checkpoint import Checkpoint, load_checkpoint
 from exprocr.training.limits import Limits
 from exprocr.training.precision import Precision
-
-CONFIG_NAME = "config.toml"
-SPLIT_NAME = "split.json"
-VAL_NAME = "val.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """All that a run is made from; kept in its checkpoints."""
+    """All settings of a run, which its checkpoints keep."""
 
     settings: Preset = field(default_factory=Preset)
-    """Network, input, schedule and rendering."""
+    """The network, its input, the training, and the rendered images."""
 
     data: str | None = None
-    """The data set, absolute; None where everything is rendered."""
+    """The data set, as an absolute path; None where all images are rendered."""
 
     data_digest: str | None = None
     """Digest of the data set when the run began."""
 
     val: str | None = None
-    """A data set of its own for validation, absolute."""
+    """A separate data set for validation, as an absolute path."""
 
     val_digest: str | None = None
-    """Its digest when the run began."""
+    """Digest of that data set when the run began."""
 
     init: str | None = None
-    """Model file the weights came from."""
+    """Model file that the weights came from."""
 
     limits: Limits = field(default_factory=Limits)
     """When to stop."""
 
     device: str = "auto"
-    """Device asked for."""
+    """The device that was asked for."""
 
     threads: int = 1
-    """Threads computed with."""
+    """Threads to compute with."""
 
     workers: int = 0
     """Processes that render ahead."""
 
     precision: Precision = "float32"
-    """What the steps compute in, from when the run began to its end. Where a checkpoint does not
-    say, it was float32."""
+    """Number format of the training steps, the same for the whole run. It is float32 in
+    checkpoints without this entry."""
 
     def __post_init__(self) -> None:
         if self.data is None and self.settings.training.synth_mix < 1:
@@ -75,7 +72,7 @@ class RunSpec:
 
 @dataclass
 class RunData:
-    """The labeled files of a run, already split, with remarks on them and warnings."""
+    """The labeled files of a run, split into training and validation, with remarks and warnings."""
 
     train: list[Sample] = field(default_factory=list)
     val: list[Sample] = field(default_factory=list)
@@ -84,20 +81,20 @@ class RunData:
 
     @property
     def texts(self) -> list[str]:
-        """All expressions."""
+        """The texts of all files."""
         return [sample.text for sample in (*self.train, *self.val)]
 
 
 def default_workers(synth_mix: float) -> int:
-    """Return the rendering processes worth having: none for files, which are kept in memory."""
+    """Return a good number of rendering processes: 0 where nothing is rendered."""
     return min(4, max(1, usable_processors() - 1)) if synth_mix > 0 else 0
 
 
 def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
-    """Find the files of a run and split them; check or fill in the digests.
+    """Find the files of a run and split them; fill in the digests, or check them.
 
     Raises:
-        DataError: A data set cannot be used, or is no longer what it was when the run began.
+        DataError: A data set cannot be used, or has changed since the run began.
     """
     data = RunData()
     training = spec.settings.training
@@ -147,7 +144,7 @@ def _same(place: str, known: str | None, found: str) -> str:
 
 
 def write_run_files(run_dir: Path, spec: RunSpec, data: RunData) -> None:
-    """Write what a run is made from: its settings and, where there are files, their split.
+    """Write the run's settings and, where there are files, their split.
 
     Raises:
         OutputError: The place cannot be written.
@@ -158,9 +155,9 @@ def write_run_files(run_dir: Path, spec: RunSpec, data: RunData) -> None:
 
 
 def write_config(path: Path, spec: RunSpec) -> None:
-    """Write all values in force as TOML that ``--config`` reads back.
+    """Write all settings in force as TOML that ``--config`` reads.
 
-    What is no setting (the data, the device) stands in comments at the top.
+    What is no setting, such as the data and the device, is in comments at the top.
 
     Raises:
         OutputError: The place cannot be written.
@@ -170,14 +167,14 @@ def write_config(path: Path, spec: RunSpec) -> None:
     header += [f"# {name} = {value!r}" for name, value in facts.items()]
     with atomic_write(path) as temporary:
         text = "\n".join(header) + "\n\n" + tomli_w.dumps(to_dict(spec.settings))
-        # Names of fonts and files need not be text.
+        # Names of fonts and files may hold bytes that are no text.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_split(run_dir: Path, spec: RunSpec, data: RunData) -> None:
-    """Write which files train and which validate: paths below their data set, as JSON.
+    """Write which files are for training and which for validation: paths below their data set.
 
-    The validation files are written as a table too, which ``exprocr eval`` reads.
+    The validation files are also written as a table that ``exprocr eval`` reads.
 
     Raises:
         OutputError: The place cannot be written.
@@ -199,7 +196,7 @@ def write_split(run_dir: Path, spec: RunSpec, data: RunData) -> None:
 
 
 def _below(path: Path, data: str | None) -> str:
-    """Return a picture's path below its data set: the folder, or that of the table."""
+    """Return a picture's path below its data set: a folder, or the folder of a table."""
     assert data is not None
     root = Path(data) if Path(data).is_dir() else Path(data).parent
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

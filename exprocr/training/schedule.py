@@ -13,13 +13,14 @@ from exprocr.core.model.network import Network
 def learning_rate_at(step: int, num_steps: int, config: TrainingConfig) -> float:
     """Return the learning rate of a step.
 
-    ``one_cycle``: linear from a 25th of the peak, then a cosine to a hundredth of it (after
-    Smith & Topin 2018); it stays there beyond the schedule's end.
+    ``one_cycle``: it rises linearly from a 25th of the peak, then falls as a cosine to a hundredth
+    of the peak (after Smith & Topin 2018), where it stays after the schedule's end. ``constant``:
+    it is the peak in every step.
 
     Args:
         step: 0-based number of the optimizer step.
         num_steps: Length of the schedule.
-        config: Peak, shape and warm-up.
+        config: Peak, schedule and warm-up.
     """
     peak = config.learning_rate
     if config.schedule == "constant":
@@ -32,13 +33,13 @@ def learning_rate_at(step: int, num_steps: int, config: TrainingConfig) -> float
 
 
 def make_optimizer(network: Network, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return AdamW (Loshchilov & Hutter 2019) that decays kernels and matrices only."""
+    """Return AdamW (Loshchilov & Hutter 2019), with weight decay of kernels and matrices only."""
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    # One kernel for all parameters, where there is one.
+    # All parameters in one kernel, where PyTorch has one.
     fused = next(network.parameters()).device.type in ("cpu", "cuda")
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)

@@ -1,7 +1,7 @@
-"""Everything that is made from a run's settings and files before the first step.
+"""What is made of a run's settings and files before the first step.
 
-All data is read and checked first, so that a bad label or a picture too narrow for its text is
-found before any training, not as an infinite loss after hours.
+All data is read and checked first. So a bad label, or a picture that is too narrow for its text,
+is an error before the training, not an infinite loss after hours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from exprocr.core.config.schema import Preset
-from exprocr.core.config.settings import to_dict
 from exprocr.core.data.dataset import Sample, check_charset, check_widths
 from exprocr.core.data.image_reader import load_images
 from exprocr.core.evaluation.measure import LabeledImages
@@ -34,15 +33,17 @@ from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, TRAIN_STREAM, VAL_STREAM, Renderer
 from exprocr.training.batches import Batches, RenderedBatches
 from exprocr.training.checkpoint import Checkpoint
+from exprocr.training.learner import Learner
 from exprocr.training.loop import Trainer
 from exprocr.training.precision import pick_precision
 from exprocr.training.run import RunData, RunSpec, write_run_files
 
 RENDERED_TEXTS = ("1+2*3", "(1+2)*3", "1+(2*3)")
-"""One of each kind of rendered expressions."""
+"""One rendered expression of each form."""
 
 MAX_RENDERED_LENGTH = max(map(len, RENDERED_TEXTS))
-"""Characters of the longest rendered expression; no neighbors are equal."""
+"""Characters of the longest rendered expression. No two equal characters are neighbors, so that as
+many frames are enough."""
 
 
 def make_trainer(
@@ -56,16 +57,16 @@ def make_trainer(
     """Load and check all data, build the network, and prepare the run directory.
 
     Args:
-        spec: The run's settings, from `read_data`.
-        data: Its files, from `read_data`.
-        run_dir: Where the run writes.
-        resume: Checkpoint to go on from.
+        spec: The run's settings, from `exprocr.training.run.read_data`.
+        data: The run's files, from the same function.
+        run_dir: The run directory.
+        resume: Checkpoint to go on from; None begins a new run.
         progress: Called after each image that is read.
 
     Raises:
         DataError: An image cannot be read, or a label does not fit its image or the charset.
         ConfigError: Settings contradict each other.
-        FontError: Rendering is asked for and no font is usable.
+        FontError: Images are to be rendered, and no font is usable.
     """
     set_threads(spec.threads)
     keep_freed_memory()
@@ -76,28 +77,21 @@ def make_trainer(
         spec = replace(spec, precision=precision)
     init = ModelFile.load(spec.init) if spec.init and not resume else None
     charset = _charset(spec, data, init, resume)
-    network = _network(settings, charset, init, device)
+    learner = Learner(
+        network=_network(settings, charset, init, device),
+        device=device,
+        input_size=settings.preprocess,
+        charset=charset,
+        grammar=_grammar(spec, data, charset),
+    )
     train_inks = _load(data.train, spec, progress)
     val_inks = _load(data.val, spec, progress)
     rendered, rendered_val = _rendered(spec)
     texts = [sample.text for sample in data.train]
     batches = Batches(train_inks, texts, rendered, settings.training, spec.workers)
     make_folder(run_dir)
-    trainer = Trainer(
-        network=network,
-        device=device,
-        charset=charset,
-        input_size=settings.preprocess,
-        grammar=_grammar(spec, data, charset),
-        config=settings.training,
-        precision=spec.precision,
-        batches=batches,
-        validation=_validation(data, val_inks, rendered_val),
-        settings={**to_dict(spec), "charset": charset.characters},
-        run_dir=run_dir,
-        resume=resume,
-        initialized=init is not None,
-    )
+    validation = _validation(data, val_inks, rendered_val)
+    trainer = Trainer(learner, spec, batches, validation, run_dir, resume)
     write_run_files(run_dir, spec, data)
     return trainer
 
@@ -124,7 +118,7 @@ def _load(
 def _charset(
     spec: RunSpec, data: RunData, init: ModelFile | None, resume: Checkpoint | None
 ) -> Charset:
-    """Return the model's charset, which holds every label's characters."""
+    """Return the model's charset, which has the characters of all labels."""
     if resume:
         charset = Charset(resume.settings["charset"])
     elif init:
@@ -142,13 +136,13 @@ def _charset(
 
 
 def _grammar(spec: RunSpec, data: RunData, charset: Charset) -> str:
-    """Return the tightest grammar that accepts all texts trained on or validated with."""
+    """Return the narrowest grammar that accepts all training and validation texts."""
     drawn = RENDERED_TEXTS if spec.settings.training.synth_mix else ()
     return tightest([*data.texts, *drawn], charset)
 
 
 def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | None]:
-    """Return the sources of rendered training and validation images, each or both None."""
+    """Return the sources of rendered training and validation images; None where there are none."""
     settings = spec.settings
     training = settings.training
     if not training.synth_mix:
@@ -158,14 +152,17 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
     if training.synth_mix < 1:
         size = min(max(size, 1), training.batch_size - 1)
     if size < 1:
-        raise ConfigError("training.synth_mix: a batch needs a file and a rendered image at least")
+        raise ConfigError(
+            "training.batch_size: expected 2 or more to mix files and rendered images, found "
+            f"{training.batch_size}"
+        )
     fonts = find_fonts(
         [Path(folder) for folder in settings.synth.fonts],
         CHARACTERS,
         system=settings.synth.system_fonts,
     ).usable
 
-    Renderer(fonts, settings.synth)  # raises here what it would raise in a worker
+    Renderer(fonts, settings.synth)  # raises here what it would else raise in a worker
 
     def source(stream: int, num: int) -> RenderedBatches:
         return RenderedBatches(
@@ -182,7 +179,7 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
 
 
 def _check_rendered_width(settings: Preset) -> None:
-    """Check that every rendered text fits into its picture's frames, as `check_widths` does."""
+    """Check that every rendered text fits into the frames of its picture."""
     synth, size = settings.synth, settings.preprocess
     width = scaled_width((synth.width, synth.height), size)
     there = num_frames(settings.model, padded_width(width, size))

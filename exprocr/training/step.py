@@ -1,7 +1,9 @@
 """Optimizer steps, which are queued on the device, and their results, which are read later.
 
-A host that reads a loss waits until the device has computed it, and the device then waits until
-the host has queued more. So a step's result is not looked at before the next step is queued.
+To read a loss, the processor waits until the device has computed it. Then the device waits until
+the processor has queued more. So a step's result is read only after the next step is queued.
+
+T frames, N images, K classes.
 """
 
 from __future__ import annotations
@@ -15,10 +17,9 @@ from torch import Tensor
 
 from exprocr.core.config.schema import TrainingConfig
 from exprocr.core.decode.hypothesis import collapse
-from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import to_input
-from exprocr.core.text.charset import Charset
 from exprocr.training.batches import Batch
+from exprocr.training.learner import Learner
 from exprocr.training.loss import TargetEncoder, Targets, mean_ctc_loss
 from exprocr.training.precision import Precision, mixed_precision
 from exprocr.training.schedule import learning_rate_at, make_optimizer
@@ -26,28 +27,28 @@ from exprocr.training.schedule import learning_rate_at, make_optimizer
 
 @dataclass(frozen=True)
 class StepResult:
-    """What came of a step."""
+    """The result of a step."""
 
     loss: float
     """Mean CTC loss of the batch before the step, nats."""
 
     num_images: int
-    """N, the images of the batch."""
+    """N, the number of images in the batch."""
 
     num_exact: int
-    """Images read exactly, as the network read them while it was trained on them."""
+    """Images whose text the network read exactly, in this training step."""
 
     edit_distance: float
     """Sum of their edit distances, each divided by the length of its text."""
 
 
 class TakenStep:
-    """A step that is queued, and perhaps not computed yet.
+    """A step that is queued and may not be computed yet.
 
     Args:
-        learning_rate: The step's.
+        learning_rate: Its learning rate.
         loss: Scalar, on the device.
-        path: (T, N) classes of the best paths, on the device.
+        path: (T, N) classes of the best paths, int64, on the device.
         targets: The batch's texts.
     """
 
@@ -56,14 +57,14 @@ class TakenStep:
         self._targets = targets
         self._ready: torch.cuda.Event | None = None
         on_cuda = loss.is_cuda
-        self._loss = loss.to("cpu", non_blocking=on_cuda)  # then into pinned memory
+        self._loss = loss.to("cpu", non_blocking=on_cuda)  # which copies into pinned memory
         self._path = path.to("cpu", non_blocking=on_cuda)
         if on_cuda:
             self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._ready.record()
 
     def result(self) -> StepResult:
-        """Wait for the step, and count what was read right."""
+        """Wait for the step, and count the texts that were read right."""
         if self._ready:
             self._ready.synchronize()
         exact, distances = compare(self._path.numpy(), self._targets)
@@ -79,37 +80,29 @@ class Stepper:
     """Takes the optimizer steps of a training.
 
     Args:
-        network: The network, on ``device``.
-        device: Where to compute.
-        charset: The network's characters.
-        config: How to train.
+        learner: The network.
+        config: How to train it.
         num_steps: Length of the learning rate's schedule.
-        precision: What to compute in.
+        precision: Number format of the layers.
     """
 
     def __init__(
-        self,
-        network: Network,
-        device: torch.device,
-        charset: Charset,
-        config: TrainingConfig,
-        num_steps: int,
-        precision: Precision,
+        self, learner: Learner, config: TrainingConfig, num_steps: int, precision: Precision
     ) -> None:
-        self.network = network
-        self.device = device
+        self.network = learner.network
+        self.device = learner.device
         self.config = config
         self.num_steps = num_steps
         self.precision = precision
-        self.optimizer = make_optimizer(network, config)
-        self._encode = TargetEncoder(charset)
+        self.optimizer = make_optimizer(learner.network, config)
+        self._encode = TargetEncoder(learner.charset)
 
     def take(self, number: int, batch: Batch) -> TakenStep:
         """Queue a step.
 
         Args:
-            number: Steps before it.
-            batch: What to train on.
+            number: Number of steps before it.
+            batch: The images to train on.
         """
         learning_rate = learning_rate_at(number, self.num_steps, self.config)
         for group in self.optimizer.param_groups:
@@ -132,7 +125,7 @@ class Stepper:
 def compare(
     path: NDArray[np.int64], targets: Targets
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Compare the texts of best paths with the targets, all at once.
+    """Compare the texts of best paths with the targets, for all images at once.
 
     Args:
         path: (T, N) classes.
@@ -143,7 +136,7 @@ def compare(
     """
     labels, lengths = collapse(path)  # (S, N), (N,)
     read, truth = labels.T, targets.ids
-    # costs[:, j]: edits that turn the first i characters of the truth into j of the reading
+    # costs[n, j]: edits that turn the first i characters of text n into the first j of its reading
     columns = np.arange(read.shape[1] + 1)
     costs = np.broadcast_to(columns, (len(read), len(columns)))
     distances = lengths.copy()  # of empty truths
@@ -152,7 +145,7 @@ def compare(
         row[:, 0] = i + 1
         paired = costs[:, :-1] + (truth[:, i, None] != read)
         row[:, 1:] = np.minimum(paired, costs[:, 1:] + 1)
-        # Insertions: each cost is at most its left neighbor's and one more.
+        # Insertions: a cost is at most that of its left neighbor, plus one.
         costs = np.minimum.accumulate(row - columns, axis=1) + columns
         is_last = targets.lengths == i + 1
         distances[is_last] = costs[is_last, lengths[is_last]]

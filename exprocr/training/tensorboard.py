@@ -1,4 +1,4 @@
-"""TensorBoard's event files of a run: figures, what layers put out, histograms of the weights."""
+"""TensorBoard's event files of a run: figures, outputs of layers, histograms of the weights."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from exprocr.core.model.capture import capture
 from exprocr.core.model.geometry import CONV_LAYERS
 from exprocr.core.model.torch_engine import parameter_values
 from exprocr.core.runs.journal import read_records
+from exprocr.core.runs.layout import EVENTS_NAME
 from exprocr.core.system.files import output_error
 from exprocr.errors import ConfigError, OutputError
 from exprocr.training.checkpoint import TrainingState
@@ -23,25 +24,22 @@ from exprocr.training.checkpoint import TrainingState
 if TYPE_CHECKING:
     from exprocr.training.loop import Trainer
 
-EVENTS_NAME = "tensorboard"
-"""A run's folder of event files."""
-
 INSTALL = "pip install 'exprocr[tensorboard]'"
 
 LAYERS = (*CONV_LAYERS, "fc1")
 """Layers whose outputs are drawn."""
 
 MAX_CHANNELS = 64
-"""Channels drawn of a layer, the first ones."""
+"""Most channels of a layer that are drawn: the first ones."""
 
 GAP_PX, GRAY = 2, 128
-"""Between the channels."""
+"""Width and gray level of the gap between channels."""
 
 NUM_BINS = 64
-"""Equal parts of the range of a tensor: TensorBoard shows fewer, and its own bins are many."""
+"""Bins of a histogram, all of one width. TensorBoard shows fewer; its own default has hundreds."""
 
 UNIT_PX = 3
-"""Height of a unit's row, and how much wider it is than the picture."""
+"""Height of a unit's row, px; the row is as many times as wide as the picture."""
 
 
 def require_tensorboard() -> None:
@@ -61,7 +59,7 @@ def require_tensorboard() -> None:
 
 @contextmanager
 def write_events(trainer: Trainer) -> Iterator[EventWriter]:
-    """Yield an observer of a training that writes its events, all of them when the block ends.
+    """Yield an observer that writes the events of a training; the end of the block writes the last.
 
     Raises:
         OutputError: They cannot be written.
@@ -78,16 +76,16 @@ class EventWriter:
     """Writes what happens in a training for TensorBoard.
 
     Scalars are those of ``metrics.jsonl``: the loss and the learning rate of each step, and all
-    figures of each evaluation, ``train_loss`` as ``loss/train``. At each evaluation come pictures
-    of what layers put out for the first validation picture, and a histogram of each weight and
-    bias. A run that goes on drops what was written after its checkpoint; where there were no
-    events, it begins with the scalars so far.
+    figures of each evaluation, with ``train_loss`` named ``loss/train``. Each evaluation adds
+    pictures of the layers' outputs for the first validation picture, and a histogram of each
+    weight and bias. A resumed run drops the events after its checkpoint. If it has no events yet,
+    it begins with all scalars so far.
 
     Args:
-        trainer: The training, ready to start or to go on.
+        trainer: The training, before it starts or goes on.
 
     Raises:
-        OutputError: The folder cannot be written; of the methods as well.
+        OutputError: The folder cannot be written. The methods raise it too.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -98,7 +96,7 @@ class EventWriter:
         self.device = trainer.device
         self.picture = trainer.validation.inks[0]
         state = trainer.state
-        # An evaluation in the middle of an epoch told of a network that is now gone.
+        # An evaluation within an epoch, at a time limit, is of a network that is gone.
         first = state.step + (state.epoch_images == 0) if self.folder.exists() else 0
         with self._writing():
             self._events: Any = SummaryWriter(self.folder, purge_step=first or None)
@@ -107,7 +105,7 @@ class EventWriter:
                     self._add_scalars(record)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is not written yet."""
         with self._writing():
             self._events.close()
 
@@ -117,7 +115,7 @@ class EventWriter:
             self._add_scalars(record)
 
     def on_evaluation(self, record: dict[str, Any]) -> None:
-        """Write the figures of an evaluation, what layers put out, and histograms."""
+        """Write the figures of an evaluation, the outputs of layers, and the histograms."""
         step = record["step"]
         outputs = capture(self.network, self.picture, LAYERS, self.device)
         with self._writing():
@@ -151,7 +149,7 @@ class EventWriter:
 
 
 def scalars(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the scalars of a record by their tags; those that belong together share a prefix.
+    """Return the scalars of a record by their tags; tags that belong together share a prefix.
 
     Args:
         record: A line of ``metrics.jsonl``.
@@ -167,11 +165,12 @@ def scalars(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def draw_output(values: NDArray[np.float32], width: int) -> NDArray[np.uint8]:
-    """Draw what a layer puts out for one picture: maps side by side, each as wide as the picture.
+    """Draw the output of a layer for one picture: maps side by side, each as wide as the picture.
 
     Args:
-        values: (C, H, W) of a convolution module, each channel from its least value, black, to its
-            greatest, white; or (units, T), all on one scale, thrice as wide as the picture.
+        values: (C, H, W) of a convolution module: each channel is drawn from black, its least
+            value, to white, its greatest. Or (units, T): all units are drawn on one scale, three
+            times as wide as the picture.
         width: Width of the network's input, px.
 
     Returns:
@@ -196,7 +195,7 @@ def draw_output(values: NDArray[np.float32], width: int) -> NDArray[np.uint8]:
 
 
 def _to_gray(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scale values from the least, 0, to the greatest, 255; those that are not finite are 0."""
+    """Scale values so that the least is 0 and the greatest 255; what is not finite is 0."""
     finite = values[np.isfinite(values)].astype(np.float64)
     if not finite.size or finite.min() == finite.max():
         return np.zeros(values.shape, dtype=np.uint8)
@@ -209,7 +208,7 @@ def _to_gray(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 @contextmanager
 def _quiet_threads() -> Iterator[None]:
-    """Keep the writer's thread from printing an error that the next call to it raises anyway."""
+    """Keep the writer's thread from printing an error, which the next call to it raises anyway."""
 
     def on_error(args: threading.ExceptHookArgs) -> None:
         if not type(args.thread).__module__.startswith("tensorboard."):

@@ -7,10 +7,10 @@ from pathlib import Path
 from exprocr.core.config.settings import load_settings
 from exprocr.core.data.dataset import load_dataset
 from exprocr.core.data.pictures import PictureSet, file_pictures, rendered_pictures
+from exprocr.core.runs.layout import CONFIG_NAME, SPLIT_NAME, VAL_NAME, check_run_dir
 from exprocr.errors import DataError, FontError
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, VAL_STREAM, Renderer
-from exprocr.training.run import CONFIG_NAME, SPLIT_NAME, VAL_NAME
 from exprocr.words import quantity
 
 
@@ -30,11 +30,7 @@ def validation_pictures(run_dir: Path) -> PictureSet:
     """
     if (run_dir / VAL_NAME).is_file():
         return _files(run_dir / VAL_NAME)
-    if not (run_dir / CONFIG_NAME).is_file():
-        found = "no such folder"
-        if run_dir.exists():
-            found = "none inside" if run_dir.is_dir() else "a file"
-        raise DataError(f"{run_dir}: expected a run directory with {CONFIG_NAME}, found {found}")
+    check_run_dir(run_dir, CONFIG_NAME)
     if (run_dir / SPLIT_NAME).exists():
         raise DataError(
             f"{run_dir / VAL_NAME}: expected the files the run validated on, found no such file"

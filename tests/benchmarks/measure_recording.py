@@ -26,8 +26,10 @@ from exprocr.core.text.charset import Charset
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer
 from exprocr.training.batches import Batches
+from exprocr.training.learner import Learner
 from exprocr.training.loop import Trainer
 from exprocr.training.precision import pick_precision
+from exprocr.training.run import RunSpec
 
 EPOCH = 10_000
 """Images between two evaluations."""
@@ -44,19 +46,17 @@ def make_trainer(run_dir: Path) -> Trainer:
     inks = [preprocess(image, settings.preprocess) for _, image in samples]
     texts = [text for text, _ in samples]
     network = Network(settings.model, settings.preprocess.height, charset.num_classes)
-    return Trainer(
+    device = torch.device("cpu")
+    learner = Learner(
         network=network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        device=torch.device("cpu"),
-        charset=charset,
+        device=device,
         input_size=settings.preprocess,
+        charset=charset,
         grammar="level1",
-        config=settings.training,
-        precision=pick_precision("auto", torch.device("cpu")),
-        batches=Batches(inks, texts, None, settings.training, workers=0),
-        validation=LabeledImages(inks[:1], texts[:1], [None]),
-        settings={},
-        run_dir=run_dir,
     )
+    spec = RunSpec(settings=settings, data="in memory", precision=pick_precision("auto", device))
+    batches = Batches(inks, texts, None, settings.training, workers=0)
+    return Trainer(learner, spec, batches, LabeledImages(inks[:1], texts[:1], [None]), run_dir)
 
 
 def main() -> None:

@@ -33,8 +33,8 @@ from rich.table import Table
 from exprocr.core.config.schema import PRESETS
 from exprocr.core.data.dataset import load_dataset
 from exprocr.core.data.labels import Sample
-from exprocr.core.runs.journal import METRICS_NAME, read_records
-from exprocr.training.run import CONFIG_NAME
+from exprocr.core.runs.journal import read_records
+from exprocr.core.runs.layout import CONFIG_NAME, METRICS_NAME
 
 TARGETS = (0.9, 0.99, 0.999)
 TRIAL_IMAGES, TRIAL_VAL_IMAGES = 6000, 1000

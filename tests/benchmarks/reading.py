@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from exprocr.core.model.engine import ENGINES
+from exprocr.choices import ENGINES
 from tests.benchmarks.measuring import Options, Row, draw_captchas, per_second, write_captchas
 from tests.benchmarks.processes import Usage, exprocr, median
 

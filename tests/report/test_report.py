@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exprocr.training.run import VAL_NAME
+from exprocr.core.runs.layout import VAL_NAME
 from tests.support.report_runs import (
     BUNDLED,
     SAMPLES,

@@ -12,11 +12,9 @@ import pytest
 from PIL import Image
 
 from exprocr.core.model.artifact import MODEL_FILE_NAME
-from exprocr.core.runs.journal import METRICS_NAME
-from exprocr.core.runs.tensor_record import TENSORS_NAME
+from exprocr.core.runs.layout import CONFIG_NAME, METRICS_NAME, TENSORS_NAME, VAL_NAME
 from exprocr.report.run import inside, training
 from exprocr.synth import fonts
-from exprocr.training.run import CONFIG_NAME, VAL_NAME
 from exprocr.viz.architecture import profile
 from tests.support.pictures import matplotlib_fonts
 from tests.support.report_runs import (
@@ -153,8 +151,8 @@ def test_the_summary(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_what_is_no_run(tiny_run: Path, copy: Path, tmp_path: Path) -> None:
     (copy / MODEL_FILE_NAME).unlink()
     cases = [
-        (tmp_path / "none", "found nothing there"),
-        (tiny_run / MODEL_FILE_NAME, "found another kind of file"),
+        (tmp_path / "none", "found no such folder"),
+        (tiny_run / MODEL_FILE_NAME, "found a file"),
         (copy, "expected a model file, found none"),
     ]
     for run, message in cases:

@@ -19,9 +19,9 @@ from PIL import Image
 
 from exprocr.core.config.schema import Preset
 from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile
-from exprocr.core.runs.journal import METRICS_NAME
-from exprocr.core.runs.tensor_record import TENSORS_NAME, TensorRecorder
-from exprocr.training.run import CONFIG_NAME, VAL_NAME, RunSpec, write_config
+from exprocr.core.runs.layout import CONFIG_NAME, METRICS_NAME, TENSORS_NAME, VAL_NAME
+from exprocr.core.runs.tensor_record import TensorRecorder
+from exprocr.training.run import RunSpec, write_config
 from tests.support.pictures import text_picture
 from tests.support.tiny_runs import invoke, tiny_settings
 

@@ -16,12 +16,11 @@ from exprocr.core.config.schema import Preset, SynthConfig
 from exprocr.core.config.settings import from_dict
 from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.model.artifact import MODEL_FILE_NAME, load_tensors
-from exprocr.core.runs.journal import METRICS_NAME
-from exprocr.core.runs.tensor_record import TENSORS_NAME
+from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME, TENSORS_NAME
 from exprocr.core.text.expression import evaluate, format_value
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
-from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, Checkpoint, TrainingState
+from exprocr.training.checkpoint import ENTRY, Checkpoint, TrainingState
 from exprocr.training.limits import Limits, Outcome
 from exprocr.training.loop import Trainer
 from exprocr.training.run import RunSpec, read_checkpoint, read_data

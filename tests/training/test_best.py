@@ -17,9 +17,10 @@ from exprocr.core.evaluation.reliability import Reliability
 from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile, load_tensors
 from exprocr.core.model.torch_engine import TorchEngine, build_network, export_weights, pick_device
 from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.runs.layout import CHECKPOINT_NAME
 from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.training import best, loop
-from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY
+from exprocr.training.checkpoint import ENTRY
 from exprocr.training.limits import Limits
 from exprocr.training.loop import Trainer
 from exprocr.training.run import RunSpec

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from exprocr.core.config.schema import PRESETS
 from exprocr.core.model.artifact import ModelFile, load_tensors
 from exprocr.core.model.network import Network
+from exprocr.core.runs.layout import CHECKPOINT_NAME
 from exprocr.errors import ConfigError
 from exprocr.training import precision, setup
-from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY
+from exprocr.training.checkpoint import ENTRY
 from exprocr.training.limits import Limits
 from exprocr.training.precision import pick_precision
 from exprocr.training.run import RunSpec, read_checkpoint

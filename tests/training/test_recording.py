@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from exprocr.core.model.artifact import MODEL_FILE_NAME, load_tensors
+from exprocr.core.runs.layout import CHECKPOINT_NAME, TENSORS_NAME
 from exprocr.core.runs.tensor_record import (
     PERCENTILES,
-    TENSORS_NAME,
     TensorRecord,
     TensorRecorder,
     read_tensor_record,
 )
 from exprocr.errors import DataError
-from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY
+from exprocr.training.checkpoint import ENTRY
 from exprocr.training.limits import Limits
 from exprocr.training.run import RunSpec
 from tests.support.tiny_runs import (

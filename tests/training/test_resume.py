@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import load_file, save_file
 
 from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile, load_tensors
-from exprocr.core.runs.journal import METRICS_NAME
+from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME
 from exprocr.errors import DataError, ModelFileError
-from exprocr.training import loop, step
-from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, load_checkpoint, save_checkpoint
+from exprocr.training import loop
+from exprocr.training.checkpoint import ENTRY, load_checkpoint, save_checkpoint
 from exprocr.training.limits import Limits
-from exprocr.training.loss import Targets, mean_ctc_loss
 from exprocr.training.run import RunSpec, read_checkpoint
 from tests.support.pictures import matplotlib_fonts
 from tests.support.tiny_runs import (
@@ -181,30 +179,6 @@ def test_more_epochs_continue_the_schedule(straight: dict[str, Path], tmp_path: 
     assert len(recorder.losses) == 5
     rates = [r["learning_rate"] for r in metrics(run) if r["kind"] == "step"]
     assert rates[15:] == [pytest.approx(4e-5)] * 5  # a hundredth of the peak
-
-
-def test_infinite_loss_keeps_the_checkpoint(
-    straight: dict[str, Path],
-    files: Path,
-    fonts: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    run = tmp_path / "run"
-    calls: list[int] = []
-
-    def broken(log_probs: torch.Tensor, targets: Targets) -> torch.Tensor:
-        calls.append(1)
-        factor = {8: float("inf")}.get(len(calls), 1.0)
-        return mean_ctc_loss(log_probs, targets) * factor
-
-    with monkeypatch.context() as patch:
-        patch.setattr(step, "mean_ctc_loss", broken)
-        with pytest.raises(DataError, match="the loss of step 8 is inf, expected a finite number"):
-            start(spec_of("files", files, fonts), run)
-    assert load_checkpoint(run / CHECKPOINT_NAME).state.step == 6
-    assert go_on(run) == "finished"
-    check_same(run, straight["files"])
 
 
 def test_changed_data_is_refused(files: Path, fonts: Path, tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ def test_a_graph_that_is_no_likeness_is_gone_and_training_goes_on(
 def test_the_command_tells_of_it(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: list[str], broken: bool
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # no cell of the table folds
     config, run = tmp_path / "tiny.toml", tmp_path / "run"
     config.write_text(tomli_w.dumps(SETTINGS))
     failing(monkeypatch, *range(9 * broken))

@@ -16,12 +16,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from exprocr.core.config.schema import TrainingConfig
+from exprocr.core.evaluation.measure import evaluate
 from exprocr.core.evaluation.metrics import edit_operations
+from exprocr.core.runs.layout import CHECKPOINT_NAME
 from exprocr.core.text.charset import Charset
 from exprocr.errors import DataError
-from exprocr.training import step
+from exprocr.training import loop, step
 from exprocr.training.batches import Batch
-from exprocr.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from exprocr.training.checkpoint import load_checkpoint, save_checkpoint
 from exprocr.training.limits import Limits
 from exprocr.training.loss import TargetEncoder, Targets, mean_ctc_loss
 from exprocr.training.run import RunSpec
@@ -79,17 +81,17 @@ def test_a_step_is_read_after_the_next_is_queued(
         events.append(f"read {taken.index(self) + 1}")
         return result(self)
 
-    def logged(name: str, function: Callable[[], Any]) -> Callable[[], Any]:
-        def call() -> Any:
+    def logged(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
             events.append(name)
-            return function()
+            return function(*args, **kwargs)
 
         return call
 
     monkeypatch.setattr(Stepper, "take", logged_take)
     monkeypatch.setattr(TakenStep, "result", logged_result)
-    monkeypatch.setattr(trainer, "_checkpoint", logged("save", trainer._checkpoint))
-    monkeypatch.setattr(trainer, "_evaluate", logged("evaluate", trainer._evaluate))
+    monkeypatch.setattr(loop, "save_checkpoint", logged("save", save_checkpoint))
+    monkeypatch.setattr(loop, "evaluate", logged("evaluate", evaluate))
     trainer.train(Limits(epochs=2), Recorder(), NEVER)
     # Two epochs of five steps; saved every three.
     assert events == [

@@ -17,13 +17,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 
 from exprocr.core.model.artifact import load_tensors
-from exprocr.core.runs.journal import METRICS_NAME
+from exprocr.core.runs.layout import CHECKPOINT_NAME, EVENTS_NAME, METRICS_NAME
 from exprocr.training import loop
-from exprocr.training.checkpoint import CHECKPOINT_NAME, ENTRY, Checkpoint
+from exprocr.training.checkpoint import ENTRY, Checkpoint
 from exprocr.training.limits import Limits, Outcome
 from exprocr.training.observer import Observers
 from exprocr.training.run import RunSpec, read_checkpoint
-from exprocr.training.tensorboard import EVENTS_NAME, MAX_CHANNELS, draw_output, write_events
+from exprocr.training.tensorboard import MAX_CHANNELS, draw_output, write_events
 from tests.support.tiny_runs import (
     Recorder,
     check_same,

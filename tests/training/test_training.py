@@ -138,7 +138,7 @@ def test_only_kernels_and_matrices_decay(files: Path, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"synth": {"width": 20}}, "synth.width: expected images wide enough for 7 frames, found"),
-        ({"training": {"synth_mix": 0.5, "batch_size": 1}}, "training.synth_mix: a batch needs a"),
+        ({"training": {"synth_mix": 0.5, "batch_size": 1}}, "training.batch_size: expected 2 or m"),
         (
             {"model": {"padding": False}, "preprocess": {"height": 9}},
             "preprocess.height: pictures 9 px high are too low",

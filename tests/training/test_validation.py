@@ -13,11 +13,12 @@ from PIL import Image
 from exprocr.core.data.pictures import PictureSet
 from exprocr.core.evaluation.measure import LabeledImages
 from exprocr.core.image.preprocess import load
+from exprocr.core.runs.layout import CONFIG_NAME, SPLIT_NAME, VAL_NAME
 from exprocr.core.text.expression import evaluate
 from exprocr.errors import ConfigError, DataError, ExprocrError, FontError
 from exprocr.synth.fonts import FontReport, find_fonts
 from exprocr.training import validation
-from exprocr.training.run import CONFIG_NAME, SPLIT_NAME, VAL_NAME, RunSpec, read_data
+from exprocr.training.run import RunSpec, read_data
 from exprocr.training.setup import make_trainer
 from exprocr.training.validation import validation_pictures
 from tests.support.tiny_runs import BUILT_IN, tiny_settings, write_files
@@ -106,7 +107,7 @@ def one_line_of(error: type[ExprocrError], run_dir: Path) -> str:
 def test_what_is_no_run_directory(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"")
-    for place, found in ((tmp_path / "none", "no such folder"), (tmp_path, "none inside"),
+    for place, found in ((tmp_path / "none", "no such folder"), (tmp_path, "a folder without it"),
                          (file, "a file")):  # fmt: skip
         assert one_line_of(DataError, place) == (
             f"{place}: expected a run directory with {CONFIG_NAME}, found {found}"

@@ -1,4 +1,4 @@
-"""What ``exprocr predict`` reads: images from files, folders, globs and standard input."""
+"""The images that ``exprocr predict`` reads: from files, folders, globs and standard input."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from exprocr.cli.options import Session
+from exprocr.core.data.labels import IMAGE_SUFFIXES
 from exprocr.errors import DataError, ImageError
 
 STDIN = "-"
@@ -23,19 +24,19 @@ class Input:
     """One image to read."""
 
     path: str
-    """What results call it."""
+    """Its name in the results."""
 
     source: str | BinaryIO
-    """What it is read from."""
+    """The file, or what was on stdin."""
 
 
 def find_inputs(paths: Sequence[str], session: Session) -> tuple[list[Input], list[str], int]:
     """Find the images of paths, folders, globs and stdin.
 
     Returns:
-        The images in the order given, a folder's and a glob's in numeric order; the files that
-        are missing; and the number of paths that were reported because there is nothing to read
-        at them, the missing ones among them.
+        The images in the given order, with those of a folder or glob in numeric order; the files
+        that are missing; and the number of paths that were reported because nothing can be read
+        from them, including the missing files.
     """
     inputs: list[Input] = []
     missing: list[str] = []
@@ -70,9 +71,7 @@ def _expand(path: str) -> list[Input]:
 
 
 def _images_in(folder: str) -> list[Input]:
-    """List the images directly inside a folder, by their suffixes."""
-    from exprocr.core.data.labels import IMAGE_SUFFIXES
-
+    """Return the images directly inside a folder, found by their suffixes."""
     try:
         names = os.listdir(folder)
     except OSError as error:
@@ -110,33 +109,5 @@ def read_stdin() -> BinaryIO:
 
 def numeric_order(name: str) -> list[str | int]:
     """Return a sort key that puts ``2.png`` before ``10.png``."""
-    parts = re.split("([0-9]+)", name)  # text and number by turns
+    parts = re.split("([0-9]+)", name)  # text, number, text, ..
     return [int(part) if i % 2 else part for i, part in enumerate(parts)]
-
-
-def is_contest_number(path: str) -> bool:
-    """Say whether the contest format has a line for a file of this name."""
-    from exprocr.cli.predict.readings import contest_number
-
-    try:
-        contest_number(path)
-    except DataError:
-        return False
-    return True
-
-
-def check_contest_numbers(inputs: Sequence[Input]) -> None:
-    """Check that every image has a number of its own.
-
-    Raises:
-        DataError: A file's name is no number, or two have the same.
-    """
-    from exprocr.cli.predict.readings import contest_number
-
-    seen: dict[int, str] = {}
-    for item in inputs:
-        first = seen.setdefault(contest_number(item.path), item.path)
-        if first is not item.path:
-            raise DataError(
-                f"{item.path}: the contest format expects a number once, found it in {first} too"
-            )

@@ -1,4 +1,4 @@
-"""An output file that grows line by line, of which a failure leaves what is complete."""
+"""An output file that is written line by line, and whose complete lines survive a failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUFFIX = ".partial"
 
 
 class _NamedFile(io.FileIO):
-    """A file whose write errors name the place that the user gave."""
+    """A file whose write errors name the path that the user gave."""
 
     def __init__(self, file: Path, place: Path) -> None:
         super().__init__(file, "w")
@@ -38,8 +38,8 @@ class _NamedFile(io.FileIO):
 def open_lines(path: Path, session: Session) -> Iterator[TextIO]:
     """Open a text file that is moved into place at the end.
 
-    After any error, an interrupt among them, the complete lines written so far are kept as
-    ``path`` with `SUFFIX`, and the user is told; ``path`` itself is untouched.
+    After an error or an interrupt, the complete lines so far are kept in a file with `SUFFIX`
+    added to the name of ``path``, and the user is told. ``path`` itself is left as it was.
 
     Raises:
         OutputError: The place cannot be written. Errors of the block pass as they are.
@@ -61,14 +61,14 @@ def open_lines(path: Path, session: Session) -> Iterator[TextIO]:
                     _keep(temporary, path.with_name(path.name + SUFFIX), session)
                 raise
     except OutputError:
-        # `atomic_write` takes every OSError for one of its own file.
+        # `atomic_write` takes every OSError in its block for an error of its own file.
         if isinstance(failure, OSError):
             raise failure from None
         raise
 
 
 def _keep(temporary: Path, partial: Path, session: Session) -> None:
-    """Keep the complete lines of a file under another name, if there are any."""
+    """Move the complete lines of a file to another name, if there are any."""
     with suppress(OSError):  # what failed first is reported
         content = temporary.read_bytes()
         length = content.rfind(b"\n") + 1

@@ -9,13 +9,12 @@ from typing import Any
 from exprocr.cli.options import Session
 from exprocr.cli.output import print_table, progress, summary_table
 from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.runs.layout import REPORT_NAME, check_run_dir
 from exprocr.core.system.files import atomic_write, make_folder
-from exprocr.errors import DataError, OutputError
+from exprocr.errors import OutputError
 from exprocr.report.page import render_report
 from exprocr.report.run.context import Run
 from exprocr.report.run.whole import make_report
-
-REPORT_NAME = "report.html"
 
 
 def run(session: Session, run_dir: str, *, output: str | None, limit: int, **compute: Any) -> None:
@@ -34,9 +33,7 @@ def run(session: Session, run_dir: str, *, output: str | None, limit: int, **com
         OutputError: The page cannot be written.
     """
     path = Path(run_dir)
-    if not path.is_dir():
-        kind = "another kind of file" if path.exists() else "nothing there"
-        raise DataError(f"{run_dir}: expected a run directory, found {kind}")
+    check_run_dir(path)
     recognizer = Recognizer.load(run_dir, engine="torch", **compute)
     target = _target(path, output)
     about = Run(

@@ -13,12 +13,8 @@ from exprocr.cli.output import cell, new_table, print_table, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.layers import tensor_layers
 from exprocr.core.model.geometry import LAYERS
-from exprocr.core.runs.tensor_record import (
-    PERCENTILES,
-    TENSORS_NAME,
-    TensorRecord,
-    read_tensor_record,
-)
+from exprocr.core.runs.layout import TENSORS_NAME, check_run_dir
+from exprocr.core.runs.tensor_record import PERCENTILES, TensorRecord, read_tensor_record
 from exprocr.errors import DataError
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.plots.distributions import draw_distributions
@@ -68,9 +64,7 @@ def show(request: Request) -> None:
     """
     layers = tensor_layers(request)
     (run,) = request.runs
-    if not run.is_dir():
-        found = "a file" if run.exists() else "no such folder"
-        raise DataError(f"{run}: expected a run directory, found {found}")
+    check_run_dir(run)
     record = read_tensor_record(run / TENSORS_NAME)
     names = of_layers(record.names, layers, str(run / TENSORS_NAME))
     path = picture_path(request, layers)

@@ -1,7 +1,7 @@
-"""Configurations to and from plain values: strictly, with nothing silently ignored.
+"""Settings to and from plain values, strictly: nothing is ignored without a word.
 
-A configuration is nested dictionaries of TOML or JSON values. An unknown key, a value of the
-wrong type or out of range is an error that names the key.
+Plain values are nested dictionaries, as TOML and JSON have them. An unknown key, a value of the
+wrong type and a value out of range are errors that name the key.
 """
 
 from __future__ import annotations

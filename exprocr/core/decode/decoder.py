@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exprocr.choices import DECODERS, MAX_BEAM_WIDTH, MAX_NUM_BEST
 from exprocr.core.decode.characters import SpottedCharacter, spot_characters
 from exprocr.core.decode.exact import Found
 from exprocr.core.decode.forward import align_paths, check_log_probs, forward
@@ -35,16 +36,13 @@ from exprocr.core.decode.hypothesis import (
     to_labels,
 )
 from exprocr.core.decode.lattice import Lattice
-from exprocr.core.decode.search import METHODS, find_texts
+from exprocr.core.decode.search import find_texts
 from exprocr.core.decode.semiring import LOG_IMPOSSIBLE, LOG_ZERO, FloatArray
 from exprocr.core.decode.values import find_values
 from exprocr.core.text.expression import value_of
 from exprocr.core.text.grammar.grammars import Grammar
 from exprocr.errors import ConfigError, unknown_name
 from exprocr.words import quantity
-
-MAX_BEAM_WIDTH = 1000
-MAX_NUM_BEST = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,8 +110,8 @@ class Decoder:
         by_value: bool = False,
         temperature: float = 1.0,
     ) -> None:
-        if method not in METHODS:
-            raise ConfigError(unknown_name("decoder", method, METHODS, what="decoder"))
+        if method not in DECODERS:
+            raise ConfigError(unknown_name("decoder", method, DECODERS, what="decoder"))
         for name, value, high in (
             ("beam_width", beam_width, MAX_BEAM_WIDTH),
             ("n_best", num_best, MAX_NUM_BEST),

@@ -15,8 +15,6 @@ from exprocr.core.decode.hypothesis import Hypothesis, to_hypotheses
 from exprocr.core.decode.lattice import Lattice
 from exprocr.core.decode.semiring import FloatArray
 
-METHODS = ("auto", "greedy", "beam", "exact")
-
 AUTO_MAX_PREFIXES = 500
 """Prefixes after which ``auto`` stops the exact search in a sample, with the best text so far."""
 
@@ -33,7 +31,7 @@ def find_texts(
     Args:
         emissions: (T, N, C) natural logarithms, no infinities.
         lattice: The grammar's lattice.
-        method: One of `METHODS`; ``greedy`` finds one text.
+        method: One of `exprocr.choices.DECODERS`; ``greedy`` finds one text.
         beam_width: Number of prefixes that the beam search keeps.
         num_best: Number of texts to find, at least 1.
 

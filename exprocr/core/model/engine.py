@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from exprocr.core.system.processes import usable_processors
 
-ENGINES = ("onnx", "torch")
-DEVICES = ("auto", "cpu", "cuda", "mps")
-
 
 class Engine(Protocol):
     """Computes the log-probabilities of the classes for a batch of pictures."""

@@ -6,8 +6,9 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from exprocr.choices import DEVICES, ENGINES
 from exprocr.core.model.artifact import ModelFile, ModelInfo, model_path
-from exprocr.core.model.engine import DEVICES, ENGINES, Engine, pick_threads
+from exprocr.core.model.engine import Engine, pick_threads
 from exprocr.errors import ConfigError, ModelFileError, unknown_name
 
 GRAPH_SUFFIX = ".onnx"

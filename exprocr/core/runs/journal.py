@@ -1,4 +1,4 @@
-"""The record of a run: one JSON object a line, for every step and every evaluation."""
+"""The record of a run: a JSON object per line, for each step and each evaluation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from typing import Any
 from exprocr.core.system.files import atomic_write, output_error
 from exprocr.errors import DataError
 
-METRICS_NAME = "metrics.jsonl"
-"""A run's record, in its directory."""
-
 
 class Journal:
-    """Collects records and appends them to a file when asked to.
+    """Collects records, and appends them to a file when it is flushed.
 
     Args:
         path: The file, ``metrics.jsonl`` of a run.
@@ -29,7 +26,7 @@ class Journal:
         self._pending.append(record)
 
     def flush(self) -> None:
-        """Append what is kept.
+        """Append the records that were added.
 
         Raises:
             OutputError: The file cannot be written.
@@ -42,11 +39,11 @@ class Journal:
         self._pending.clear()
 
     def rewind(self, step: int, *, evaluated: bool) -> None:
-        """Drop what was recorded after ``step``: those steps are taken again.
+        """Drop what was recorded after ``step``, because those steps will be taken again.
 
         Args:
-            step: Last step to keep.
-            evaluated: Whether an evaluation after that step is kept too.
+            step: The last step to keep.
+            evaluated: Whether to keep an evaluation after that step too.
 
         Raises:
             DataError: The file is damaged.
@@ -66,7 +63,7 @@ class Journal:
 def read_records(path: Path) -> list[dict[str, Any]]:
     """Read a run's records.
 
-    A last line that was cut off while it was written is left out.
+    An incomplete last line, whose writing was interrupted, is left out.
 
     Raises:
         DataError: The file cannot be read, or a line other than the last is no JSON object.

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.core.evaluation.metrics import score
-from exprocr.core.runs.journal import METRICS_NAME, read_records
+from exprocr.core.runs.journal import read_records
+from exprocr.core.runs.layout import METRICS_NAME, check_run_dir
 from exprocr.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -37,11 +38,8 @@ def read_run(run_dir: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: There is none, it is damaged, or nothing is recorded yet.
     """
+    check_run_dir(run_dir, METRICS_NAME)
     path = run_dir / METRICS_NAME
-    if not path.is_file():
-        found = "a file" if run_dir.exists() else "no such folder"
-        found = "a folder without it" if run_dir.is_dir() else found
-        raise DataError(f"{run_dir}: expected a run directory with {METRICS_NAME}, found {found}")
     records = read_records(path)
     for number, record in enumerate(records, start=1):
         _check(record, f"{path}, line {number}")

@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from exprocr.core.system.files import atomic_write, output_error
 from exprocr.errors import DataError
 
-TENSORS_NAME = "tensors.bin"
 FORMAT_VERSION = 1
 PERCENTILES = (0, 7, 16, 31, 50, 69, 84, 93, 100)
 """Median, range, and for a normal distribution about 0.5, 1 and 1.5 standard deviations."""

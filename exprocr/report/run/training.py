@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exprocr.core.config.settings import load_settings
+from exprocr.core.runs.layout import CONFIG_NAME, TENSORS_NAME
 from exprocr.core.runs.summary import (
     EVALUATION,
     Records,
@@ -15,11 +16,10 @@ from exprocr.core.runs.summary import (
     read_run,
     summarize,
 )
-from exprocr.core.runs.tensor_record import TENSORS_NAME, read_tensor_record
+from exprocr.core.runs.tensor_record import read_tensor_record
 from exprocr.errors import ConfigError
 from exprocr.report.page import Block, Facts, Missing, Row, Section, figure
 from exprocr.report.run.context import Run
-from exprocr.training.run import CONFIG_NAME
 from exprocr.viz.plots.curves import draw_curves
 from exprocr.viz.plots.distributions import draw_distributions
 from exprocr.viz.plots.history import draw_history

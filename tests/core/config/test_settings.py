@@ -21,6 +21,7 @@ from exprocr.core.config.schema import (
     Preset,
     SynthConfig,
     TrainingConfig,
+    ranges,
 )
 from exprocr.core.config.settings import from_dict, load_settings, to_dict
 from exprocr.core.model.network import Network
@@ -60,7 +61,8 @@ from exprocr.training.run import RunSpec
         ({"training": {"synth_mix": 1.5}}, "training.synth_mix: expected 0 to 1, found 1.5"),
         ({"model": {"dropout": 1}}, "model.dropout: expected 0 to 0.95, found 1.0"),
         ({"preprocess": {"height": 0}}, "preprocess.height: expected 1 to 6000 px, found 0"),
-        ({"synth": {"min_font_size_px": 60}}, "synth.min_font_size_px: expected 8 to 56, found 60"),
+        ({"synth": {"min_font_size_px": 60}}, "synth.min_font_size_px: expected at most 56, which"),
+        ({"synth": {"min_font_size_px": 7}}, "synth.min_font_size_px: expected 8 to 96, found 7.0"),
         # Convolution modules.
         ({"model": {"conv2": {"channels": [8]}}}, "model.conv2: kernel_sizes, channels and stride"),
         ({"model": {"conv1": {"kernel_sizes": [4]}}}, "model.conv1: kernel_sizes: expected odd"),
@@ -72,6 +74,24 @@ def test_refuses(values: dict[str, Any], message: str) -> None:
         from_dict(Preset, values, base=PRESETS["default"])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "config", [ModelConfig, ConvModuleConfig, PreprocessConfig, TrainingConfig, SynthConfig]
+)
+def test_the_ends_of_a_range_are_in_it_and_no_more(config: Any) -> None:
+    assert ranges(config)
+    for name, (low, high) in ranges(config).items():
+        default = getattr(config, name)
+        for value, fits in ((low, True), (low - 1, False), (high, True), (high + 1, False)):
+            many = (value,) * len(default) if isinstance(default, tuple) else value
+            sizes = {"min_font_size_px": 8, "max_font_size_px": 96} if "font_size" in name else {}
+            changes = {**sizes, name: many}
+            if fits:
+                config(**changes)
+            else:
+                with pytest.raises(ConfigError, match=rf"\b{name}: expected "):
+                    config(**changes)
 
 
 def test_an_empty_module_is_refused() -> None:

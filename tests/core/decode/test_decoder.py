@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from exprocr.choices import DECODERS
 from exprocr.core.decode.characters import spot_characters
 from exprocr.core.decode.decoder import Decoder, Reading, temper
 from exprocr.core.decode.forward import align
 from exprocr.core.decode.hypothesis import to_labels
-from exprocr.core.decode.search import METHODS
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.expression import value_of
 from exprocr.core.text.grammar.grammars import load_grammar
@@ -296,7 +296,7 @@ def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
 
 def test_every_method_by_its_name() -> None:
     log_probs = random_log_probs(2, 5, 1, CHARSET.num_classes, spread=5.0)
-    texts = {m: read(log_probs, "none", method=m).alternatives[0].text for m in METHODS}
+    texts = {m: read(log_probs, "none", method=m).alternatives[0].text for m in DECODERS}
     assert len(texts) == 4
     assert set(texts.values()) == {texts["exact"]}
 

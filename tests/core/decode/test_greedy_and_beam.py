@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exprocr.choices import DECODERS
 from exprocr.core.decode.decoder import Decoder
 from exprocr.core.decode.exact import Found
 from exprocr.core.decode.forward import align, check_log_probs, text_log_probs
 from exprocr.core.decode.hypothesis import Hypothesis
 from exprocr.core.decode.lattice import Lattice
-from exprocr.core.decode.search import METHODS, find_texts
+from exprocr.core.decode.search import find_texts
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.automaton import Automaton
 from exprocr.core.text.grammar.grammars import load_grammar
@@ -95,7 +96,7 @@ def test_decoders_score_exactly_whatever_the_beam_kept(beam_width: int) -> None:
     automaton = automaton_of("regex:[12]{2}3?", "123")
     log_probs = random_log_probs(beam_width, 5, 4, 4)
     for grammar in (None, automaton):
-        for method in METHODS:
+        for method in DECODERS:
             decoded = find(log_probs, method, grammar, beam_width=beam_width)
             for sample, (found,) in enumerate(decoded):
                 expected = brute_force(log_probs[:, sample])[found.ids].log_prob
@@ -124,7 +125,7 @@ def test_greedy_finds_the_text_of_the_best_accepted_path(
         assert found.log_prob == pytest.approx(texts[best].log_prob, abs=1e-9)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECODERS)
 @pytest.mark.parametrize("name", ["none", "regex:(1|2|3)1+[^1]*", "regex:[123]{3}"])
 def test_a_batch_gives_the_same_as_its_samples_alone(name: str, method: str) -> None:
     automaton = automaton_of(name, "123")
@@ -203,7 +204,7 @@ def test_beam_beats_greedy_where_a_text_has_many_alignments() -> None:
         assert found.log_prob == pytest.approx(math.log(0.64), abs=1e-12)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECODERS)
 def test_repeated_characters_need_a_blank_between(method: str) -> None:
     one, blank = [0.1, 0.9], [0.9, 0.1]
     doubled = automaton_of("regex:11", "1")
@@ -215,7 +216,7 @@ def test_repeated_characters_need_a_blank_between(method: str) -> None:
     assert find(from_probs([one, one]), method, doubled) == [[]]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECODERS)
 def test_one_frame(method: str) -> None:
     ((found,),) = find(from_probs([[0.2, 0.3, 0.5]]), method)
     assert found.ids == (2,)
@@ -225,12 +226,12 @@ def test_one_frame(method: str) -> None:
     assert found.log_prob == pytest.approx(math.log(0.3), abs=1e-12)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECODERS)
 def test_all_blank(method: str) -> None:
     assert find(from_probs([[1.0, 0.0, 0.0]] * 6), method) == [[Hypothesis((), 0.0)]]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECODERS)
 @pytest.mark.parametrize("name", ["none", "regex:1?2*"])
 def test_frames_that_exclude_classes(method: str, name: str) -> None:
     log_probs = from_probs([[0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 1]])
@@ -238,7 +239,7 @@ def test_frames_that_exclude_classes(method: str, name: str) -> None:
     assert found == [[Hypothesis((1, 2, 2), 0.0)]]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECODERS)
 @pytest.mark.parametrize(("name", "num_frames"), [("regex:(12){2}", 3), ("regex:11", 2)])
 def test_no_text_fits_into_the_frames(method: str, name: str, num_frames: int) -> None:
     log_probs = random_log_probs(1, num_frames, 3, 3)
@@ -246,7 +247,7 @@ def test_no_text_fits_into_the_frames(method: str, name: str, num_frames: int) -
     assert [f.hypotheses for f in found] == [[], [], []]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECODERS)
 def test_a_text_that_fits_is_found_however_impossible(method: str) -> None:
     log_probs = from_probs([[0.5, 0.5, 0.0]] * 3)
     automaton = automaton_of("regex:22|222", "12")
@@ -258,13 +259,13 @@ def test_a_text_that_fits_is_found_however_impossible(method: str) -> None:
     assert decoded[1][0].log_prob == pytest.approx(math.log(0.7 * 0.2 * 0.7))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECODERS)
 def test_no_samples(method: str) -> None:
     assert find(np.zeros((5, 0, 3)), method) == []
     assert Decoder(load_grammar("none", Charset("12")), method=method)(np.zeros((5, 0, 3))) == []
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DECODERS)
 def test_frames_that_sum_to_slightly_more_than_one(method: str) -> None:
     log_probs = np.full((40, 1, 2), np.float32(1e-7), dtype=np.float64)
     log_probs[:, :, 1] = -30.0
@@ -284,7 +285,7 @@ def test_frames_that_sum_to_slightly_more_than_one(method: str) -> None:
 def test_invalid_log_probs(log_probs: FloatArray, message: str) -> None:
     grammar = load_grammar("none", Charset("1"))
     calls: list[Callable[[], Any]] = [
-        *(lambda m=m: Decoder(grammar, method=m)(log_probs) for m in METHODS),
+        *(lambda m=m: Decoder(grammar, method=m)(log_probs) for m in DECODERS),
         lambda: text_log_probs(log_probs, [()]),
         lambda: align(log_probs, [()]),
     ]

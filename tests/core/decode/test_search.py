@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from exprocr.choices import DECODERS
 from exprocr.core.decode import search
 from exprocr.core.decode.exact import Found
 from exprocr.core.decode.forward import check_log_probs, text_log_probs
 from exprocr.core.decode.lattice import Lattice
-from exprocr.core.decode.search import METHODS, find_texts
+from exprocr.core.decode.search import find_texts
 from exprocr.core.text.grammar.automaton import Automaton
 from tests.support.ctc_oracle import (
     FloatArray,
@@ -40,7 +41,7 @@ def find(
 @hypothesis.given(
     data=st.data(),
     automaton=automata("abc"),
-    method=st.sampled_from(METHODS),
+    method=st.sampled_from(DECODERS),
     beam_width=st.integers(1, 12),
     num_best=st.integers(1, 6),
 )

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from exprocr import Prediction, Recognizer
+from exprocr.choices import DECODERS
 from exprocr.core.config.schema import PreprocessConfig
 from exprocr.core.decode.decoder import Alternative, Decoder
-from exprocr.core.decode.search import METHODS
 from exprocr.core.evaluation.measure import LabeledImages, evaluate
 from exprocr.core.image.preprocess import preprocess
 from exprocr.core.model.torch_engine import TorchEngine
@@ -158,7 +158,7 @@ def decoding(recognizer: Recognizer, grammar: str = "none", **options: Any) -> R
 
 
 @pytest.mark.parametrize("grammar", ["none", "expression", "level1"])
-@pytest.mark.parametrize("decoder", METHODS)
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_confidence_is_torchs_probability_of_the_text(
     lively: Recognizer, decoder: str, grammar: str
 ) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exprocr.core.runs.journal import METRICS_NAME, read_records
+from exprocr.core.runs.journal import read_records
+from exprocr.core.runs.layout import METRICS_NAME
 from exprocr.core.runs.summary import (
     Floats,
     Series,

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from exprocr.core.runs.layout import TENSORS_NAME
 from exprocr.core.runs.tensor_record import (
     NUM_BINS,
     PERCENTILES,
-    TENSORS_NAME,
     TensorRecorder,
     read_tensor_record,
     summarize,

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from exprocr.cli.predict import readings
-from exprocr.cli.predict.readings import Extras, prediction_writer
+from exprocr.cli.predict import formats
+from exprocr.cli.predict.formats import Extras, prediction_writer
 from exprocr.core.decode.decoder import Alternative
 from exprocr.core.reading.prediction import Character, Prediction
 from exprocr.errors import DataError
@@ -240,7 +240,7 @@ def test_contest_lines_with_more(extras: dict[str, Any], lines: list[str]) -> No
 )
 def test_contest_numbers_only(path: str) -> None:
     with pytest.raises(DataError, match=f"^{re.escape(path)}: "):
-        readings.contest_number(path)
+        formats.contest_number(path)
 
 
 LONG_PATH = "a/long/path/to/some/folder/[bold]of/:smile:/images/12345.png"

@@ -5,22 +5,24 @@
 - ``json``: JSON Lines: these four, ``posterior``, ``grammar_mass``, ``proven``, by value also
   ``uncovered``, and ``characters``, a ``box`` being left, top, right, bottom; a value is a number
   if it is an integer, a string ``p/q`` if it is a fraction, null if there is none;
-- ``table``: columns for people;
-- ``contest``: ``EXPR VALUE``; the line number is the image's, an unreadable one has an empty line.
+- ``table``: a table for people;
+- ``contest``: ``EXPR VALUE`` in the line with the image's number; the line of an unreadable image
+  is empty.
 
-With a bar for the confidence, what is below it is marked: in a column ``rejected`` that holds
+With a least confidence, readings below it are marked: in a column ``rejected``, which holds
 ``rejected`` or nothing; in JSON by true or false; in the contest's lines by a tab and ``rejected``.
 
-With several texts an image the further ones follow in columns ``text_2``, ``value_2``,
-``probability_2``, ``text_3`` and so on, always equally many, empty where there are fewer texts; in
-JSON all are in ``alternatives``, the first of which is the text itself; the table has rows of
-their own for them. In the contest's lines each follows after a tab, as ``EXPR VALUE PROBABILITY``
-with exactly two spaces; with a bar, too, they begin after the second tab, rejected or not.
+With several texts per image, the further texts follow in columns ``text_2``, ``value_2``,
+``probability_2``, ``text_3`` and so on. The number of columns is always the same; they are empty
+where there are fewer texts. In JSON all texts are in ``alternatives``, which begins with the
+reading itself. In a table they are rows of their own. In the contest's lines each follows after a
+tab, as ``EXPR VALUE PROBABILITY`` with exactly two spaces; with a least confidence they begin
+after the second tab, whether the reading is rejected or not.
 
-A value is an integer or ``p/q``, empty where the text is no expression or divides by zero.
-Confidences have four decimals and are rounded down, so that 1.0000 is nothing less than certainty;
-the probabilities of further texts have three digits, however small; JSON has all. Control
-characters in paths are escaped, except in CSV and JSON, which quote.
+A value is an integer or ``p/q``, and empty where the text is no expression or divides by zero.
+Confidences have four decimals and are rounded down, so that 1.0000 means certainty; the
+probabilities of further texts have three digits, however small; in JSON no digit is left out.
+Control characters in paths are escaped, except in CSV and JSON, which quote them.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
 FIELDS = ("path", "text", "value", "confidence")
 REJECTED = "rejected"
 MAX_CONTEST_NUMBER = 10_000_000
-"""Numbers of images above this are a mistake; every number below one has a line."""
+"""Greatest number of an image: the numbers below it all have a line."""
 
 _FORMAT_BY_SUFFIX = {".tsv": "tsv", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 
@@ -58,13 +61,13 @@ class Extras:
     """What was asked for beyond path, text, value and confidence."""
 
     min_confidence: float | None = None
-    """The bar: readings below it are marked as rejected; None marks nothing."""
+    """Readings with less confidence are marked as rejected; None marks none."""
 
     num_best: int = 1
-    """Texts an image."""
+    """Texts per image."""
 
     def rejects(self, prediction: Prediction) -> bool:
-        """Say whether a reading is below the bar."""
+        """Return whether a reading is below the least confidence."""
         return self.min_confidence is not None and prediction.confidence < self.min_confidence
 
     @cached_property
@@ -75,7 +78,7 @@ class Extras:
         return [*FIELDS, *self._marks(REJECTED), *others]
 
     def row(self, prediction: Prediction) -> list[str]:
-        """Return a reading's columns; their number does not depend on it."""
+        """Return a reading's columns, as many for every reading."""
         row = self.first(prediction)
         for other in self.others(prediction):
             row += other
@@ -88,7 +91,7 @@ class Extras:
         return [prediction.path, prediction.text, value, confidence, *self._marks(mark)]
 
     def others(self, prediction: Prediction) -> list[tuple[str, str, str]]:
-        """Return text, value and probability of the second text and the following ones."""
+        """Return text, value and probability of the second text and all after it."""
         return [
             (other.text, format_value(other.value), format_probability(other.probability))
             for other in prediction.alternatives[1 : self.num_best]
@@ -105,14 +108,14 @@ class PredictionWriter(Protocol):
         """Write one reading."""
 
     def skip(self, path: str) -> None:
-        """Note an image that could not be read."""
+        """Take note of an image that could not be read."""
 
     def close(self) -> None:
         """Write what is left; the stream stays open."""
 
 
 def pick_format(name: str | None, output: str | None) -> str:
-    """Return a format: the named one, else the output file's, else what suits stdout."""
+    """Return the named format, else that of the output file's suffix, else the one for stdout."""
     if name is not None:
         return name
     if output is not None:
@@ -121,7 +124,7 @@ def pick_format(name: str | None, output: str | None) -> str:
 
 
 def prediction_writer(format_: str, stream: TextIO, extras: Extras) -> PredictionWriter:
-    """Return the writer of a format, which is one of `options.FORMATS`."""
+    """Return the writer of a format, one of `exprocr.choices.FORMATS`."""
     writers: dict[str, type[Any]] = {
         "table": _TableWriter,
         "tsv": _TsvWriter,
@@ -134,7 +137,7 @@ def prediction_writer(format_: str, stream: TextIO, extras: Extras) -> Predictio
 
 
 class _Writer:
-    """Base: one line a reading, none for an unreadable image."""
+    """Base of the writers: one line per reading, and none for an unreadable image."""
 
     def __init__(self, stream: TextIO, extras: Extras) -> None:
         self.stream = stream
@@ -186,7 +189,7 @@ class _JsonWriter(_Writer):
 class _TableWriter(_Writer):
     def __init__(self, stream: TextIO, extras: Extras) -> None:
         super().__init__(stream, extras)
-        # Short headers, so that the columns stand side by side on 40 columns.
+        # Short headers, so that the table fits a terminal of 40 columns.
         headers = ("image", *Extras(min_confidence=extras.min_confidence).headers[1:])
         self.table = new_table(*headers, right=FIELDS[2:])
 
@@ -220,7 +223,7 @@ class _ContestWriter(_Writer):
 
 
 def json_value(value: Fraction | None) -> int | str | None:
-    """Return a value as JSON has it: a number, ``"p/q"``, or None."""
+    """Return a value for JSON: a number, ``"p/q"``, or None."""
     if value is None:
         return None
     return value.numerator if value.denominator == 1 else str(value)
@@ -258,3 +261,29 @@ def contest_number(path: str) -> int:
             f"the file's name, found {stem!r}"
         )
     return int(stem)
+
+
+def is_contest_number(path: str) -> bool:
+    """Return whether the contest format has a line for a file of this name."""
+    try:
+        contest_number(path)
+    except DataError:
+        return False
+    return True
+
+
+def check_contest_numbers(paths: Iterable[str]) -> None:
+    """Check that every image has a number of its own.
+
+    Raises:
+        DataError: A file's name is no number, or two have the same.
+    """
+    seen: dict[int, str] = {}
+    for path in paths:
+        number = contest_number(path)
+        if number in seen:
+            raise DataError(
+                f"{path}: the contest format expects every number once, found it in "
+                f"{seen[number]} too"
+            )
+        seen[number] = path

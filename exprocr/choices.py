@@ -1,0 +1,19 @@
+"""Names and limits that options, settings and help share. Imports nothing."""
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""Where PyTorch computes; ``auto`` takes a GPU if there is one."""
+
+ENGINES = ("onnx", "torch")
+"""What runs a network: ONNX Runtime or PyTorch."""
+
+DECODERS = ("auto", "greedy", "beam", "exact")
+"""How texts are found; `exprocr.core.decode.search` describes them."""
+
+FORMATS = ("table", "tsv", "json", "csv", "contest")
+"""How ``exprocr predict`` writes readings; `exprocr.cli.predict.formats` describes them."""
+
+MAX_BEAM_WIDTH = 1000
+"""Most prefixes that a beam search keeps."""
+
+MAX_NUM_BEST = 1000
+"""Most texts that are found in one image."""

@@ -1,0 +1,147 @@
+"""What ``exprocr predict`` does: find the images, read them, write the readings, count them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from exprocr.cli.options import BAD_INPUT, BELOW_BAR, Session
+from exprocr.cli.output import note_remark, note_unproven, progress
+from exprocr.cli.predict.formats import (
+    Extras,
+    check_contest_numbers,
+    is_contest_number,
+    pick_format,
+    prediction_writer,
+)
+from exprocr.cli.predict.inputs import Input, find_inputs
+from exprocr.cli.predict.partial import open_lines
+from exprocr.core.reading.prediction import Prediction
+from exprocr.core.reading.recognizer import Recognizer
+from exprocr.errors import ImageError
+from exprocr.words import format_duration, format_rate, quantity
+
+MANY = 200
+"""Above this many images there is a progress bar."""
+
+
+@dataclass
+class _Counts:
+    """What became of the images."""
+
+    num_read: int = 0
+    num_unread: int = 0
+    num_unproven: int = 0
+    num_rejected: int = 0
+
+    def add(self, prediction: Prediction, extras: Extras) -> None:
+        """Count a reading."""
+        self.num_read += 1
+        self.num_unproven += not prediction.is_proven
+        self.num_rejected += extras.rejects(prediction)
+
+
+def run(
+    session: Session,
+    *,
+    paths: tuple[str, ...],
+    format_: str | None,
+    output: str | None,
+    min_confidence: float | None,
+    **options: Any,
+) -> int:
+    """Read the images of the paths, and return the exit code.
+
+    Args:
+        session: Which messages to write.
+        paths: Files, folders, globs, or ``-`` for stdin.
+        format_: A name of `exprocr.choices.FORMATS`; None picks one.
+        output: File to write to; None is stdout.
+        min_confidence: Readings with less are rejected; None rejects none.
+        **options: Arguments of `Recognizer.load`.
+    """
+    format_ = pick_format(format_, output)
+    inputs, missing, num_bad = find_inputs(paths, session)
+    if format_ == "contest":
+        check_contest_numbers(item.path for item in inputs)
+        missing = list(filter(is_contest_number, missing))
+    counts = _Counts()
+    if inputs:
+        recognizer = Recognizer.load(**options)
+        note_remark(session, recognizer)
+        name = options["model"] or "the model that comes with exprocr"
+        session.detail(_describe(name, recognizer))
+        extras = Extras(min_confidence=min_confidence, num_best=options["n_best"])
+        started = time.perf_counter()
+        counts = _write(recognizer, inputs, missing, extras, session, format_, output)
+        if format_ == "table" or output is not None:
+            session.note(_summary(counts, time.perf_counter() - started, name, output))
+        note_unproven(session, recognizer.decoder, counts.num_unproven)
+    if counts.num_rejected:
+        session.report(
+            f"exprocr: {counts.num_rejected:,} of {quantity(counts.num_read, 'reading')} rejected: "
+            f"below --min-confidence {min_confidence}"
+        )
+    if num_bad or counts.num_unread:
+        return BAD_INPUT
+    return BELOW_BAR if counts.num_rejected else 0
+
+
+def _describe(name: str, recognizer: Recognizer) -> str:
+    """Return what reads the images, in one line."""
+    decoder = recognizer.decoder
+    return (
+        f"{name}: characters {recognizer.charset.characters}, grammar {decoder.grammar}, decoder "
+        f"{decoder}, temperature {decoder.temperature:.3f}, {recognizer.engine}"
+    )
+
+
+def _summary(counts: _Counts, seconds: float, name: str, output: str | None) -> str:
+    """Return what was read, in one line."""
+    return (
+        f"Read {quantity(counts.num_read, 'image')} in {format_duration(seconds)} "
+        f"({format_rate(counts.num_read, seconds)} per second) with {name}."
+        + (f" Written to {output}." if output is not None else "")
+    )
+
+
+def _write(
+    recognizer: Recognizer,
+    inputs: list[Input],
+    missing: list[str],
+    extras: Extras,
+    session: Session,
+    format_: str,
+    output: str | None,
+) -> _Counts:
+    """Read the images and write what is in them."""
+    counts = _Counts()
+    # Lines that appear one by one on the terminal are progress enough.
+    streaming = output is None and format_ != "table" and sys.stdout.isatty()
+    with_bar = len(inputs) > MANY and not streaming
+    opened = nullcontext(sys.stdout) if output is None else open_lines(Path(output), session)
+    with (
+        opened as stream,
+        # Closed after an interrupt too, which writes tables and the contest's lines.
+        closing(prediction_writer(format_, stream, extras)) as writer,
+        progress(
+            session if with_bar else Session(quiet=True), len(inputs), description="predict"
+        ) as bar,
+    ):
+        for path in missing:
+            writer.skip(path)
+        results = recognizer.stream(item.source for item in inputs)
+        for item, result in zip(inputs, results, strict=True):
+            if isinstance(result, ImageError):
+                session.problem(str(result))
+                writer.skip(item.path)
+                counts.num_unread += 1
+            else:
+                writer.write(replace(result, path=item.path))
+                counts.add(result, extras)
+            bar.update()
+    return counts

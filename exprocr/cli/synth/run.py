@@ -1,0 +1,161 @@
+"""What ``exprocr synth`` does: render the images, and print what was rendered."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from exprocr.cli.options import INTERRUPTED, Session
+from exprocr.cli.output import print_table, progress, summary_table
+from exprocr.core.config.schema import SynthConfig
+from exprocr.core.config.settings import load_settings
+from exprocr.core.system.processes import usable_processors
+from exprocr.synth.fonts import FontReport, find_fonts
+from exprocr.synth.renderer import CHARACTERS, FILES_STREAM, Renderer
+from exprocr.synth.writer import WriteReport, prepare_folder, write_samples
+from exprocr.words import format_duration, format_rate, quantity
+
+NUM_FAMILIES_NAMED = 8
+
+
+def run(
+    session: Session,
+    *,
+    out: Path,
+    num_images: int,
+    seed: int,
+    size: tuple[int, int] | None,
+    fonts: tuple[str, ...],
+    no_system_fonts: bool,
+    config: Path | None,
+    val_fraction: float,
+    workers: int | None,
+    overwrite: bool,
+) -> int:
+    """Render a set, and return the exit code.
+
+    Args:
+        session: Which messages to write.
+        out: Folder to write to.
+        num_images: Number of images, in all parts together.
+        seed: Seed of the images.
+        size: Width and height of an image, px; None takes the settings'.
+        fonts: Folders of fonts; empty takes the settings'.
+        no_system_fonts: Use no other fonts.
+        config: File of settings, over which the arguments win; None takes the defaults.
+        val_fraction: Share of the images in ``val/``; 0 makes no parts.
+        workers: Processes to render in; None is one per processor.
+        overwrite: Replace a set that is there.
+    """
+    parts = _plan(out, num_images, val_fraction)
+    looks = _looks(config, size, fonts, system_fonts=not no_system_fonts)
+    report = find_fonts([Path(f) for f in looks.fonts], CHARACTERS, system=looks.system_fonts)
+    Renderer(report.usable, looks)  # raises what would be wrong before anything is replaced
+    prepare_folder(out, overwrite=overwrite)
+    start = time.perf_counter()
+    written = _write(session, parts, report, looks, seed, workers)
+    seconds = time.perf_counter() - start
+    num_written = sum(done.num_images for done in written)
+    if any(done.interrupted for done in written):
+        session.report(
+            f"Interrupted: {num_written:,} of {num_images:,} images are in {out}, with their "
+            "labels; the same command with --overwrite renders all."
+        )
+        return INTERRUPTED
+    print_table(_summary(out, parts, written, report, looks, seed, seconds, session))
+    session.note(f"Next: exprocr train {shlex.quote(str(out))}")
+    return 0
+
+
+def _looks(
+    config: Path | None, size: tuple[int, int] | None, fonts: tuple[str, ...], *, system_fonts: bool
+) -> SynthConfig:
+    """Return what the images look like: options win over the file, which wins over defaults."""
+    changes: dict[str, object] = {}
+    if size is not None:
+        changes["width"], changes["height"] = size
+    if fonts:
+        changes["fonts"] = fonts
+    if not system_fonts:
+        changes["system_fonts"] = False
+    return load_settings("default", config, {"synth": changes}).synth
+
+
+def _plan(out: Path, num_images: int, val_fraction: float) -> list[tuple[Path, int]]:
+    """Return the folders to write, and the number of images of each."""
+    if not val_fraction:
+        return [(out, num_images)]
+    num_val = max(1, round(num_images * val_fraction))
+    if num_val >= num_images:
+        raise click.UsageError(
+            f"--val-fraction {val_fraction:g} of {num_images} images leaves none to train on."
+        )
+    return [(out / "train", num_images - num_val), (out / "val", num_val)]
+
+
+def _write(
+    session: Session,
+    parts: list[tuple[Path, int]],
+    report: FontReport,
+    looks: SynthConfig,
+    seed: int,
+    workers: int | None,
+) -> list[WriteReport]:
+    """Render the parts, each from a stream of its own; stop after an interrupt."""
+    written: list[WriteReport] = []
+    with progress(session, sum(num for _, num in parts), description="synth") as bar:
+        for stream, (folder, num) in enumerate(parts, start=FILES_STREAM):
+            written.append(
+                write_samples(
+                    folder,
+                    report.usable,
+                    looks,
+                    seed=seed,
+                    stream=stream,
+                    num_images=num,
+                    workers=workers or usable_processors(),
+                    on_progress=bar.update,
+                )
+            )
+            if written[-1].interrupted:
+                break
+    return written
+
+
+def _summary(
+    out: Path,
+    parts: list[tuple[Path, int]],
+    written: list[WriteReport],
+    report: FontReport,
+    looks: SynthConfig,
+    seed: int,
+    seconds: float,
+    session: Session,
+) -> Table:
+    """Return the table at the end."""
+    num = sum(done.num_images for done in written)
+    shares = ", ".join(f"{folder.name}: {size:,}" for folder, size in parts)
+    families = report.families
+    named = families if session.verbose else families[:NUM_FAMILIES_NAMED]
+    more = f" and {len(families) - len(named)} more (-v names all)" if families != named else ""
+    rows: list[tuple[str, object]] = [
+        ("images", f"{num:,}" + (f" ({shares})" if len(parts) > 1 else "")),
+        ("folder", out),
+        ("size", f"{looks.width} x {looks.height} px"),
+        ("seed", seed),
+        (
+            "fonts",
+            f"{quantity(len(report.usable), 'font')} of {len(families)} families: "
+            f"{', '.join(named)}{more}",
+        ),
+        ("fonts left out", len(report.rejected)),
+        ("time", f"{format_duration(seconds)} ({format_rate(num, seconds)} images/s)"),
+        ("images/s per core", format_rate(num, sum(done.cpu_s for done in written))),
+    ]
+    if session.verbose:
+        rows += [("left out", f"{path}: {reason}") for path, reason in report.rejected]
+    return summary_table(rows)

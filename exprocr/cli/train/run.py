@@ -1,0 +1,328 @@
+"""What ``exprocr train`` does: plan the run, train under a progress bar, print what came out."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import time
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from signal import SIGINT, SIGTERM
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from exprocr.cli.options import Session
+from exprocr.cli.output import print_table, progress, summary_table
+from exprocr.core.config.schema import PRESETS
+from exprocr.core.config.settings import load_settings
+from exprocr.core.evaluation.calibration import Calibration
+from exprocr.core.model.artifact import BUNDLED, MODEL_FILE_NAME, ModelFile
+from exprocr.core.model.network import num_parameters
+from exprocr.core.model.torch_engine import set_threads
+from exprocr.core.runs.journal import read_records
+from exprocr.core.runs.layout import CHECKPOINT_NAME, CURVES_NAME, EVENTS_NAME, VAL_NAME
+from exprocr.core.runs.summary import best_evaluation
+from exprocr.errors import ConfigError, ExprocrError, OutputError
+from exprocr.training.checkpoint import Checkpoint, TrainingState
+from exprocr.training.limits import Limits
+from exprocr.training.loop import Trainer
+from exprocr.training.observer import Observers
+from exprocr.training.run import RunData, RunSpec, default_workers, read_checkpoint, read_data
+from exprocr.training.setup import make_trainer
+from exprocr.training.tensorboard import require_tensorboard, write_events
+from exprocr.viz.canvas.picture import save_picture
+from exprocr.viz.plots.curves import draw_curves
+from exprocr.words import format_duration, quantity
+
+LIMITS = ("epochs", "max_time", "target_accuracy", "patience")
+"""Options of when to stop."""
+
+MACHINE = ("device", "threads", "workers")
+"""Options of where to compute."""
+
+RESUMABLE = ("resume", "tensorboard", *LIMITS, *MACHINE)
+"""Options that may be given with ``--resume``."""
+
+SETTINGS = ("epochs", "batch_size", "learning_rate", "seed", "val_fraction", "synth_mix")
+"""Options that set the value of the same name in [training]."""
+
+OUTCOMES = {
+    "finished": "all epochs done",
+    "interrupted": "interrupted",
+    "time_limit": "time limit reached",
+    "target_accuracy": "target accuracy reached",
+    "patience": "no better evaluation for a while",
+}
+
+
+def run(session: Session, options: dict[str, Any], given: Collection[str]) -> int:
+    """Train, and return the exit code.
+
+    Args:
+        session: Which messages to write.
+        options: All options of the command, by name.
+        given: Names of those that are on the command line.
+    """
+    spec, checkpoint, run_dir = _plan(options, given)
+    with_events = _writes_events(session, run_dir, asked=options["tensorboard"])
+    spec, data = read_data(spec)
+    for remark in data.remarks:
+        session.note(remark)
+    for warning in data.warnings:
+        session.report(f"warning: {warning}")
+    with progress(session, len(data.texts), description="reading") as bar:
+        trainer = make_trainer(spec, data, run_dir, resume=checkpoint, progress=bar.update)
+    session.note(_describe(trainer, data, run_dir))
+    signals: list[int] = []
+    try:
+        outcome = _train(session, trainer, spec, signals, with_events=with_events)
+        _finish(session, trainer, data, run_dir, outcome)
+    except ExprocrError:
+        if (run_dir / CHECKPOINT_NAME).exists():
+            session.report(_how_to_go_on(run_dir))
+        raise
+    if outcome == "interrupted":
+        session.report(_how_to_go_on(run_dir))
+        return 128 + signals[0]
+    return 0
+
+
+def _how_to_go_on(run_dir: Path) -> str:
+    return f"stopped; go on with: exprocr train --resume {shlex.quote(str(run_dir))}"
+
+
+def _plan(
+    options: dict[str, Any], given: Collection[str]
+) -> tuple[RunSpec, Checkpoint | None, Path]:
+    """Return the run's settings, the checkpoint to go on from, and the run directory."""
+    limits = {name: options[name] for name in LIMITS if name in given}
+    if "max_time" in limits:
+        limits["max_time_s"] = limits.pop("max_time")
+    if options["resume"] is not None:
+        for name in options:
+            if name in given and name not in RESUMABLE:
+                shown = "DATA" if name == "data" else "--" + name.replace("_", "-")
+                raise click.UsageError(f"--resume takes everything from the run: leave out {shown}")
+        run_dir = Path(options["resume"])
+        spec, checkpoint = read_checkpoint(run_dir)
+        machine = {name: options[name] for name in MACHINE if name in given}
+        return replace(spec, limits=replace(spec.limits, **limits), **machine), checkpoint, run_dir
+    spec = _new_spec(options, Limits(**limits))
+    workers = options["workers"]
+    if workers is None:
+        workers = default_workers(spec.settings.training.synth_mix)
+    spec = replace(spec, threads=set_threads(options["threads"]), workers=workers)
+    return spec, None, _new_run_dir(options["output"])
+
+
+def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
+    """Return the settings of a new run."""
+    if options["val"] is not None and options["val_fraction"] is not None:
+        raise click.UsageError("give --val or --val-fraction, not both")
+    changes = {"training": {n: options[n] for n in SETTINGS if options[n] is not None}}
+    if options["fonts"]:
+        changes["synth"] = {"fonts": options["fonts"]}
+    file = Path(options["config"]) if options["config"] else None
+    settings = load_settings(options["preset"], file, changes)
+    folders = tuple(str(Path(folder).resolve()) for folder in settings.synth.fonts)
+    settings = replace(settings, synth=replace(settings.synth, fonts=folders))
+    if options["data"] is None and settings.training.synth_mix < 1:
+        raise click.UsageError("give DATA, or --synth-mix 1 to train on rendered images alone")
+    init = options["init"]
+    if init is not None:
+        model = ModelFile.load(init)
+        preset = PRESETS[options["preset"]]
+        known = [(source.model, source.preprocess) for source in (preset, model)]
+        if (settings.model, settings.preprocess) not in known:
+            raise ConfigError(
+                f"{file}: --init takes the network from the model: leave out [model] and "
+                "[preprocess]"
+            )
+        settings = replace(settings, model=model.model, preprocess=model.preprocess)
+        init = init if init == BUNDLED else _resolved(init)
+    return RunSpec(
+        settings=settings,
+        data=_resolved(options["data"]),
+        val=_resolved(options["val"]),
+        init=init,
+        limits=limits,
+        device=options["device"],
+    )
+
+
+def _resolved(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
+def _new_run_dir(output: str | None) -> Path:
+    """Return the directory of a new run, which is not made yet."""
+    run_dir = Path(output) if output else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        raise OutputError(
+            f"{run_dir}: expected a new or empty folder for the run, found one that is not; "
+            "name another with --output, or go on with --resume"
+        )
+    return run_dir
+
+
+def _writes_events(session: Session, run_dir: Path, *, asked: bool) -> bool:
+    """Return whether to write event files: if they are asked for, or if the run has some.
+
+    Raises:
+        ConfigError: They are asked for, and TensorBoard is not installed.
+    """
+    if not asked and not (run_dir / EVENTS_NAME).exists():
+        return False
+    try:
+        require_tensorboard()
+    except ConfigError as error:
+        if asked:
+            raise
+        session.report(f"warning: {run_dir / EVENTS_NAME} is left as it is: {error}")
+        return False
+    return True
+
+
+def _describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
+    """Return what is trained on what, in one line."""
+    batches = trainer.batches
+    rendered = f" + {batches.rendered.size} rendered in each batch" if batches.rendered else ""
+    source = f"{len(data.train):,} images{rendered}" if data.train else "rendered images"
+    return (
+        f"{source} to train on, {len(trainer.validation.inks):,} to validate; "
+        f"{num_parameters(trainer.network):,} parameters, "
+        f"characters {trainer.charset.characters}, grammar {trainer.best.grammar}; "
+        f"steps in {trainer.stepper.precision}; writing {run_dir}"
+    )
+
+
+def _train(
+    session: Session, trainer: Trainer, spec: RunSpec, signals: list[int], *, with_events: bool
+) -> str:
+    """Train under a progress bar; a signal, added to ``signals``, stops it after the step."""
+    steps = (spec.limits.epochs or trainer.config.epochs) * trainer.batches.steps_per_epoch
+    with ExitStack() as stack:
+        stack.enter_context(_collect(signals))
+        events = [stack.enter_context(write_events(trainer))] if with_events else []
+        bar = stack.enter_context(progress(session, steps, description="training", unit="step"))
+        # Short enough for 80 columns: what is done, the figures, the time left.
+        bar.bar_format = "{desc} |{bar:8}| {percentage:.0f}% {remaining} left"
+        bar.update(trainer.state.step)
+        bar.unpause()
+        observer = Observers(*events, ProgressBar(bar, session, trainer))
+        return trainer.train(spec.limits, observer, lambda: bool(signals))
+
+
+@contextmanager
+def _collect(received: list[int]) -> Iterator[None]:
+    """Collect Ctrl-C and SIGTERM instead of ending; a second Ctrl-C ends at once."""
+
+    def remember(number: int, frame: object) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    previous = {number: signal.signal(number, remember) for number in (SIGINT, SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class ProgressBar:
+    """Shows a training in a tqdm bar, and its evaluations in lines above it.
+
+    Args:
+        bar: The bar.
+        session: Which messages to write.
+        trainer: The training.
+    """
+
+    def __init__(self, bar: tqdm[Any], session: Session, trainer: Trainer) -> None:
+        self.bar = bar
+        self.session = session
+        self.trainer = trainer
+        self.mean_loss: float | None = None
+        self.val = ""
+
+    def on_step(self, state: TrainingState, record: dict[str, Any]) -> None:
+        """Advance by one step."""
+        loss = record["loss"]
+        self.mean_loss = loss if self.mean_loss is None else 0.95 * self.mean_loss + 0.05 * loss
+        epoch = (state.step - 1) // self.trainer.batches.steps_per_epoch + 1
+        exact = state.epoch_exact / state.epoch_images
+        self.bar.set_description_str(
+            f"epoch {epoch} loss {self.mean_loss:.3g} train {exact:.1%}{self.val} "
+            f"{self.trainer.images_per_s:.0f} img/s",
+            refresh=False,
+        )
+        self.bar.update()
+
+    def on_evaluation(self, record: dict[str, Any]) -> None:
+        """Write what the evaluation found."""
+        self.val = f" val {record['val_exact_match']:.1%}"
+        training, speed = "before training", ""
+        if record["train_loss"] is not None:
+            training = (
+                f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, training exact "
+                f"{record['train_exact_match']:.2%}"
+            )
+            speed = f"; {record['images_per_s']:.0f} images/s"
+        self.session.note(
+            f"{training}; validation loss {record['val_loss']:.4f}, "
+            f"exact {record['val_exact_match']:.2%}, CER {record['val_cer']:.3%}{speed}"
+        )
+
+    def on_calibration(self, calibration: Calibration) -> None:
+        """Write the temperature, and how well confidences agree with the share of right texts."""
+        reliability = calibration.reliability
+        self.session.note(
+            f"calibrated with grammar {self.trainer.best.grammar}: temperature "
+            f"{calibration.temperature:.3f}, calibration error {reliability.ece():.2%}, exact "
+            f"{sum(reliability.correct) / len(reliability.correct):.2%}"
+        )
+
+
+def _finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, outcome: str) -> None:
+    """Draw the curves, print what came out, and name the next commands."""
+    records = read_records(trainer.journal.path)
+    save_picture(draw_curves({run_dir.resolve().name: records}), run_dir / CURVES_NAME)
+    best = best_evaluation(records)
+    state = trainer.state
+    rows: list[tuple[str, object]] = [
+        ("stopped", OUTCOMES[outcome]),
+        ("epochs", f"{trainer.num_epochs_done} ({quantity(state.step, 'step')})"),
+        ("time", format_duration(state.elapsed_s)),
+    ]
+    if best is not None:
+        rows += [
+            ("images/s", f"{trainer.images_per_s:.0f}"),
+            ("best after epoch", best["epoch"]),
+            ("validation exact match", f"{best['val_exact_match']:.2%}"),
+            ("validation CER", f"{best['val_cer']:.3%}"),
+        ]
+    rows.append(("model", run_dir / MODEL_FILE_NAME))
+    if trainer.best.graph_path.exists():
+        rows.append(("graph", trainer.best.graph_path))
+    print_table(summary_table(rows, title="Training"))
+    if trainer.best.graph_problem:
+        session.report(f"warning: {trainer.best.graph_problem}")
+    quoted_run = shlex.quote(str(run_dir))
+    if data.val:
+        image, target = _shown(str(data.val[0].path)), _shown(str(run_dir / VAL_NAME))
+        session.note(f"Next: exprocr predict --model {quoted_run} {image}")
+    else:  # there are no files to read
+        target = "rendered"
+        session.note(f"Next: exprocr synth {target} -n 1000")
+        session.note(f"      exprocr predict --model {quoted_run} {target}/0.png")
+    session.note(f"      exprocr eval {target} --model {quoted_run}")
+
+
+def _shown(path: str) -> str:
+    """Return a path for a command line: relative if it is below this folder."""
+    below = Path(path).is_relative_to(Path.cwd())
+    return shlex.quote(str(Path(path).relative_to(Path.cwd())) if below else path)
