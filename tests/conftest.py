@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+# One thread for each process of the tests, before anything loads PyTorch: several tests run at
+# once, and more threads than cores wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from tests.support.eval_runs import Eval
     from tests.support.predict_runs import Predict
 
@@ -52,6 +60,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.tiny_runs import write_files
 
     return write_files(tmp_path_factory.mktemp("files") / "data", 24)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return a running Chromium."""
+    from tests.support import chromium
+
+    if not chromium.PROGRAM:
+        stop = pytest.fail if chromium.IS_REQUIRED else pytest.skip
+        stop("Chromium is not installed")
+    with chromium.start() as started:
+        yield started
 
 
 @pytest.fixture
