@@ -2,11 +2,12 @@
 
     python docs/weights/choose_network.py RUN MODEL [-n 10000] [--last] [--average MODEL]...
 
-Run it from the checkout's root. A run keeps the network that was best on its validation images;
-where several are nearly equal on 2,000 images, chance decides. The network of the last step, which
-the checkpoint holds, was trained with the lowest learning rates. All candidates read the same fresh
-images, and the temperature is fitted on these. They are drawn in the run's fonts, but as hard as the
-renderer draws by default: training images were made easier, and the confidence must not be theirs.
+Run it from the checkout's root. A run keeps the network that was best on its validation
+images; where several are nearly equal on 2,000 images, chance decides. The network of the last
+step, which the checkpoint holds, was trained with the lowest learning rates. All candidates read
+the same fresh images, and the temperature is fitted on these. They are drawn in the run's fonts,
+but as hard as the renderer draws by default: a run's images may be easier, and the confidence must
+not be theirs.
 
 ``--last`` leaves out the network that was kept. A run that was stopped while its learning rate was
 high reads worse than the network it began with, which it kept; but it has learned more.

@@ -4,8 +4,8 @@
         --dropout 0.1
 
 Run it from the checkout's root. The new units' incoming weights are random, and their outgoing
-weights to the old units are zero. So the wider model reads the same, and training goes on from there
-(Chen, Goodfellow and Shlens 2016, "Net2Net", who copy units instead).
+weights to the old units are zero. So the wider model reads the same, and training goes on from
+there (Chen, Goodfellow and Shlens 2016, "Net2Net", who copy units instead).
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def measure(parts: Mapping[str, Part], options: Options) -> Iterator[tuple[str, 
 
 
 def fill(table: Table, rows: Iterable[tuple[str, Row]]) -> int:
-    """Add rows as they come, and print each on stderr too; return 0, or an interrupt's exit code."""
+    """Add rows as they come, print each on stderr, and return 0 or an interrupt's exit code."""
     last = None
     try:
         for part, row in rows:

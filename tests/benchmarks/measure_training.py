@@ -7,10 +7,10 @@ r"""How long a network takes to learn, from the start of the process to each val
     python -m tests.benchmarks.measure_training recipe --minutes 15 --preset reference
 
 Each preset is trained from scratch by `exprocr train`, on the first of RECIPE/train's images, and
-validated on RECIPE/val. The learning rate's schedule needs the number of steps
-beforehand: a short run measures how many images fit into the time, or ``--images`` and ``--epochs``
-set it. ``time`` is that of the whole process, with importing, reading the images and validating; ``training`` is that of the
-steps alone.
+validated on RECIPE/val. The learning rate's schedule needs the number of steps beforehand: a
+short run measures how many images fit into the time, or ``--images`` and ``--epochs`` set it.
+``time`` is that of the whole process, with importing, reading the images and validating;
+``training`` is that of the steps alone.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Plan:
     """Passes over them."""
 
     evaluations: int
-    """Validations, evenly spaced, where they are more than one per epoch; each epoch ends with one."""
+    """Validations, evenly spaced if more than one per epoch; each epoch ends with one."""
 
     @property
     def num_evaluations(self) -> int:

@@ -71,7 +71,7 @@ def median_rate(
     repetitions: int = 5,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Return ``count`` per second: the median of several calls of ``work``, after one to warm up."""
+    """Return ``count`` per second: the median of several calls of ``work``, after a warm-up."""
     work()
     times = []
     for _ in range(repetitions):
