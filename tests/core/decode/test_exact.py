@@ -82,7 +82,6 @@ def test_without_known_texts_the_best_are_found(
     num_best=st.integers(1, 5) | st.just(500),
     at_once=st.sampled_from([1, 2, 64]),
 )
-@hypothesis.settings(deadline=None)
 def test_known_texts_change_nothing(
     data: st.DataObject, automaton: Automaton, num_best: int, at_once: int
 ) -> None:

@@ -163,7 +163,6 @@ def test_texts_without_a_value_count_for_themselves(
     spread=st.sampled_from([0.0, 1.0, 5.0, 12.0]),
     num_best=st.integers(1, 5),
 )
-@hypothesis.settings(deadline=None)
 def test_any_finite_grammar(
     texts: set[str], seed: int, num_frames: int, spread: float, num_best: int
 ) -> None:
