@@ -15,9 +15,13 @@ hypothesis.settings.register_profile("default", max_examples=50, deadline=None)
 hypothesis.settings.register_profile("thorough", max_examples=200, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-# One thread for each process of the tests, before anything loads PyTorch: several tests run at
-# once, and more threads than cores wait for each other.
+# Each process of the tests computes with one thread, on one processor. It is set before anything
+# loads PyTorch, and programs that a test starts inherit it. Several threads in each of several
+# processes wait for each other, which takes three times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if hasattr(os, "sched_setaffinity") and (worker := os.environ.get("PYTEST_XDIST_WORKER")):
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
