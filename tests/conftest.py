@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
+hypothesis.settings.register_profile("default", max_examples=50, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=200, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# Each process of the tests computes with one thread, on one processor. It is set before anything
+# loads PyTorch, and programs that a test starts inherit it. Several threads in each of several
+# processes wait for each other, which takes three times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if hasattr(os, "sched_setaffinity") and (worker := os.environ.get("PYTEST_XDIST_WORKER")):
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
+
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from tests.support.eval_runs import Eval
     from tests.support.predict_runs import Predict
 
@@ -52,6 +69,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.tiny_runs import write_files
 
     return write_files(tmp_path_factory.mktemp("files") / "data", 24)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return a running Chromium."""
+    from tests.support import chromium
+
+    if not chromium.PROGRAM:
+        stop = pytest.fail if chromium.IS_REQUIRED else pytest.skip
+        stop("Chromium is not installed")
+    with chromium.start() as started:
+        yield started
 
 
 @pytest.fixture

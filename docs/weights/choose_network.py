@@ -1,16 +1,18 @@
 """Take the best of a run's networks, calibrate it, and write it as a model file.
 
-    python -m docs.weights.choose_network RUN MODEL [-n 10000] [--last] [--average MODEL]...
+    python docs/weights/choose_network.py RUN MODEL [-n 10000] [--last] [--average MODEL]...
 
-A run keeps the network that was best on its validation images; where several are alike, on 2,000
-images, chance decides. The network of the last step, which the checkpoint holds, has had the
-lowest learning rates. All read the same fresh images, and the temperature is fitted on these: in
-the run's fonts, but as hard as the renderer draws by default, so that the confidence is not that of
-images made easier for training. ``--last`` leaves out the one that was kept: a run that was stopped
-while its learning rate was high reads worse than what it began with, which it kept, but has learnt
-more.
-``--average`` adds the mean of the last network's weights and those of other models, from which it
-went on: they differ in chance as well as in what they learnt (Wortsman et al. 2022, "Model soups").
+Run it from the checkout's root. A run keeps the network that was best on its validation
+images; where several are nearly equal on 2,000 images, chance decides. The network of the last
+step, which the checkpoint holds, was trained with the lowest learning rates. All candidates read
+the same fresh images, and the temperature is fitted on these. They are drawn in the run's fonts,
+but as hard as the renderer draws by default: a run's images may be easier, and the confidence must
+not be theirs.
+
+``--last`` leaves out the network that was kept. A run that was stopped while its learning rate was
+high reads worse than the network it began with, which it kept; but it has learned more.
+``--average`` adds a candidate: the mean of the last network's weights and those of other models,
+from which training went on (Wortsman et al. 2022, "Model soups").
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ BATCH_SIZE = 64
 
 
 def fresh_images(settings: Preset) -> RenderedBatches:
-    """Return images in a run's fonts that it was not trained on, drawn as by default."""
+    """Return images in a run's fonts that it was not trained on, drawn with the default look."""
     trained_on = settings.synth
     fonts = find_fonts(
         [Path(folder) for folder in trained_on.fonts], CHARACTERS, system=trained_on.system_fonts

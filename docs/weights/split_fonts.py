@@ -1,11 +1,11 @@
 """Copy this system's usable fonts into OUT/train and OUT/heldout, for training the weights.
 
-    python -m docs.weights.split_fonts OUT [FOLDER ...]
+    python docs/weights/split_fonts.py OUT [FOLDER ...]
 
-FOLDER is searched as well as the system's folders. A family is held out by the hash of the first
-word of its name, so that "Noto Sans" and "Noto Serif" never end on two sides; about one in ten is.
-Kin that share no first word do: cmr10 is held out, cmti10 is not.
-Droid Sans Mono, the ``captcha`` package's own font, is trained on.
+Run it from the checkout's root. FOLDER is searched as well as the system's folders. The hash of the
+first word of a family's name decides whether it is held out; about one family in ten is. So "Noto
+Sans" and "Noto Serif" are never on two sides. Relatives without a common first word may be: cmr10
+is held out, cmti10 is not. Droid Sans Mono, the ``captcha`` package's own font, is trained on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TWINS = (
     "sans$|"  # Aerial
     "drm"  # a hundred and fifty cuts of one typeface
 )
-"""Families whose typeface is there by another name already, or would be too often."""
+"""Families whose typeface is already there under another name, or would be there too often."""
 
 FANCIFUL = (
     "Abecedario|Acathist|Alfa-beta|Because|Caliban|Cinzel Decorative|Cupola|Dkg|El Abogado|Ellh|"
@@ -40,7 +40,7 @@ LEFT_OUT = re.compile(f"{TWINS}|{FANCIFUL}")
 
 
 def is_held_out(family: str) -> bool:
-    """Decide by the hash of the first word of the family's name."""
+    """Return whether the hash of the first word of the family's name holds it out."""
     return hashlib.blake2b(family.split()[0].lower().encode()).digest()[0] < 26
 
 

@@ -1,11 +1,11 @@
 """Give a model's fc1 and GRUs more units, without a change of what it reads.
 
-    python -m docs.weights.widen_network MODEL WIDER --fc1-units 192 --gru-units 128 \
+    python docs/weights/widen_network.py MODEL WIDER --fc1-units 192 --gru-units 128 \
         --dropout 0.1
 
-New units get random weights from what is before them, and none to the old ones after them: what
-is read is the same, and training goes on from there (Chen, Goodfellow and Shlens 2016, "Net2Net",
-with zeros where they copy units).
+Run it from the checkout's root. The new units' incoming weights are random, and their outgoing
+weights to the old units are zero. So the wider model reads the same, and training goes on from
+there (Chen, Goodfellow and Shlens 2016, "Net2Net", who copy units instead).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SEED = 5
 
 
 def widen(model: ModelFile, fc1_units: int, gru_units: int, dropout: float) -> ModelFile:
-    """Return the model with more units, and another dropout.
+    """Return the model with more units and a new dropout.
 
     Raises:
         ValueError: The directions of its first GRU are added up, or it has more units.

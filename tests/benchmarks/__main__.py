@@ -1,13 +1,13 @@
-"""Everything exprocr is measured by, here and now, in one table.
+"""Measure speed and accuracy on this machine, and print one table.
 
     python -m tests.benchmarks [--fast] [--threads 2] [--only reading --only peers]
     python -m tests.benchmarks --real DIR --recipe RECIPE --minutes 3 --minutes 15
 
-Parts: ``training`` (images a second of each preset, and on images rendered meanwhile), ``recipe``
+Parts: ``training`` (images per second of each preset, and on images rendered meanwhile), ``recipe``
 (time to 90, 99 and 99.9 % validation exact match; with ``--recipe`` only), ``cold-start``,
 ``reading`` (very many files, memory, processor time), ``rendering``, ``decoding``, ``peers``
 (exprocr and other tools on the same files: `pip install ddddocr rapidocr pytesseract`, and
-Debian's package tesseract-ocr; what is not installed is said to be so).
+Debian's package tesseract-ocr; the table names what is not installed).
 
 Figures are medians of ``--repetitions``; on a shared machine compare ratios within one run, not
 runs. An interrupt ends the measuring, and the table shows what there is by then. Into a file it is
@@ -59,7 +59,7 @@ def measure(parts: Mapping[str, Part], options: Options) -> Iterator[tuple[str, 
 
 
 def fill(table: Table, rows: Iterable[tuple[str, Row]]) -> int:
-    """Add rows as they come, each said on stderr too; return 0, or an interrupt's exit code."""
+    """Add rows as they come, print each on stderr, and return 0 or an interrupt's exit code."""
     last = None
     try:
         for part, row in rows:

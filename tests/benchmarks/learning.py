@@ -1,4 +1,4 @@
-"""Training: images a second, whether it waits for rendering, and the time it takes to learn."""
+"""Training: images per second, whether it waits for rendering, and the time it takes to learn."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--heldout", type=Path, required=True, help="fonts held out from training")
     parser.add_argument("--real", type=Path, action="append", default=[])
-    parser.add_argument("-n", type=int, default=4000, help="rendered images a set")
+    parser.add_argument("-n", type=int, default=4000, help="rendered images per set")
     parser.add_argument("--captcha", type=int, default=20_000, help="images by that package")
     args = parser.parse_args()
     recognizer = Recognizer.load(args.model, grammar="level1")

@@ -93,7 +93,7 @@ def main() -> None:
     print(f"default preset: {len(record.names)} tensors, {num_values:,} values")
     print(f"{threads} threads, medians of {len(recordings)} training steps and recordings in turns")
     print(f"a recording: {1000 * cost:.1f} ms (longest {1000 * max(recordings):.1f} ms)")
-    print(f"size: {size:,} bytes an evaluation, {thousand / 1e6:.2f} MB for 1,000")
+    print(f"size: {size:,} bytes per evaluation, {thousand / 1e6:.2f} MB for 1,000")
     print(f"training: {rate:,.0f} images/s")
     print(f"share of an epoch of {EPOCH:,} images: {cost / (EPOCH / rate):.4%}")
 

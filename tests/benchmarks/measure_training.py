@@ -7,10 +7,10 @@ r"""How long a network takes to learn, from the start of the process to each val
     python -m tests.benchmarks.measure_training recipe --minutes 15 --preset reference
 
 Each preset is trained from scratch by `exprocr train`, on the first of RECIPE/train's images, and
-validated on RECIPE/val. The schedule cannot follow the clock: a short run beforehand
-says how many images fit into the time; ``--images`` and ``--epochs`` say it. ``time`` is that
-of the whole process, with importing, reading the images and validating; ``training`` is that of the
-steps alone.
+validated on RECIPE/val. The learning rate's schedule needs the number of steps beforehand: a
+short run measures how many images fit into the time, or ``--images`` and ``--epochs`` set it.
+``time`` is that of the whole process, with importing, reading the images and validating;
+``training`` is that of the steps alone.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Plan:
     """Passes over them."""
 
     evaluations: int
-    """Validations, evenly spaced, wherever more than one an epoch; each epoch ends with one."""
+    """Validations, evenly spaced if more than one per epoch; each epoch ends with one."""
 
     @property
     def num_evaluations(self) -> int:
@@ -107,7 +107,7 @@ class Trainings:
     options: tuple[str, ...] = ()
 
     def plan(self, preset: str, minutes: float, evaluations: int) -> Plan:
-        """Say how many images fit into a time, by a short training."""
+        """Return how many images fit into a time, by a short training."""
         train, val = self._samples()
         num_val = min(TRIAL_VAL_IMAGES, len(val))
         trial = Plan(min(TRIAL_IMAGES, len(train)), 1, 1)

@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -76,8 +75,7 @@ def write_picture(path: Path, size: tuple[int, int]) -> None:
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Yield what is drawn: its name, and the options that ask for it."""
     for name, kind in KINDS.items():
-        is_there = find_spec(f"exprocr.cli.visualize.kinds.{name}") is not None
-        if "image" not in kind.options or name == "samples" or not is_there:
+        if "image" not in kind.options or name == "samples":
             continue
         if name == "features":
             for layer in LAYERS:

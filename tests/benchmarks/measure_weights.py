@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--heldout", type=Path, help="folder with fonts held out from training")
     parser.add_argument("--real", type=Path, action="append", default=[])
-    parser.add_argument("-n", type=int, default=2000, help="rendered images a row")
+    parser.add_argument("-n", type=int, default=2000, help="rendered images per row")
     parser.add_argument("--errors", type=Path, help="PNG of what is read wrong of the first row")
     args = parser.parse_args()
     recognizer = Recognizer.load(args.model)

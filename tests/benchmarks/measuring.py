@@ -71,7 +71,7 @@ def median_rate(
     repetitions: int = 5,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Return ``count`` a second: the median of several calls of ``work``, after one to warm up."""
+    """Return ``count`` per second: the median of several calls of ``work``, after a warm-up."""
     work()
     times = []
     for _ in range(repetitions):
@@ -82,7 +82,7 @@ def median_rate(
 
 
 def per_second(rate: float) -> str:
-    """Write images a second."""
+    """Write images per second."""
     return f"{rate:,.0f} images/s"
 
 

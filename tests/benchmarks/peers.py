@@ -1,4 +1,4 @@
-"""exprocr beside other tools on the same files: what is right, and milliseconds an image."""
+"""exprocr beside other tools on the same files: what is right, and milliseconds per image."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _tool_rows(tool: str, sets: list[ImageSet], options: Options) -> Iterator[Ro
         yield Row(
             f"{TOOLS[tool].name} {result.version} ({variant}): "
             f"{images.name} ({len(images.paths):,})",
-            f"exact match {counts.exact_match:.2%}, CER {counts.cer:.2%}, {ms:.1f} ms an image, "
+            f"exact match {counts.exact_match:.2%}, CER {counts.cer:.2%}, {ms:.1f} ms per image, "
             f"peak {peak_mb:,.0f} MB",
         )
 

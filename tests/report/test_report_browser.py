@@ -6,17 +6,20 @@ What is looked for is in `faults`; pages broken on purpose show that it finds ea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from playwright.sync_api import Browser, Page
 
-from tests.support.chromium import PROGRAM, Browser, chromium
 from tests.support.report_runs import SECTIONS, make_pictures, make_run, page_of, report
 
-pytestmark = pytest.mark.skipif(not PROGRAM, reason="Chromium is not installed")
+NewPage = Callable[..., Page]
 
 PHONE, SCREEN = 400, 1400
+COMPLAINTS = ("error", "warning")
 MIN_TEXT_PX = 16
 MIN_SCALE = 0.7
 """Pictures' text is 12 px or more at their own size; smaller than this it is hard to read."""
@@ -63,13 +66,7 @@ MEASURE = """
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(tmp_path_factory.mktemp("chromium")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def page(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report_file(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page of a run with long names, in which nothing is read right."""
     folder = tmp_path_factory.mktemp("run")
     pictures = make_pictures(folder / ("long" * 50), 6)
@@ -80,76 +77,100 @@ def page(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def faults(browser: Browser, file: Path, width: int, *, dark: bool = False) -> list[str]:
-    """Open a page and return what is wrong with it."""
-    browser.open(file, width, dark=dark)
-    assert browser.run("innerWidth") == width
-    found = browser.run(MEASURE)
-    assert isinstance(found, list)
-    found += [f"console: {complaint}" for complaint in browser.complaints]
-    mine = file.resolve().as_uri()
-    found += [f"request: {u[:60]}" for u in browser.requests if u != mine and u[:5] != "data:"]
-    return found
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[NewPage]:
+    """Return a function that makes a page of a width in px, for one test."""
+    with ExitStack() as pages:
+
+        def make(width: int, *, dark: bool = False) -> Page:
+            scheme: Literal["dark", "light"] = "dark" if dark else "light"
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            pages.callback(page.close)
+            return page
+
+        yield make
+
+
+def faults(page: Page, file: Path) -> list[str]:
+    """Open a file in a page and return what is wrong with it."""
+    found: list[str] = []
+    page.on(
+        "console",
+        lambda said: found.append(f"console: {said.text}") if said.type in COMPLAINTS else None,
+    )
+    page.on("pageerror", lambda error: found.append(f"error: {error}"))
+    page.on("request", lambda request: found.append(f"request: {request.url}"))
+    page.goto(file.as_uri())
+    found.remove(f"request: {file.as_uri()}")
+    measured: list[str] = page.evaluate(MEASURE)
+    return found + measured
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, SCREEN])
-def test_the_page_can_be_read(browser: Browser, page: Path, width: int, dark: bool) -> None:
-    assert faults(browser, page, width, dark=dark) == []
-    background = browser.run("getComputedStyle(document.body).backgroundColor")
+def test_the_page_can_be_read(new_page: NewPage, report_file: Path, width: int, dark: bool) -> None:
+    page = new_page(width, dark=dark)
+    assert faults(page, report_file) == []
+    assert page.evaluate("innerWidth") == width
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     levels = [int(level) for level in re.findall(r"\d+", background)]
     assert max(levels) < 60 if dark else min(levels) > 200
 
 
-def test_wide_pictures_scroll_on_a_phone(browser: Browser, page: Path) -> None:
-    browser.open(page, PHONE)
-    widths = browser.run(
-        "[...document.querySelectorAll('.picture .box')].map(b => [b.clientWidth, b.scrollWidth])"
-    )
+def test_wide_pictures_scroll_on_a_phone(new_page: NewPage, report_file: Path) -> None:
+    page = new_page(PHONE)
+    page.goto(report_file.as_uri())
+    boxes = page.locator(".picture .box")
+    widths = boxes.evaluate_all("boxes => boxes.map(b => [b.clientWidth, b.scrollWidth])")
     assert len(widths) == 1 + 2 + 1 + 7 + 2
     assert all(seen <= PHONE < whole for seen, whole in widths)
-    scrolled = browser.run(
-        "(() => { const box = document.querySelector('.picture .box'); box.scrollLeft = 300; "
-        "return [box.scrollLeft, document.documentElement.scrollLeft]; })()"
+    scrolled = boxes.first.evaluate(
+        "box => { box.scrollLeft = 300; "
+        "return [box.scrollLeft, document.documentElement.scrollLeft]; }"
     )
     assert scrolled == [300, 0]
 
 
-def test_the_curves_fit_on_a_wide_screen(browser: Browser, page: Path) -> None:
-    browser.open(page, SCREEN)
-    seen, whole = browser.run(
-        "(() => { const box = document.querySelector('#curves .box'); "
-        "return [box.clientWidth, box.scrollWidth]; })()"
-    )
+def test_the_curves_fit_on_a_wide_screen(new_page: NewPage, report_file: Path) -> None:
+    page = new_page(SCREEN)
+    page.goto(report_file.as_uri())
+    box = page.locator("#curves .box")
+    seen, whole = box.evaluate("box => [box.clientWidth, box.scrollWidth]")
     assert seen == whole > SCREEN * 0.75
 
 
-def test_contents_lead_to_the_sections(browser: Browser, page: Path) -> None:
-    for width in (PHONE, SCREEN):
-        browser.open(page, width)
-        tops = browser.run(
-            "[...document.querySelectorAll('nav a')].map(link => { "
-            "document.documentElement.style.scrollBehavior = 'auto'; link.click(); "
-            "const part = document.querySelector(link.hash); "
-            "return [part.id, part.getBoundingClientRect().top]; })"
-        )
-        assert [name for name, _ in tops] == SECTIONS
-        # At the top, unless the page ends first.
-        assert all(0 <= top < 100 for _, top in tops[:-2])
+@pytest.mark.parametrize("width", [PHONE, SCREEN])
+def test_contents_lead_to_the_sections(new_page: NewPage, report_file: Path, width: int) -> None:
+    page = new_page(width)
+    page.goto(report_file.as_uri())
+    page.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
+    tops = []
+    for link in page.locator("nav a").all():
+        link.evaluate("link => link.click()")  # where it stands, without scrolling to it first
+        part = page.locator(link.get_attribute("href") or "")
+        tops.append(part.evaluate("part => [part.id, part.getBoundingClientRect().top]"))
+    assert [name for name, _ in tops] == SECTIONS
+    # At the top, unless the page ends first.
+    assert all(0 <= top < 100 for _, top in tops[:-2])
 
 
-def test_the_policy_of_the_page_stops_scripts(browser: Browser, page: Path, tmp_path: Path) -> None:
-    text = page.read_text().replace("</body>", "<script>document.title = 'run'</script></body>")
-    (tmp_path / "page.html").write_text(text)
-    assert "console: " in "".join(faults(browser, tmp_path / "page.html", SCREEN))
-    assert browser.run("document.title") != "run"
+def test_the_policy_of_the_page_stops_scripts(
+    new_page: NewPage, report_file: Path, tmp_path: Path
+) -> None:
+    text = report_file.read_text()
+    text = text.replace("</body>", "<script>document.title = 'run'</script></body>")
+    file = tmp_path / "page.html"
+    file.write_text(text)
+    page = new_page(SCREEN)
+    assert "console: " in "".join(faults(page, file))
+    assert page.title() != "run"
 
 
 BROKEN = {
     "overflow": ("</main>", "<p style='width: 1500px; height: 9px'></p></main>"),
     "not loaded": ("base64,iVBORw0KGgo", "base64,iVBORw0KGgp"),
-    "console: ['oh no']": ("</body>", "<script>console.error('oh no')</script></body>"),
-    "console: Uncaught": ("</body>", "<script>nothing.there()</script></body>"),
+    "console: oh no": ("</body>", "<script>console.error('oh no')</script></body>"),
+    "error: ": ("</body>", "<script>nothing.there()</script></body>"),
     "console: Failed to load": ("</body>", "<img alt='a' src='https://example.org/a.png'></body>"),
     "request: https://example.org/": ("</style>", "@import 'https://example.org/a.css';</style>"),
     "request: file:": ("</body>", "<img alt='a' src='other.png'></body>"),
@@ -169,17 +190,17 @@ BROKEN = {
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_broken_pages_are_found_out(
-    browser: Browser, page: Path, tmp_path: Path, fault: str
+    new_page: NewPage, report_file: Path, tmp_path: Path, fault: str
 ) -> None:
     old, new = BROKEN[fault]
-    text = page.read_text()
-    assert old in text
-    text = text.replace(old, new)
+    whole = report_file.read_text()
+    assert old in whole
+    text = whole.replace(old, new)
     if "</style>" in old:  # an import counts at the beginning alone
-        text = page.read_text().replace("<style>", "<style>" + new.removesuffix(old))
+        text = whole.replace("<style>", "<style>" + new.removesuffix(old))
     if "<" in new:  # what it forbids is not to be seen
         text = re.sub(r"<meta http-equiv[^>]*>", "", text)
     file = tmp_path / "page.html"
     file.write_text(text)
-    found = faults(browser, file, PHONE, dark=True)
+    found = faults(new_page(PHONE, dark=True), file)
     assert any(one.startswith(fault) for one in found), found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ BATCH = 64
 SEED = 123
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pictures:
     """Rendered pictures of one size, and what the model in the package reads in them."""
 
@@ -57,6 +58,22 @@ class Pictures:
 
     def first(self, num: int) -> Pictures:
         return Pictures(self.recognizer, self.inks[:num], self.targets[:num])
+
+    def scores_of(self, inks: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the log-probabilities of the texts in other pictures (N, H, W), (N,) nats."""
+        network = self.network.eval()
+        parts = []
+        for start in range(0, len(inks), BATCH):
+            batch = slice(start, start + BATCH)
+            with torch.no_grad():
+                log_probs = network(to_input(inks[batch], CPU))
+            parts.append(score(log_probs, self.targets[batch]).double().numpy())
+        return np.concatenate(parts)
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """The log-probabilities of the texts in the pictures as they are, (N,) nats."""
+        return self.scores_of(self.inks)
 
 
 def read_pictures(num: int, seed: int = SEED) -> Pictures:
@@ -102,17 +119,7 @@ def drops_of(pictures: Pictures, order: Order) -> NDArray[np.float64]:
     hidden = pictures.inks.copy()
     for picture, ink, pixels in zip(hidden, pictures.inks, order, strict=True):
         picture.ravel()[pixels[: round(HIDDEN_SHARE * int((ink >= INK).sum()))]] = 0
-    scores = []
-    network = pictures.network.eval()
-    for inks in (pictures.inks, hidden):
-        parts = []
-        for start in range(0, len(inks), BATCH):
-            batch = slice(start, start + BATCH)
-            with torch.no_grad():
-                log_probs = network(to_input(inks[batch], CPU))
-            parts.append(score(log_probs, pictures.targets[batch]).double().numpy())
-        scores.append(np.concatenate(parts))
-    return np.asarray(scores[0] - scores[1])
+    return pictures.scores - pictures.scores_of(hidden)
 
 
 def by_map(maps: Maps, rng: np.random.Generator) -> Order:
@@ -137,7 +144,7 @@ def lead(drops: NDArray[np.float64], chance: NDArray[np.float64]) -> float:
 
 
 def passes(drops: NDArray[np.float64], chance: NDArray[np.float64]) -> bool:
-    """Say whether a map finds what matters: half as much again as chance, and no accident."""
+    """Return whether hiding by a map costs 1.5 times what chance costs, and not by accident."""
     return bool(drops.mean() > 1.5 * chance.mean() and lead(drops, chance) > 3)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -58,7 +58,6 @@ paths_of_six = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(paths_of_six, st.integers(0, 2**32), st.sampled_from((0.5, 2.0, 5.0)))
 def test_every_path_listed(paths: list[list[int]], seed: int, spread: float) -> None:
     log_probs = random_log_probs(seed, 6, len(paths), NUM_CLASSES, spread)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -59,7 +59,6 @@ def tempered(log_probs: FloatArray, temperature: float) -> FloatArray:
     return result
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     seeds, spreads, st.sampled_from(GRAMMARS), st.sampled_from(TEMPERATURES),
     st.sampled_from([("greedy", 1), *SEARCHES]),
@@ -85,7 +84,6 @@ def test_probabilities_against_every_path(
     assert reading.uncovered is None
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     seeds, spreads, st.sampled_from(GRAMMARS), st.sampled_from(SEARCHES),
     st.sampled_from(TEMPERATURES),
@@ -192,7 +190,6 @@ def test_readings_are_those_of_each_sample_alone() -> None:
             assert [(c.label, c.first, c.last, c.spike) for c in alone.characters] == spots
 
 
-@settings(max_examples=40, deadline=None)
 @given(seeds, spreads, st.sampled_from(GRAMMARS), st.sampled_from((0.5, 1.0, 2.0)))
 def test_characters_are_those_of_the_best_alignment(
     seed: int, spread: float, grammar: str, temperature: float
@@ -231,7 +228,6 @@ def by_value(probs: Texts) -> list[tuple[float, Hashable, str]]:
     return sorted(ranked, key=lambda item: -item[0])
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     seeds, spreads, st.sampled_from(("regex:[12]-[12]|[12]", "regex:2?1?-?(2|11)")),
     st.sampled_from(TEMPERATURES), st.integers(1, 5),

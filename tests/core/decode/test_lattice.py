@@ -56,7 +56,6 @@ def test_the_mass_is_the_sum_over_all_alignments_of_accepted_texts(
 
 
 @hypothesis.given(data=st.data(), automaton=automata())
-@hypothesis.settings(deadline=None)
 def test_the_mass_of_any_automaton_and_any_frames(
     data: st.DataObject, automaton: Automaton
 ) -> None:
@@ -105,7 +104,6 @@ def test_all_texts_together_are_certain() -> None:
 
 
 @hypothesis.given(data=st.data(), automaton=automata())
-@hypothesis.settings(deadline=None)
 def test_backward_sums_what_follows_each_node(data: st.DataObject, automaton: Automaton) -> None:
     lattice = Lattice(automaton)
     log_probs = data.draw(frames_of(automaton.num_classes))
@@ -163,7 +161,6 @@ def test_best_paths_are_the_most_probable_accepted_ones(
 
 
 @hypothesis.given(data=st.data(), automaton=automata())
-@hypothesis.settings(deadline=None)
 def test_best_paths_of_any_automaton_and_any_frames(
     data: st.DataObject, automaton: Automaton
 ) -> None:
@@ -171,7 +168,6 @@ def test_best_paths_of_any_automaton_and_any_frames(
 
 
 @hypothesis.given(automaton=automata())
-@hypothesis.settings(deadline=None)
 def test_frames_needed_are_those_of_the_shortest_ending(automaton: Automaton) -> None:
     """A character needs a frame, and a blank before it where it repeats the one before."""
     characters = range(1, automaton.num_classes)

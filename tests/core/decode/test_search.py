@@ -45,7 +45,6 @@ def find(
     beam_width=st.integers(1, 12),
     num_best=st.integers(1, 6),
 )
-@hypothesis.settings(deadline=None, max_examples=200)
 def test_texts_are_accepted_different_sorted_and_scored_exactly(
     data: st.DataObject, automaton: Automaton, method: str, beam_width: int, num_best: int
 ) -> None:
@@ -75,7 +74,6 @@ def test_texts_are_accepted_different_sorted_and_scored_exactly(
     beam_width=st.integers(1, 12),
     num_best=st.integers(1, 6),
 )
-@hypothesis.settings(deadline=None, max_examples=200)
 def test_exact_is_never_below_beam_nor_beam_below_greedy(
     data: st.DataObject, automaton: Automaton, beam_width: int, num_best: int
 ) -> None:
@@ -102,7 +100,6 @@ def test_exact_is_never_below_beam_nor_beam_below_greedy(
     method=st.sampled_from(["exact", "auto"]),
     num_best=st.integers(1, 6),
 )
-@hypothesis.settings(deadline=None, max_examples=200)
 def test_what_is_proven_is_brute_forces(
     data: st.DataObject, automaton: Automaton, method: str, num_best: int
 ) -> None:
@@ -128,7 +125,6 @@ def test_what_is_proven_is_brute_forces(
     max_prefixes=st.integers(0, 30),
     num_best=st.integers(1, 4),
 )
-@hypothesis.settings(deadline=None, max_examples=200)
 def test_auto_is_exact_where_it_is_proven_and_else_not_below_beam(
     data: st.DataObject, automaton: Automaton, max_prefixes: int, num_best: int
 ) -> None:

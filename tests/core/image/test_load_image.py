@@ -136,7 +136,7 @@ def damaged_files(draw: st.DrawFn) -> bytes:
     return bytes(content[: draw(st.integers(0, len(content)))] if draw(st.booleans()) else content)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.binary(max_size=200), damaged_files()))
 def test_arbitrary_bytes_raise_nothing_else(content: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:

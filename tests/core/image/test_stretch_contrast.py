@@ -36,7 +36,7 @@ def check(gray: NDArray[np.float32]) -> None:
     np.testing.assert_array_equal(gray, before)  # which it has only looked at
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     height=st.integers(1, 40),
     width=st.integers(1, 40),

@@ -39,7 +39,7 @@ def python_value(text: str) -> Fraction:
     return value
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(expressions)
 def test_agrees_with_python(text: str) -> None:
     try:
@@ -54,7 +54,7 @@ def test_agrees_with_python(text: str) -> None:
         assert value_of(text) == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet="0123456789+-*/()", max_size=12))
 def test_accepts_exactly_the_grammar(text: str) -> None:
     # An independent recognizer: rewrite signs and parentheses to one digit until nothing changes.
@@ -150,7 +150,7 @@ def test_division_by_zero(text: str, position: int) -> None:
     assert value_of(text) is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=40) | st.text(alphabet="0123456789+-*/()x ", max_size=MAX_LENGTH + 20))
 def test_arbitrary_text_raises_nothing_else(text: str) -> None:
     outcome: Fraction | ExpressionError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -28,11 +30,6 @@ from tests.support.saliency_checks import (
     spearman,
 )
 
-NUM_IMAGES = 200
-TOLERANCE = 0.5
-"""Coarser integrated gradients than the command's, for the time they take: the finer ones find the
-same."""
-
 PUBLISHED = "Grad-CAM of conv3"
 BY_COLUMN = "Grad-CAM of conv3, by column"
 
@@ -40,93 +37,115 @@ MOST_ALIKE = 0.3
 """Below this rank correlation, maps share less than a tenth of the variance of their ranks. Maps
 of the same weights have 1."""
 
+FEW = pytest.param((50, 2.0), id="50 pictures")
+MANY = pytest.param((200, 0.5), id="200 pictures", marks=pytest.mark.slow)
+"""Pictures, and the tolerance of integrated gradients: coarser than the command's, for the time
+they take; the finer ones find the same. Fifty pictures show what is a clear effect; smaller ones
+need the two hundred."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Pictures, their maps by name, and how far each text's log-probability falls, (N,) nats."""
+
+    pictures: Pictures
+    maps: dict[str, Maps]
+    drops: dict[str, NDArray[np.float64]]
+    """By what was hidden: the first pixels of a map, or random ink pixels, (4, N)."""
+
+
+@pytest.fixture(scope="module")
+def study(request: pytest.FixtureRequest) -> Study:
+    num, tolerance = request.param
+    pictures = read_pictures(num)
+    maps = cams_of(pictures, "conv3") | integrated_of(pictures, tolerance)
+    maps[INK_MAP] = pictures.inks.astype(np.float32)
+    rng = np.random.default_rng(0)
+    drops = {CHANCE: chance_drops(pictures, rng)}
+    drops |= {name: drops_of(pictures, by_map(one, rng)) for name, one in maps.items()}
+    return Study(pictures, maps, drops)
+
 
 @pytest.fixture(scope="module")
 def pictures() -> Pictures:
-    return read_pictures(NUM_IMAGES)
+    return read_pictures(40)
 
 
 @pytest.fixture(scope="module")
-def maps(pictures: Pictures) -> dict[str, Maps]:
-    found = cams_of(pictures, "conv3") | integrated_of(pictures, TOLERANCE)
-    return found | {INK_MAP: pictures.inks.astype(np.float32)}
+def cams(pictures: Pictures) -> dict[str, Maps]:
+    return cams_of(pictures, "conv3")
 
 
 @pytest.fixture(scope="module")
-def drops(pictures: Pictures, maps: dict[str, Maps]) -> dict[str, NDArray[np.float64]]:
-    """Return how far each text's log-probability falls, by what was hidden."""
-    rng = np.random.default_rng(0)
-    found = {CHANCE: chance_drops(pictures, rng)}
-    return found | {name: drops_of(pictures, by_map(one, rng)) for name, one in maps.items()}
+def integrated(pictures: Pictures) -> Maps:
+    return integrated_of(pictures.first(8), 0.5)[INTEGRATED]
 
 
-def test_pictures_are_read(pictures: Pictures) -> None:
-    assert pictures.inks.shape == (NUM_IMAGES, 60, 180)
-    assert len(set(pictures.targets)) > 150
+@pytest.mark.parametrize("study", [FEW, MANY], indirect=True)
+def test_pictures_are_read(study: Study) -> None:
+    num, *size = study.pictures.inks.shape
+    assert size == [60, 180]
+    assert len(set(study.pictures.targets)) > 0.75 * num
 
 
 @pytest.mark.parametrize("name", [BY_COLUMN, INTEGRATED])
-def test_hiding_the_most_salient_pixels_costs_more_than_random_ink(
-    drops: dict[str, NDArray[np.float64]], name: str
-) -> None:
-    assert drops[CHANCE].mean() > 0.5  # random ink pixels do matter
-    assert drops[name].mean() > drops[CHANCE].mean()
-    assert passes(drops[name], drops[CHANCE])
+@pytest.mark.parametrize("study", [FEW, MANY], indirect=True)
+def test_hiding_the_most_salient_pixels_costs_more_than_random_ink(study: Study, name: str) -> None:
+    assert study.drops[CHANCE].mean() > 0.5  # random ink pixels do matter
+    assert passes(study.drops[name], study.drops[CHANCE])
+    assert lead(study.drops[name], study.drops[INK_MAP][None]) > 3
 
 
-def test_a_weight_for_each_column_finds_more_than_one_for_the_whole_picture(
-    drops: dict[str, NDArray[np.float64]],
-) -> None:
-    # With one weight a channel for all characters together, hardly more is found than by chance.
-    assert lead(drops[BY_COLUMN], drops[PUBLISHED][None]) > 3
+@pytest.mark.parametrize("study", [MANY], indirect=True)
+def test_a_weight_for_each_column_finds_more_than_one_for_the_whole_picture(study: Study) -> None:
+    # With one weight per channel for all characters, hardly more is found than by chance.
+    assert lead(study.drops[BY_COLUMN], study.drops[PUBLISHED][None]) > 3
+    assert lead(study.drops[PUBLISHED], study.drops[INK_MAP][None]) > 3
 
 
-def test_a_map_of_the_ink_does_not_pass(
-    pictures: Pictures, drops: dict[str, NDArray[np.float64]]
-) -> None:
-    assert not passes(drops[INK_MAP], drops[CHANCE])
-    for name in (PUBLISHED, BY_COLUMN, INTEGRATED):  # and is worse than all of them
-        assert lead(drops[name], drops[INK_MAP][None]) > 3
+@pytest.mark.parametrize("study", [FEW, MANY], indirect=True)
+def test_a_map_of_the_ink_does_not_pass(study: Study) -> None:
+    assert not passes(study.drops[INK_MAP], study.drops[CHANCE])
     # Nor do other random ink pixels, or pixels anywhere.
     rng = np.random.default_rng(1)
-    noise = rng.random(pictures.inks.shape)
-    for order in (by_chance(pictures.inks, rng), by_map(noise, rng)):
-        assert not passes(drops_of(pictures, order), drops[CHANCE])
+    inks = study.pictures.inks
+    for order in (by_chance(inks, rng), by_map(rng.random(inks.shape), rng)):
+        assert not passes(drops_of(study.pictures, order), study.drops[CHANCE])
 
 
-def test_maps_turned_round_do_not_pass(
-    pictures: Pictures, maps: dict[str, Maps], drops: dict[str, NDArray[np.float64]]
+@pytest.mark.parametrize("name", [PUBLISHED, BY_COLUMN, INTEGRATED])
+@pytest.mark.parametrize("study", [FEW, MANY], indirect=True)
+def test_maps_turned_round_do_not_pass(study: Study, name: str) -> None:
+    order = by_map(study.maps[name][:, ::-1, ::-1], np.random.default_rng(2))
+    assert not passes(drops_of(study.pictures, order), study.drops[CHANCE])
+
+
+def test_maps_of_the_same_weights_are_the_same(
+    pictures: Pictures, cams: dict[str, Maps], integrated: Maps
 ) -> None:
-    rng = np.random.default_rng(2)
-    for name in (PUBLISHED, BY_COLUMN, INTEGRATED):
-        turned = drops_of(pictures, by_map(maps[name][:, ::-1, ::-1], rng))
-        assert not passes(turned, drops[CHANCE])
+    few = pictures.first(8)
+    maps = cams_of(few, "conv3") | integrated_of(few, 0.5)
+    for name, before in (cams | {INTEGRATED: integrated}).items():
+        assert correlation(few, maps[name], before[:8], on_ink=name == INTEGRATED) > 0.999
 
 
 @pytest.mark.parametrize("down_to", LAYERS)
 def test_grad_cam_changes_with_the_weights(
-    pictures: Pictures, maps: dict[str, Maps], down_to: str
+    pictures: Pictures, cams: dict[str, Maps], down_to: str
 ) -> None:
-    few = pictures.first(40)
-    random = cams_of(few, "conv3", randomized(few, down_to))
-    same = cams_of(few, "conv3")
+    random = cams_of(pictures, "conv3", randomized(pictures, down_to))
     for name in (PUBLISHED, BY_COLUMN):
-        assert correlation(few, same[name], maps[name][:40], on_ink=False) > 0.999
         for on_ink in (False, True):
-            alike = correlation(few, random[name], maps[name][:40], on_ink=on_ink)
-            assert alike < MOST_ALIKE
+            assert correlation(pictures, random[name], cams[name], on_ink=on_ink) < MOST_ALIKE
 
 
 @pytest.mark.parametrize("down_to", ["fc2", "fc1", "conv1"])
 def test_integrated_gradients_change_with_the_weights(
-    pictures: Pictures, maps: dict[str, Maps], down_to: str
+    pictures: Pictures, integrated: Maps, down_to: str
 ) -> None:
     few = pictures.first(8)
-    random = integrated_of(few, TOLERANCE, randomized(few, down_to))[INTEGRATED]
-    assert correlation(few, random, maps[INTEGRATED][:8], on_ink=True) < MOST_ALIKE
-    if down_to == "fc2":
-        same = integrated_of(few, TOLERANCE)[INTEGRATED]
-        assert correlation(few, same, maps[INTEGRATED][:8], on_ink=True) > 0.999
+    random = integrated_of(few, 0.5, randomized(few, down_to))[INTEGRATED]
+    assert correlation(few, random, integrated, on_ink=True) < MOST_ALIKE
 
 
 def test_weights_are_random_from_the_top_down(pictures: Pictures) -> None:

@@ -83,7 +83,6 @@ expressions = st.recursive(
 
 
 @hypothesis.given(text=expressions, depth=st.integers(0, MAX_DEPTH + 2))
-@hypothesis.settings(deadline=None)
 def test_expression_accepts_what_is_well_formed_up_to_its_depth(text: str, depth: int) -> None:
     text = "(" * depth + text + ")" * depth
     grammar = load_grammar("expression", CHARSET)
@@ -91,7 +90,6 @@ def test_expression_accepts_what_is_well_formed_up_to_its_depth(text: str, depth
 
 
 @hypothesis.given(text=expressions, at=st.integers(0, 40), put=st.text("()*+-/01", max_size=1))
-@hypothesis.settings(deadline=None)
 def test_expression_agrees_with_the_parser_one_typing_error_away(
     text: str, at: int, put: str
 ) -> None:
@@ -244,7 +242,6 @@ def test_num_texts(name: str, num_texts: int | None) -> None:
 
 
 @hypothesis.given(automaton=automata("ab"))
-@hypothesis.settings(deadline=None)
 def test_texts_are_what_is_accepted_shorter_ones_first(automaton: Automaton) -> None:
     longest = 7
     texts = list(

@@ -57,7 +57,6 @@ def test_shared_endings_share_states(tmp_path: Path) -> None:
 
 
 @hypothesis.given(lines=st.sets(st.text("12+", min_size=1, max_size=6), min_size=1, max_size=12))
-@hypothesis.settings(deadline=None)
 def test_the_automaton_is_the_smallest_that_accepts_the_lines(lines: set[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         grammar = lexicon(Path(folder), "\n".join(lines).encode())

@@ -85,7 +85,6 @@ ALL_SHORT = ["".join(t) for n in range(5) for t in itertools.product("1+-a", rep
 
 
 @hypothesis.given(pattern=patterns)
-@hypothesis.settings(deadline=None)
 def test_any_pattern_accepts_what_python_matches_as_a_whole(pattern: str) -> None:
     expected = [text for text in ALL_SHORT if re.fullmatch(pattern, text)]
     grammar = load_grammar(f"regex:{pattern}", Charset("1+-a"))
@@ -98,7 +97,7 @@ pieces = st.sampled_from(
 
 
 @hypothesis.given(pattern=st.lists(pieces, max_size=8).map("".join))
-@hypothesis.settings(deadline=None, max_examples=300)
+@hypothesis.settings(max_examples=300)
 def test_whatever_the_pattern_it_is_refused_or_means_what_it_means_in_python(pattern: str) -> None:
     try:
         grammar = load_grammar(f"regex:{pattern}", CHARSET)
