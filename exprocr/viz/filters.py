@@ -11,7 +11,15 @@ from PIL import Image, ImageDraw
 
 from exprocr.viz.canvas import drawing
 from exprocr.viz.canvas.drawing import DARK, GRAY, Box
-from exprocr.viz.features.grid import GAP_PX, LABEL_PX, MARGIN_PX, draw_title, title_height
+from exprocr.viz.canvas.page import (
+    BAR_HEIGHT_PX,
+    GAP_PX,
+    LABEL_PX,
+    MARGIN_PX,
+    MIN_CONTENT_PX,
+    Heading,
+    draw_color_bar,
+)
 from exprocr.words import quantity
 
 DEAD_SHARE = 1e-6
@@ -32,7 +40,6 @@ FIGURES_PX = 150
 NUMBER_PX = 34
 """Room of a number alone."""
 
-MIN_CONTENT_PX = 640
 MAX_HEAD_PX = 280
 """What is above the kernels is not higher than this."""
 
@@ -159,19 +166,16 @@ def draw_filters(kernels: NDArray[np.float32], title: str, subtitle: str) -> Ima
     stats = kernel_stats(kernels)
     layout = lay_out(len(kernels), kernels.shape[1])
     content = max(MIN_CONTENT_PX, layout.num_columns * layout.cell[0] - GAP_PX)
-    text = " ".join([*_explain(stats, layout, kernels.shape[1]), subtitle])
-    lines = drawing.wrap_text(text, content)
-    scale_top = title_height(lines)
-    top = scale_top + LABEL_PX + drawing.SCALE_HEIGHT_PX + GAP_PX
-    height = layout.box(len(kernels) - 1, top)[3] + (layout.num_lines - 1) * LABEL_PX + MARGIN_PX
-    canvas = Image.new("RGB", (content + 2 * MARGIN_PX, height), drawing.WHITE)
+    explanation = [*_explain(stats, layout, kernels.shape[1]), subtitle]
+    heading = Heading.of(title, explanation, content)
+    bar_top = heading.bottom + LABEL_PX
+    top = bar_top + BAR_HEIGHT_PX + GAP_PX
+    last = layout.box(len(kernels) - 1, top)
+    canvas = heading.new_page(last[3] + (layout.num_lines - 1) * LABEL_PX)
     draw = ImageDraw.Draw(canvas)
-    draw_title(draw, title, lines)
-    draw.text((MARGIN_PX, scale_top), "weight", fill=GRAY, font=drawing.font())
-    grays = kernel_grays(np.linspace(-1, 1, 255, dtype=np.float32))
-    place = (MARGIN_PX, scale_top + LABEL_PX)
-    ends = ("- greatest |weight|", "0", "+ greatest |weight|")
-    drawing.draw_scale(canvas, place, grays[:, None].repeat(3, axis=1), ends)
+    grays = kernel_grays(np.linspace(-1, 1, 255, dtype=np.float32))[:, None].repeat(3, axis=1)
+    ticks = ((0.0, "- greatest |weight|"), (0.5, "0"), (1.0, "+ greatest |weight|"))
+    draw_color_bar(canvas, (MARGIN_PX, bar_top), grays, ticks, name="weight")
     dead = set(stats.dead)
     for index, kernel in enumerate(kernels):
         box = layout.box(index, top)

@@ -8,15 +8,9 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from exprocr.viz.canvas import drawing
-from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, WHITE, Color
-from exprocr.viz.canvas.text import (
-    SPELLING_PX,
-    clip,
-    draw_side,
-    pairs_of,
-    typeset,
-)
-from exprocr.viz.features.grid import MARGIN_PX, MIN_CONTENT_PX, TITLE_PX, draw_title, title_height
+from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, LINE, WHITE, Color
+from exprocr.viz.canvas.page import MARGIN_PX, MIN_CONTENT_PX, Heading
+from exprocr.viz.canvas.text import SPELLING_PX, clip, draw_side, pairs_of, typeset
 from exprocr.words import format_confidence
 
 WRONG: Color = (150, 20, 40)
@@ -120,14 +114,10 @@ def draw_samples(tiles: Sequence[Tile], title: str, subtitle: str) -> Image.Imag
     across, down = (side + sheet.space for side in sheet.tile)
     num_rows = -(-len(tiles) // sheet.num_columns)
     content = max(MIN_CONTENT_PX, sheet.num_columns * across - sheet.space)
-    lines = drawing.wrap_text(subtitle, content)
-    top = title_height(lines)
-    height = top + (num_rows * down - sheet.space if tiles else EMPTY_PX) + MARGIN_PX
-    canvas = Image.new("RGB", (content + 2 * MARGIN_PX, height), WHITE)
+    heading = Heading.of(title, subtitle, content)
+    top = heading.bottom
+    canvas = heading.new_page(top + (num_rows * down - sheet.space if tiles else EMPTY_PX))
     draw = ImageDraw.Draw(canvas)
-    draw_title(draw, "", lines)
-    text, font = clip(title, content, TITLE_PX)
-    draw.text((MARGIN_PX, MARGIN_PX - 6), text, fill=DARK, font=font)
     if not tiles:
         draw.rectangle((MARGIN_PX, top, MARGIN_PX + content - 1, top + EMPTY_PX - 1), fill=LIGHT)
         place = (MARGIN_PX + 16, top + EMPTY_PX // 2)
@@ -143,7 +133,7 @@ def draw_tile(canvas: Image.Image, tile: Tile, place: tuple[int, int], sheet: Sh
     draw = ImageDraw.Draw(canvas)
     (left, top), (width, height) = place, sheet.tile
     box = (left, top, left + width - 1, top + height - 1)
-    draw.rectangle(box, outline=(190, 190, 190))
+    draw.rectangle(box, outline=LINE)
     x, y = left + sheet.space, top + sheet.space
     room = sheet.room[0]
     if not tile.is_right:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from exprocr.core.model.geometry import CellAxis
 from exprocr.viz.canvas.geometry import Geometry
-from exprocr.viz.features.features import draw_grid
+from exprocr.viz.features.page import draw_grid
 
 YELLOW = (253, 231, 36)  # the light end of viridis
 FRAME = (190, 190, 190)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from exprocr.synth.renderer import CHARACTERS
 from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas.page import MARGIN_PX
 from exprocr.viz.canvas.text import (
     DOTS,
     clip,
@@ -21,7 +22,6 @@ from exprocr.viz.canvas.text import (
     typeset,
     window,
 )
-from exprocr.viz.features.grid import MARGIN_PX
 from exprocr.viz.samples import (
     CONFIDENCE_PX,
     FRAME_PX,

@@ -12,7 +12,7 @@ from exprocr.cli.visualize.kinds import Request
 from exprocr.core.decode.decoder import temper
 from exprocr.core.decode.forward import check_log_probs
 from exprocr.core.text.expression import format_value
-from exprocr.viz.alignment.alignment import draw_alignment, rest_of
+from exprocr.viz.alignment.page import draw_alignment, rest_of
 from exprocr.viz.alignment.posteriors import Frames
 from exprocr.viz.canvas.geometry import geometry_of
 from exprocr.viz.canvas.picture import save_picture

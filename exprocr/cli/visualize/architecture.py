@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def show(request: Request) -> None:
     """Run the network on a rendered sample, and draw what its stages do."""
-    from exprocr.viz.architecture.architecture import draw_architecture
+    from exprocr.viz.architecture.page import draw_architecture
     from exprocr.viz.architecture.profile import measure
 
     subject = _load(request)

@@ -16,7 +16,7 @@ from exprocr.errors import ConfigError
 from exprocr.viz.canvas.geometry import geometry_of
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.features.channels import FeatureStats, choose, feature_stats
-from exprocr.viz.features.features import draw_grid
+from exprocr.viz.features.page import draw_grid
 
 if TYPE_CHECKING:
     import numpy as np

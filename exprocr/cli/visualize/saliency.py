@@ -16,7 +16,8 @@ from exprocr.core.model.geometry import CONV_LAYERS
 from exprocr.errors import ConfigError
 from exprocr.viz.canvas.geometry import Geometry, geometry_of
 from exprocr.viz.canvas.picture import save_picture
-from exprocr.viz.saliency.saliency import INK, SaliencyMap, draw_saliency, spread
+from exprocr.viz.saliency.maps import INK, SaliencyMap, spread
+from exprocr.viz.saliency.page import draw_saliency
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,9 +129,7 @@ def maps_of(found: Explanation, layer: str) -> list[SaliencyMap]:
         ),
     ]
     if found.integrated is not None:
-        about = (
-            "What a pixel adds to the score; dots: what it takes away. 1 % are beyond the scale."
-        )
+        about = "What a pixel adds to the score; dots: what it takes away. 1% are beyond the scale."
         values = found.integrated.maps[0]
         maps.append(SaliencyMap("Integrated gradients", about, values, True, "nats"))
     return maps

@@ -9,7 +9,7 @@ from exprocr.cli.visualize.subject import Subject
 from exprocr.report.page import Figure, Section, figure
 from exprocr.report.run.context import Run
 from exprocr.report.run.subjects import Subjects
-from exprocr.viz.alignment.alignment import draw_alignment
+from exprocr.viz.alignment.page import draw_alignment
 
 
 def explanation_section(run: Run, subjects: Subjects) -> Section:

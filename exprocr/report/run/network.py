@@ -9,7 +9,7 @@ from exprocr.report.run.context import Run
 from exprocr.report.run.subjects import Subjects
 from exprocr.viz.canvas.geometry import geometry_of
 from exprocr.viz.features.channels import feature_stats
-from exprocr.viz.features.features import draw_grid
+from exprocr.viz.features.page import draw_grid
 from exprocr.words import format_shape, format_share
 
 MEANINGS = {
@@ -34,7 +34,7 @@ def architecture_section(run: Run, subjects: Subjects) -> Section:
 
 
 def _architecture(subject: Subject) -> list[Block]:
-    from exprocr.viz.architecture.architecture import draw_architecture
+    from exprocr.viz.architecture.page import draw_architecture
     from exprocr.viz.architecture.profile import measure
 
     profile = measure(subject.engine.network, subject.ink, subject.engine.device)

@@ -11,8 +11,8 @@ from PIL import ImageDraw
 from exprocr.core.reading.prediction import Character
 from exprocr.viz.canvas import drawing
 from exprocr.viz.canvas.drawing import DARK, GRAY, TEXT_PX, WHITE, Box
+from exprocr.viz.canvas.page import READING_PX
 from exprocr.viz.canvas.text import Font, typeset
-from exprocr.viz.features.grid import READING_PX
 from exprocr.words import format_confidence
 
 DOUBT = 0.01

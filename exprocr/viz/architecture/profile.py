@@ -69,7 +69,7 @@ def measure(network: Network, picture: NDArray[np.uint8], device: torch.device) 
         network.train(training)
     sees = receptive_fields(calls, inputs.shape[2:])
     share = network.dropout.p
-    dropout = f"{100 * share:.0f} % dropout in training; " if share else ""
+    dropout = f"{share:.0%} dropout in training; " if share else ""
     return Profile(
         stages=tuple(
             Stage(

@@ -1,12 +1,13 @@
-"""Texts as they are read: any characters, a cell each, with what differs marked."""
+"""Texts on pictures: any characters, cut or broken into lines, and two compared."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
 from exprocr.core.evaluation.metrics import align
@@ -31,15 +32,13 @@ _NO_CHARACTER = "\U0010fffe"
 @lru_cache
 def _wide_font(size_px: int) -> ImageFont.FreeTypeFont:
     """Return matplotlib's font, which has many more characters than Pillow's."""
-    import matplotlib
-
-    path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+    path = Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
     return ImageFont.truetype(path, size_px, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(maxsize=10_000)
 def _draws(size_px: int, character: str, *, wide: bool) -> bool:
-    """Say whether a font has a character."""
+    """Return whether a font has a character."""
     font = _wide_font(size_px) if wide else drawing.font(size_px)
     masks = [font.getmask(one, mode="L") for one in (character, _NO_CHARACTER)]
     return masks[0].size != masks[1].size or bytes(masks[0]) != bytes(masks[1])
@@ -72,6 +71,23 @@ def clip(text: str, width: int, size_px: int = TEXT_PX) -> tuple[str, Font]:
         else:
             high = middle
     return text[:low] + DOTS, font
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break a text at spaces into lines at most ``width`` px wide; cut words that are wider."""
+    return [clip(line, width)[0] for line in break_lines(text, width, drawing.font().getlength)]
+
+
+def break_lines(text: str, width: float, length_of: Callable[[str], float]) -> list[str]:
+    """Break a text at spaces into lines at most ``width`` long; words are kept whole."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and length_of(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def pairs_of(one: str, other: str) -> list[tuple[str, str]]:

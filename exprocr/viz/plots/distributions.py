@@ -6,15 +6,21 @@ In the manner of TensorBoard's view "distributions".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from exprocr.core.runs.tensor_record import PERCENTILES, TensorRecord
 from exprocr.viz.plots.panels import (
     GRAY,
     Cell,
+    describe_evaluations,
     format_tick,
     limits,
     new_page,
@@ -22,10 +28,6 @@ from exprocr.viz.plots.panels import (
     note_left_out,
     thin,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 CELL = Cell(296, 208)
 MAX_POINTS = 500
@@ -48,9 +50,6 @@ def draw_distributions(record: TensorRecord, names: Sequence[str], title: str) -
     Raises:
         ConfigError: There are more than a page holds.
     """
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     shown = thin(len(record.steps), MAX_POINTS)
     legend: list[Any] = [
         Patch(facecolor=color, edgecolor=LINE, label=f"{PERCENTILES[i]} to {PERCENTILES[-1 - i]}%")
@@ -62,7 +61,7 @@ def draw_distributions(record: TensorRecord, names: Sequence[str], title: str) -
     ]
     subtitle = (
         "Bands between percentiles of each parameter tensor, darker towards the median, at "
-        f"{describe(record, shown)}. Each panel has a scale of its own."
+        f"{describe_evaluations(record, shown)}. Each panel has a scale of its own."
     )
     indices = [record.names.index(name) for name in names]
     figure, panels = new_page(
@@ -80,17 +79,8 @@ def draw_distributions(record: TensorRecord, names: Sequence[str], title: str) -
     return figure
 
 
-def describe(record: TensorRecord, shown: NDArray[np.intp]) -> str:
-    """Say how many evaluations there are, and how many of them are shown."""
-    num = len(record.steps)
-    text = "one evaluation" if num == 1 else f"{num:,} evaluations"
-    return text if len(shown) == num else f"{len(shown)} of {text}"
-
-
 def _draw(axes: Axes, steps: NDArray[np.int64], percentiles: NDArray[np.float64]) -> None:
     """Draw the bands of a tensor: (E,) steps, (E, 9) percentiles."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     x, y = steps.astype(np.float64), percentiles
     if len(x) == 1:  # as wide as can be seen
         x, y = np.array([x[0] - 0.5, x[0] + 0.5]), y.repeat(2, axis=0)

@@ -1,4 +1,4 @@
-"""How each tensor's histogram moved over a run: a ridge an evaluation, one before the other.
+"""How each tensor's histogram moved over a run: a ridge for each evaluation, newer ones in front.
 
 In the manner of TensorBoard's view "histograms" with offset.
 """
@@ -6,15 +6,20 @@ In the manner of TensorBoard's view "histograms" with offset.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from exprocr.core.runs.tensor_record import TensorRecord
-from exprocr.viz.plots.distributions import describe
 from exprocr.viz.plots.panels import (
     Cell,
+    describe_evaluations,
     filled_bins,
     format_tick,
     limits,
@@ -23,10 +28,6 @@ from exprocr.viz.plots.panels import (
     note_left_out,
     thin,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 CELL = Cell(296, 236)
 MAX_RIDGES = 25
@@ -48,8 +49,6 @@ def draw_history(record: TensorRecord, names: Sequence[str], title: str) -> Figu
     Raises:
         ConfigError: There are more than a page holds.
     """
-    from matplotlib.patches import Patch
-
     shown = thin(len(record.steps), MAX_RIDGES)
     ends = {0: "first evaluation, at the back", 1: "last evaluation, in front"}
     if len(shown) == 1:
@@ -58,7 +57,7 @@ def draw_history(record: TensorRecord, names: Sequence[str], title: str) -> Figu
         Patch(facecolor=color(age), edgecolor=OUTLINE, label=label) for age, label in ends.items()
     ]
     subtitle = (
-        f"Histograms of each parameter tensor at {describe(record, shown)}. "
+        f"Histograms of each parameter tensor at {describe_evaluations(record, shown)}. "
         "Each is as high as its fullest bin; each panel has a scale of its own."
     )
     indices = [record.names.index(name) for name in names]
@@ -111,9 +110,6 @@ def ridge(
 
 def _draw(axes: Axes, record: TensorRecord, tensor: int, shown: NDArray[np.intp]) -> None:
     """Draw the ridges of a tensor."""
-    from matplotlib.collections import PolyCollection
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     last = len(shown) - 1
     height = max(1.0, OVERLAP * last)
     ends = record.percentiles[shown, tensor][:, [0, -1]].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Small multiples: a plot for each tensor of a network, a row or more a layer, on one page."""
+"""Small multiples on one page: a plot for each tensor of a network, a layer in rows of its own."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from numpy.typing import NDArray
 
 from exprocr.core.runs.tensor_record import TensorRecord
 from exprocr.errors import ConfigError
+from exprocr.viz.canvas.text import break_lines
 from exprocr.viz.plots.plotting import DPI, MAX_FIGURE_PX, finish_axes, new_figure, plot_text
 from exprocr.words import format_shape
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 GRAY = "#606060"
 TEXT_PX = 12.5
@@ -145,7 +145,7 @@ def new_page(
     places, num_rows, num_columns = layout(tensors, cell)
     left = MARGIN_PX + LINE_PX
     width = max(MIN_WIDTH_PX, left + num_columns * cell.width + MARGIN_PX)
-    lines = wrap(subtitle, width - 2 * MARGIN_PX)
+    lines = break_lines(subtitle, width - 2 * MARGIN_PX, _length)
     legend_top = MARGIN_PX + TITLE_PX + 12 + LINE_PX * len(lines)
     top = legend_top + LINE_PX + 14
     figure = new_figure(width, top + num_rows * cell.height + LINE_PX + MARGIN_PX)
@@ -219,11 +219,18 @@ def note(axes: Axes, text: str) -> None:
 
 
 def note_left_out(axes: Axes, record: TensorRecord, tensor: int) -> None:
-    """Say in a plot how many values were not finite at worst, if any."""
+    """Write into a plot how many values were not finite at worst, if any."""
     counted = record.counts[:, tensor].sum(axis=1, dtype=np.int64)
     missing = math.prod(record.shapes[tensor]) - int(counted.min())
     if missing and counted.any():
         note(axes, f"up to {missing:,} not finite")
+
+
+def describe_evaluations(record: TensorRecord, shown: NDArray[np.intp]) -> str:
+    """Write how many evaluations a record has, and how many of them are shown."""
+    num = len(record.steps)
+    text = "one evaluation" if num == 1 else f"{num:,} evaluations"
+    return text if len(shown) == num else f"{len(shown)} of {text}"
 
 
 def filled_bins(num_values: int) -> int:
@@ -247,10 +254,8 @@ def thin(num: int, most: int) -> NDArray[np.intp]:
     return np.unique(np.rint(np.linspace(0, num - 1, min(num, most))).astype(np.intp))
 
 
-def _length(text: str, px: float, weight: str) -> float:
+def _length(text: str, px: float = TEXT_PX, weight: str = "normal") -> float:
     """Return how wide a text is, px."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
     font = get_font(findfont(FontProperties(weight=weight)))
     font.set_size(points(px), DPI)
     font.set_text(text)
@@ -265,15 +270,3 @@ def fit(text: str, width: float, px: float = TEXT_PX, weight: str = "normal") ->
         lengths, True, key=lambda n: _length(plot_text(text, n), px, weight) > width
     )
     return plot_text(text, lengths[max(0, num_fit - 1)])
-
-
-def wrap(text: str, width: float) -> list[str]:
-    """Break a text at spaces into lines at most ``width`` px wide."""
-    lines = [""]
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _length(longer, TEXT_PX, "normal") > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from exprocr.viz.plots.panels import GRAY, Cell, filled_bins, format_tick, limits, new_page, note
 from exprocr.viz.plots.plotting import DARK, MIDDLE, PALE
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MAX_BINS = 50
 CELL = Cell(296, 208)
@@ -72,9 +73,6 @@ def draw_weights(tensors: Mapping[str, NDArray[Any]], title: str) -> Figure:
     Raises:
         ConfigError: There are more than a page holds.
     """
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     legend = [
         Patch(facecolor=PALE, edgecolor=DARK, label="values"),
         Line2D([], [], color=GRAY, ls="--", lw=1.2, label="0"),
@@ -104,8 +102,6 @@ def draw_weights(tensors: Mapping[str, NDArray[Any]], title: str) -> Figure:
 
 def _draw(axes: Axes, values: NDArray[Any]) -> None:
     """Draw the histogram of a tensor."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     stats = tensor_stats(values)
     if not stats.num_finite:
         note(axes, "no finite value")

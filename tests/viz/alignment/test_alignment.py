@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw
 from exprocr.core.decode.decoder import Alternative
 from exprocr.core.model.geometry import CellAxis
 from exprocr.core.reading.prediction import Character, Prediction
-from exprocr.viz.alignment.alignment import draw_alignment, rest_of
 from exprocr.viz.alignment.labels import place_labels
+from exprocr.viz.alignment.page import draw_alignment, rest_of
 from exprocr.viz.alignment.posteriors import (
     MAX_ROWS,
     ROW_PX,

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from exprocr.viz.architecture import architecture as layout
-from exprocr.viz.architecture.architecture import draw_architecture
+from exprocr.viz.architecture import page as layout
 from exprocr.viz.architecture.blocks import Scale, draw_block
+from exprocr.viz.architecture.page import draw_architecture
 from exprocr.viz.architecture.stages import Profile, Stage
 from exprocr.words import format_count, format_seconds, format_shape, format_share
 
@@ -98,7 +98,7 @@ def test_times_shares_and_shapes() -> None:
     ]  # fmt: skip
     shares = (0, 1e-9, 0.0004, 0.0005, 0.123, 1)
     assert [format_share(share) for share in shares] == [
-        "0.0 %", "< 0.1 %", "< 0.1 %", "0.1 %", "12.3 %", "100.0 %",
+        "0.0%", "< 0.1%", "< 0.1%", "0.1%", "12.3%", "100.0%",
     ]  # fmt: skip
     assert format_shape((16, 30, 90)) == "16 x 30 x 90"
 
@@ -259,7 +259,7 @@ def test_what_is_no_number_is_drawn_gray() -> None:
 
 
 def test_drawing_needs_no_torch() -> None:
-    code = "import sys, exprocr.viz.architecture.architecture; print('torch' in sys.modules)"
+    code = "import sys, exprocr.viz.architecture.page; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

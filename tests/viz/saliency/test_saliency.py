@@ -14,7 +14,8 @@ from exprocr.core.config.schema import PRESETS, PreprocessConfig
 from exprocr.core.model.geometry import CellAxis
 from exprocr.core.reading.prediction import Character, Prediction
 from exprocr.viz.canvas.geometry import Geometry, geometry_of
-from exprocr.viz.saliency.saliency import SaliencyMap, draw_saliency, spread
+from exprocr.viz.saliency.maps import SaliencyMap, spread
+from exprocr.viz.saliency.page import draw_saliency
 
 SIZE = (180, 60)
 

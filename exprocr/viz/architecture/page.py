@@ -15,9 +15,9 @@ from PIL import Image, ImageDraw
 from exprocr.viz.architecture.blocks import Scale, draw_arrow, draw_block, draw_image
 from exprocr.viz.architecture.stages import Profile, Stage
 from exprocr.viz.canvas import drawing
-from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, Color
-from exprocr.viz.canvas.text import clip
-from exprocr.viz.features.grid import LINE_PX, MARGIN_PX, draw_title, title_height
+from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, LINE, Color
+from exprocr.viz.canvas.page import LINE_PX, MARGIN_PX, Heading
+from exprocr.viz.canvas.text import DOTS, clip, wrap
 from exprocr.words import format_count, format_seconds, format_shape, format_share
 
 BLOCKS_PX, TEXT_WIDTH_PX, BAR_PX = 416, 350, 132
@@ -75,19 +75,17 @@ def draw_architecture(
     Returns:
         An RGB picture, neither side longer than 4000 px.
     """
-    subtitle = drawing.wrap_text(_subtitle(profile), WIDTH_PX - 2 * MARGIN_PX)
-    rows = make_rows(profile, picture, ink, reading)
-    head = title_height(subtitle) + 8
-    top = head + 2 * LINE_PX + 20
-    height = top + sum(row.height for row in rows) + (len(rows) - 1) * ARROW_PX + MARGIN_PX
-    canvas = Image.new("RGB", (WIDTH_PX, height), drawing.WHITE)
-    draw = ImageDraw.Draw(canvas)
     title = (
         f"Architecture: {profile.num_parameters:,} parameters, "
         f"{format_count(profile.multiply_adds)} multiply-adds and "
-        f"{format_seconds(profile.seconds)} a picture"
+        f"{format_seconds(profile.seconds)} per picture"
     )
-    draw_title(draw, title, subtitle)
+    heading = Heading.of(title, _explanation(profile), WIDTH_PX - 2 * MARGIN_PX)
+    rows = make_rows(profile, picture, ink, reading)
+    head = heading.bottom + 8
+    top = head + 2 * LINE_PX + 20
+    canvas = heading.new_page(top + sum(row.height for row in rows) + (len(rows) - 1) * ARROW_PX)
+    draw = ImageDraw.Draw(canvas)
     figures = make_figures(profile)
     draw_heads(draw, figures, head)
     middles = []
@@ -105,8 +103,8 @@ def draw_architecture(
     return canvas
 
 
-def _subtitle(profile: Profile) -> str:
-    """Say how to read the picture, and what was measured how."""
+def _explanation(profile: Profile) -> str:
+    """Explain how to read the picture, and how times were measured."""
     return (
         "What each stage makes of the picture at the top, in proportion: maps are sheets of rows x "
         "columns of cells, one a channel, the strongest in front; sequences have a column for "
@@ -155,11 +153,10 @@ def make_rows(
 
 def _wrap(text: str) -> list[str]:
     """Break text into lines of the text's column; what is too long ends in dots."""
-    lines = drawing.wrap_text(text, TEXT_WIDTH_PX)
+    lines = wrap(text, TEXT_WIDTH_PX)
     if len(lines) > MAX_LINES:
-        lines = lines[:MAX_LINES]
-        last = drawing.clip_text(lines[-1], TEXT_WIDTH_PX - 16).removesuffix("...")
-        lines[-1] = last.rstrip(" ,;(") + "..."
+        last = clip(lines[MAX_LINES - 1], TEXT_WIDTH_PX - 16)[0].removesuffix(DOTS)
+        lines[MAX_LINES - 1 :] = [last.rstrip(" ,;(") + DOTS]
     return lines
 
 
@@ -212,7 +209,7 @@ def draw_heads(draw: ImageDraw.ImageDraw, figures: list[Figure], top: int) -> No
         draw.text((left, top), name, fill=DARK, font=drawing.font(16))
         draw.text((left, top + LINE_PX), note, fill=GRAY, font=drawing.font())
     y = top + 2 * LINE_PX + 4
-    draw.line((MARGIN_PX, y, WIDTH_PX - MARGIN_PX, y), fill=(190, 190, 190))
+    draw.line((MARGIN_PX, y, WIDTH_PX - MARGIN_PX, y), fill=LINE)
 
 
 def draw_row(canvas: Image.Image, row: Row, middle: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from exprocr.core.reading.prediction import Prediction
@@ -15,39 +16,38 @@ from exprocr.viz.alignment.labels import Labels, draw_boxes, draw_labels, place_
 from exprocr.viz.alignment.posteriors import (
     ROW_PX,
     Frames,
-    draw_class_axis,
     draw_probabilities,
     draw_runs,
-    draw_scale,
     has_numbers,
     pick_rows,
 )
 from exprocr.viz.canvas import drawing
-from exprocr.viz.canvas.drawing import DARK, GRAY, WHITE, Box
-from exprocr.viz.canvas.text import clip, draw_side, pairs_of, side_width, typeset
-from exprocr.viz.features.grid import (
+from exprocr.viz.canvas.drawing import DARK, GRAY, Box
+from exprocr.viz.canvas.heatmap import MAX_WIDTH_PX, draw_frame_axis, draw_row_axis, row_axis_width
+from exprocr.viz.canvas.page import (
+    BAR_ROOM_PX,
     LABEL_PX,
     LINE_PX,
     MARGIN_PX,
     MIN_CONTENT_PX,
     READING_PX,
+    WIDENED,
+    Heading,
+    draw_color_bar,
     draw_picture,
-    draw_title,
-    title_height,
+    draw_reading,
 )
-from exprocr.viz.features.heatmap import MAX_PLOT_WIDTH_PX, draw_frame_axis
+from exprocr.viz.canvas.text import clip, draw_side, pairs_of, side_width
 from exprocr.words import format_confidence, quantity
 
-TITLE = "Alignment: the characters found, and what each frame says"
+TITLE = "Alignment: the characters and their frames"
 FRAME_PX = 20
 LEAST_FRAME_PX = 3
 WIDE_PX = 1200
 """Frames are narrower than `FRAME_PX` where a plot would be wider than this."""
 
 PICTURE_PX = 320
-SCALE_PX = 130
-"""Room of the color scale and its figures."""
-
+MAX_BAR_PX = 240
 SMALL = 0.001
 TEXT_LINE_PX = 28
 FIGURE_PX, VALUE_PX = 84, 200
@@ -76,12 +76,11 @@ class Layout:
         """Return the layout for a picture, with rows of these names."""
         geometry = frames.geometry
         width = min(max(2 * FRAME_PX, FRAME_PX * frames.number), WIDE_PX)
-        width = min(max(width, LEAST_FRAME_PX * frames.number), MAX_PLOT_WIDTH_PX)
+        width = min(max(width, LEAST_FRAME_PX * frames.number), MAX_WIDTH_PX)
         height = min(PICTURE_PX, max(16, round(width * geometry.height / geometry.width)))
-        typed = (typeset(name) for name in ["class", *names])
-        axis = round(max(font.getlength(text) for text, font in typed)) + 30
+        axis = row_axis_width(["class", *names])
         scale = width * geometry.picture_width / geometry.width / image.width
-        content = max(MIN_CONTENT_PX, axis + width + SCALE_PX)
+        content = max(MIN_CONTENT_PX, axis + width + BAR_ROOM_PX)
         return cls(content, MARGIN_PX + axis, width, height, scale)
 
     def box(self, top: int, height: int) -> Box:
@@ -108,26 +107,26 @@ def draw_alignment(
     layout = Layout.of(image, frames, names)
     limits = (MARGIN_PX, MARGIN_PX + layout.content)
     labels = place_labels(prediction.characters, layout.left, layout.scale, limits)
-    lines = drawing.wrap_text(_explain(frames, rows, labels, layout.width), layout.content)
-    top = title_height(lines)
-    picture = layout.box(top + READING_PX + 20, layout.picture_height)
+    heading = Heading.of(TITLE, _explain(frames, rows, labels, layout.width), layout.content)
+    picture = layout.box(heading.bottom + READING_PX + 20, layout.picture_height)
     plot = layout.box(picture[3] + 12 + labels.height + 30, ROW_PX * len(rows))
     list_top = plot[3] + 2 * LABEL_PX + 26
-    height = list_top + LINE_PX + TEXT_LINE_PX * (len(prediction.alternatives) + 2) + MARGIN_PX
-    canvas = Image.new("RGB", (layout.content + 2 * MARGIN_PX, height), WHITE)
+    num_lines = len(prediction.alternatives) + 2
+    canvas = heading.new_page(list_top + LINE_PX + TEXT_LINE_PX * num_lines)
     draw = ImageDraw.Draw(canvas)
-    draw_title(draw, TITLE, lines)
-    draw.text((MARGIN_PX, top + 5), "read", fill=GRAY, font=drawing.font())
-    text, font = clip(reading, layout.content - LABEL_PX - 24, READING_PX)
-    draw.text((MARGIN_PX + LABEL_PX + 24, top), text, fill=DARK, font=font)
+    draw_reading(canvas, (MARGIN_PX, heading.bottom), reading, layout.content)
     draw_picture(canvas, image, frames.geometry, picture)
     draw_boxes(draw, prediction.characters, layout.scale, picture)
     draw_labels(draw, labels, picture[3] + 12)
     draw_probabilities(canvas, frames, rows, plot)
     draw_runs(draw, prediction.characters, names, frames, plot)
-    draw_class_axis(draw, names, plot)
+    draw_row_axis(draw, names, plot, "class")
     draw_frame_axis(draw, frames.number, frames.geometry, plot)
-    draw_scale(canvas, plot)
+    bar_px = min(plot[3] - plot[1], MAX_BAR_PX)
+    shares = (0.0, 0.01, 0.1, 0.5, 1.0) if bar_px >= 120 else (0.0, 1.0)
+    ticks = [(float(np.cbrt(share)), f"{share:.0%}") for share in shares]
+    place = (plot[2] + 20, plot[1])
+    draw_color_bar(canvas, place, drawing.viridis(), ticks, name="probability", upright_px=bar_px)
     draw_texts(canvas, prediction, (MARGIN_PX, list_top), layout.content)
     return canvas
 
@@ -146,7 +145,7 @@ def _explain(frames: Frames, rows: list[int], labels: Labels, width: int) -> str
     if (count := frames.pooled(width)[2]) > 1:
         parts.append(f"Each column shows the greatest of {count} frames.")
     if frames.geometry.picture_width < frames.geometry.width:
-        parts.append("Hatched: background that the picture was widened with.")
+        parts.append(WIDENED)
     if len(rows) < len(frames.classes):
         parts.append(f"The {len(rows)} most probable of {len(frames.classes)} classes are drawn.")
     parts.append(

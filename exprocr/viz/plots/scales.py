@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
 
@@ -45,8 +43,6 @@ def set_error_scale(axes: Axes, values: Floats, *, share_right: bool) -> None:
         share_right: Values are shares of what is right, one less the error, and are written in
             per cent; else they are the errors themselves.
     """
-    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-
     errors = np.maximum(1 - values if share_right else values, 0)
     above = errors[errors > SMALLEST]
     scale = ErrorScale(min(MAX_OFFSET, float(above.min()) / 2) if above.size else MAX_OFFSET)
@@ -99,8 +95,6 @@ class ErrorScale:
 
     def ticks(self, low: float, high: float) -> list[float]:
         """Return round errors between two places, the roundest first where room is short."""
-        from matplotlib.ticker import MaxNLocator
-
         powers = [10.0**-n for n in range(8)]
         taken: dict[float, float] = {}
         for error in (0.0, *(factor * p for factor in (1, 5, 2) for p in powers), 0.3, 0.7):

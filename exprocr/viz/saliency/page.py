@@ -1,4 +1,4 @@
-"""Which pixels a reading rests on: maps over the picture, and their figures."""
+"""Which pixels a reading rests on: maps drawn over the picture."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from exprocr.core.model.geometry import CellAxis
 from exprocr.core.reading.prediction import Character, Prediction
 from exprocr.viz.canvas import drawing
 from exprocr.viz.canvas.drawing import DARK, GRAY, Box, Color
 from exprocr.viz.canvas.geometry import Geometry
-from exprocr.viz.canvas.text import clip
-from exprocr.viz.features.grid import (
+from exprocr.viz.canvas.page import (
+    BAR_HEIGHT_PX,
+    BAR_PX,
     GAP_PX,
     LINE_PX,
     MARGIN_PX,
     READING_PX,
+    Heading,
+    draw_color_bar,
     draw_picture,
-    draw_title,
-    title_height,
+    draw_reading,
 )
-
-INK = 64
-"""A pixel of the network's input holds ink from here on: a quarter of the strongest."""
+from exprocr.viz.canvas.text import wrap
+from exprocr.viz.saliency.maps import SaliencyMap
 
 MAX_SCALE = 5
 WIDE_PX, MAX_WIDTH_PX, HIGH_PX = 1600, 3900, 400
@@ -36,7 +36,6 @@ MIN_CONTENT_PX = 900
 NAME_PX = 18
 EMPTY = "0 everywhere."
 LABEL_GAP_PX = 7
-BEYOND_PERCENTILE = 99.0
 
 HEAT: tuple[Color, ...] = ((255, 255, 255), (254, 217, 118), (253, 141, 60), (214, 40, 30))
 """From nothing to the strongest: darker in gray as well, and never too dark for strokes."""
@@ -48,68 +47,6 @@ STROKE_SHADE = 0.35
 
 PALE_STROKE = 60
 """How much darker than paper strokes without evidence are, gray levels."""
-
-
-@dataclass(frozen=True)
-class SaliencyMap:
-    """A map over the network's input."""
-
-    name: str
-    """What it is called."""
-
-    about: str
-    """How to read it, in a sentence or two."""
-
-    values: NDArray[np.float32]
-    """(H, W); of a signed map, evidence against is below 0."""
-
-    is_signed: bool = False
-    """Whether there is evidence against."""
-
-    unit: str = ""
-    """Of the values."""
-
-    @property
-    def limit(self) -> float:
-        """Value of the strongest color, over 0."""
-        strength = np.abs(np.nan_to_num(self.values))
-        if not self.is_signed or not strength.any():
-            return float(strength.max())
-        return float(np.percentile(strength[strength > 0], BEYOND_PERCENTILE))
-
-    def share(self, where: NDArray[np.bool_]) -> float:
-        """Return the share of all absolute values at some pixels (H, W); NaN of an empty map."""
-        strength = np.abs(np.nan_to_num(self.values.astype(np.float64)))
-        return float(strength[where].sum() / strength.sum()) if strength.any() else float("nan")
-
-    def peak(self) -> tuple[int, int]:
-        """Return column and row of the greatest value, px."""
-        row, column = divmod(int(np.nan_to_num(self.values).argmax()), self.values.shape[1])
-        return column, row
-
-
-def spread(cells: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
-    """Enlarge a layer's map to the network's input, linearly between the cells' centers.
-
-    Args:
-        cells: (H', W').
-        geometry: Where the cells are centered.
-
-    Returns:
-        (H, W); beyond the outermost centers their values last for a step, then there is nothing.
-    """
-    rows = _weights(geometry.rows, geometry.height, cells.shape[0])
-    columns = _weights(geometry.columns, geometry.width, cells.shape[1])
-    return (rows @ np.nan_to_num(cells) @ columns.T).astype(np.float32)
-
-
-def _weights(axis: CellAxis, length: int, num: int) -> NDArray[np.float64]:
-    """Return what each of ``num`` cells counts at each of ``length`` pixels: (length, num)."""
-    position = (np.arange(length) + 0.5 - axis.first) / axis.step
-    inside = np.clip(position, 0, num - 1)
-    weights = np.maximum(0.0, 1.0 - np.abs(inside[:, None] - np.arange(num)))
-    weights[np.abs(position - inside) >= 1.0] = 0.0
-    return np.asarray(weights)
 
 
 @dataclass(frozen=True)
@@ -168,19 +105,15 @@ def draw_saliency(
     if character:
         of = f"{number} of {len(prediction.characters)}"
         title = f"Saliency: which pixels character {of}, '{character.text}', rests on"
-    lines = drawing.wrap_text(about, layout.content)
-    room = layout.content - drawing.SCALE_PX - 2 * GAP_PX
-    texts = [drawing.wrap_text(one.about if one.limit else EMPTY, room) for one in maps]
-    heads = [max(NAME_PX + 6 + LINE_PX * len(text), drawing.SCALE_HEIGHT_PX) for text in texts]
-    top = title_height(lines) + READING_PX + 20
+    heading = Heading.of(title, about, layout.content)
+    room = layout.content - BAR_PX - 2 * GAP_PX
+    texts = [wrap(one.about if one.limit else EMPTY, room) for one in maps]
+    heads = [max(NAME_PX + 6 + LINE_PX * len(text), BAR_HEIGHT_PX) for text in texts]
+    top = heading.bottom + READING_PX + 20
     below = sum(2 * GAP_PX + head + LABEL_GAP_PX + layout.height for head in heads)
-    height = top + layout.height + below + MARGIN_PX
-    canvas = Image.new("RGB", (layout.content + 2 * MARGIN_PX, height), drawing.WHITE)
+    canvas = heading.new_page(top + layout.height + below)
     draw = ImageDraw.Draw(canvas)
-    draw_title(draw, title, lines)
-    draw.text((MARGIN_PX, title_height(lines) + 5), "read", fill=GRAY, font=drawing.font())
-    text, font = clip(reading, layout.content - 44, READING_PX)
-    draw.text((MARGIN_PX + 44, title_height(lines)), text, fill=DARK, font=font)
+    draw_reading(canvas, (MARGIN_PX, heading.bottom), reading, layout.content)
     draw_picture(canvas, image, geometry, layout.box(top))
     _mark(draw, character, image, geometry, layout.box(top))
     for one, text_lines, head in zip(maps, texts, heads, strict=True):
@@ -206,19 +139,17 @@ def _draw_head(
         draw.text((MARGIN_PX, y), line, fill=GRAY, font=drawing.font())
     if not one.limit:
         return
-    ramp = np.linspace(-1 if one.is_signed else 0, 1, drawing.SCALE_PX)
+    ramp = np.linspace(-1 if one.is_signed else 0, 1, BAR_PX)
     if one.is_signed:
         paper = np.full((len(ramp), 3), 255.0 - PALE_STROKE)
         is_dot = np.arange(len(ramp)) // 3 % 2 == 0
-        colors = _signed(ramp, paper, is_dot)
-        ends = [-one.limit, 0.0, one.limit]
+        colors, ends = _signed(ramp, paper, is_dot), [-one.limit, 0.0, one.limit]
     else:
-        colors = _heat(ramp)
-        ends = [0.0, one.limit / 2, one.limit]
+        colors, ends = _heat(ramp), [0.0, one.limit / 2, one.limit]
     values = [f"{value:+.2g}" if one.is_signed and value else f"{value:.2g}" for value in ends]
     values[-1] += f" {one.unit}" if one.unit else ""
-    place = right - drawing.SCALE_PX, top
-    drawing.draw_scale(canvas, place, np.rint(colors).astype(np.uint8), values)
+    ticks = list(zip((0.0, 0.5, 1.0), values, strict=True))
+    draw_color_bar(canvas, (right - BAR_PX, top), np.rint(colors).astype(np.uint8), ticks)
 
 
 def _heat(levels: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from exprocr.core.model.geometry import CellAxis
-from exprocr.viz.canvas import drawing
 from exprocr.viz.canvas.geometry import Geometry
-from exprocr.viz.features.features import draw_grid
+from exprocr.viz.features.maps import lay_out
+from exprocr.viz.features.page import draw_grid
 from tests.support.feature_maps import (
     LIGHT,
     YELLOW,
@@ -102,14 +102,17 @@ def test_sizes_are_bounded(shape: tuple[int, ...], size: tuple[int, int]) -> Non
     assert min(canvas.size) >= 200
 
 
-@pytest.mark.parametrize(("num", "aspect"), [(16, 3.0), (64, 3.0), (512, 3.0), (512, 30.0)])
-def test_tiles_are_wide_enough_and_fit(num: int, aspect: float) -> None:
-    page = (3900, 3600)
-    columns, width, height = drawing.tile_layout(num, aspect, (14, 34), [(1500, 770), page])
-    assert width >= 120
-    assert height >= 16
-    assert columns * (width + 14) - 14 <= page[0]
-    assert -(-num // columns) * (height + 34) - 34 <= page[1]
+@pytest.mark.parametrize(("num", "aspect"), [(16, 3), (64, 3), (512, 3), (512, 30)])
+def test_tiles_are_wide_enough_and_fit(num: int, aspect: int) -> None:
+    width, height = 60 * aspect, 60
+    where = Geometry(width, height, width, CellAxis(5, 10), CellAxis(5, 10))
+    layout = lay_out(num, (num, 6, width // 10), where)
+    assert layout.tile[0] >= 120
+    assert layout.tile[1] >= 16
+    boxes = [layout.box(index, 600) for index in range(num)]
+    assert len({box[:2] for box in boxes}) == num
+    assert max(box[2] for box in boxes) <= 4000 - 24
+    assert max(box[3] for box in boxes) <= 4000 - 24
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "F"])
