@@ -1,4 +1,4 @@
-"""The kernels of a convolution: what each of its channels looks for."""
+"""The kernels of a convolution: the pattern that each of its channels looks for."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ ZERO_GRAY = 128
 """Gray of the weight 0; 1 is the most negative weight, 255 the most positive one."""
 
 SIDE_PX = 200
-"""Kernels are enlarged to about this, if there is room."""
+"""Side that kernels are enlarged to, about, if there is room."""
 
 PAGE_PX = 1500
-"""Kernels lie in rows about this wide, if there is room."""
+"""Width of a row of kernels, about, if there is room."""
 
 FIGURES_PX = 150
-"""Room of a label with all its figures."""
+"""Width of a label with all its figures."""
 
 NUMBER_PX = 34
-"""Room of a number alone."""
+"""Width of a number alone."""
 
 MAX_HEAD_PX = 280
-"""What is above the kernels is not higher than this."""
+"""Most height of the heading and the color bar."""
 
 
 @dataclass(frozen=True)
 class KernelStats:
-    """Kernels in figures; NaN where a kernel holds NaN."""
+    """Figures of kernels; NaN where a kernel holds NaN."""
 
     norm: NDArray[np.float64]
     """Euclidean norm of each."""
@@ -63,7 +63,7 @@ class KernelStats:
 
     @property
     def dead(self) -> list[int]:
-        """Kernels of (nearly) no weight beside the strongest, or that are no numbers."""
+        """Kernels with almost no weight compared to the strongest, or with NaN or infinity."""
         known = self.norm[np.isfinite(self.norm)]
         least = DEAD_SHARE * known.max() if known.size else 0.0
         alive = np.isfinite(self.norm) & (self.norm >= least) & (self.norm > 0)
@@ -94,10 +94,10 @@ class Layout:
     """Where the kernels are."""
 
     pixels: int
-    """Pixels a side that a weight takes."""
+    """Side of a weight, px."""
 
     stride: int
-    """Every how manieth row and column of weights is drawn."""
+    """Step between the rows and columns of weights that are drawn."""
 
     side: int
     """Side of a tile, px."""
@@ -109,7 +109,7 @@ class Layout:
     """Tiles in a row."""
 
     num_lines: int
-    """Lines of a label: number and norm, range; or the number alone."""
+    """Lines of a label: 2 with number, norm and range; 1 with the number alone."""
 
     def box(self, index: int, top: int) -> Box:
         """Return where a tile is, if the first label is at ``top``."""
@@ -157,8 +157,8 @@ def draw_filters(kernels: NDArray[np.float32], title: str, subtitle: str) -> Ima
 
     Args:
         kernels: float32 (N, rows, columns), rows equal columns.
-        title: What convolution they are of.
-        subtitle: What else is to be known about it, sentences.
+        title: The convolution's name.
+        subtitle: More sentences of explanation.
 
     Returns:
         An RGB picture, neither side longer than 4000 px.
@@ -191,17 +191,17 @@ def draw_filters(kernels: NDArray[np.float32], title: str, subtitle: str) -> Ima
 
 
 def _explain(stats: KernelStats, layout: Layout, kernel_size: int) -> Iterator[str]:
-    """Yield what is to be known about the picture, by sentences."""
+    """Yield sentences that explain the picture."""
     num = len(stats.norm)
     dead = stats.dead
     which = f": {', '.join(map(str, dead))}" if 0 < len(dead) <= 8 else ""
     yield f"{quantity(num, 'kernel')} of {kernel_size} x {kernel_size} weights;"
     yield f"{len(dead) or 'none'} dead{which}{' (no weight; crossed out)' if dead else ''}."
-    yield "Each has its own scale, the same to both sides of 0: dark is negative, light positive."
+    yield "Each has a scale of its own, symmetric about 0: dark is negative, light is positive."
     if layout.num_lines == 2:
-        yield "Above each its number and Euclidean norm, below it its least and greatest weight."
+        yield "Above it: its number and Euclidean norm; below it: its least and greatest weight."
     if layout.stride > 1:
-        yield f"There is room for one row and column of weights in {layout.stride}."
+        yield f"There is room for one in {layout.stride} rows and columns of weights."
 
 
 def draw_label(

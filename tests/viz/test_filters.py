@@ -111,7 +111,7 @@ def test_a_stride_is_drawn_as_said(monkeypatch: pytest.MonkeyPatch) -> None:
         canvas = draw_filters(weights, "Kernels", "")
     assert max(canvas.size) <= 1000
     assert lay_out(190, 99).stride == 3
-    assert "one row and column of weights in 3" in " ".join(text for text, _ in texts[:6])
+    assert "one in 3 rows and columns of weights" in " ".join(text for text, _ in texts[:6])
     _, (left, top, right, bottom), *others = frames_of(canvas)
     assert len(others) == 189
     tile = np.asarray(canvas)[top:bottom, left:right, 0]

@@ -1,10 +1,11 @@
-"""Why a text was read: the picture, the characters found, and what each frame says.
+"""How a text was read: the picture, the characters, and each frame's probabilities.
 
-All lie on the columns of the picture: a frame is drawn where its receptive field is centered.
+All share the columns of the picture: a frame is drawn where its receptive field is centered.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,14 +45,14 @@ TITLE = "Alignment: the characters and their frames"
 FRAME_PX = 20
 LEAST_FRAME_PX = 3
 WIDE_PX = 1200
-"""Frames are narrower than `FRAME_PX` where a plot would be wider than this."""
+"""Frames become narrower than `FRAME_PX` where the plot would be wider than this."""
 
 PICTURE_PX = 320
 MAX_BAR_PX = 240
 SMALL = 0.001
 TEXT_LINE_PX = 28
 FIGURE_PX, VALUE_PX = 84, 200
-"""Room of a text's probability, at the left, and of its value, at the right."""
+"""Widths of a text's probability, at the left, and of its value, at the right."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,11 @@ class Layout:
     """Where the picture and the heat map begin."""
 
     width: int
-    """Of the whole input: the picture and what it was widened with."""
+    """Width of the network's input: the picture and the background added to it."""
 
     picture_height: int
     scale: float
-    """Pixels of the drawing a pixel of the picture."""
+    """Pixels of the drawing per pixel of the picture."""
 
     @classmethod
     def of(cls, image: Image.Image, frames: Frames, names: list[str]) -> Layout:
@@ -131,37 +132,32 @@ def draw_alignment(
     return canvas
 
 
-def _explain(frames: Frames, rows: list[int], labels: Labels, width: int) -> str:
-    """Say what is drawn, what is left out, and which probabilities these are."""
+def _explain(frames: Frames, rows: list[int], labels: Labels, width: int) -> Iterator[str]:
+    """Yield sentences that explain what is drawn, and what is left out."""
     which = "not calibrated"
     if frames.temperature != 1.0:
         which = f"calibrated: logits divided by {frames.temperature:.4g}"
-    parts = [
-        f"{quantity(frames.number, 'frame')}, each below the columns of the picture that it sees; "
-        f"a frame's probabilities ({which}) sum to 1 over all classes."
-    ]
+    yield f"{quantity(frames.number, 'frame')}, each below the columns of the picture that it sees;"
+    yield f"a frame's probabilities ({which}) sum to 1 over all classes."
     if has_numbers(frames, width):
-        parts.append("Numbers: per cent, from 1 to 98.")
+        yield "Numbers are percentages from 1 to 98."
     if (count := frames.pooled(width)[2]) > 1:
-        parts.append(f"Each column shows the greatest of {count} frames.")
+        yield f"Each column shows the maximum of {count} frames."
     if frames.geometry.picture_width < frames.geometry.width:
-        parts.append(WIDENED)
+        yield WIDENED
     if len(rows) < len(frames.classes):
-        parts.append(f"The {len(rows)} most probable of {len(frames.classes)} classes are drawn.")
-    parts.append(
-        "Framed: the frames that the text's best alignment gives to each character; it takes the "
-        "blank in all others. Below the picture: each character's probability in its part of the "
-        "picture, and the next best from 0.01 on."
-    )
+        yield f"The {len(rows)} most probable of {len(frames.classes)} classes are drawn."
+    yield "Boxes in the heat map: each character's frames on the best alignment of the text; all"
+    yield "other frames are blank there. Below the picture: each character's probability, and the"
+    yield "next best character from a probability of 0.01 on."
     if labels.num_left_out:
-        parts.append(f"{quantity(labels.num_left_out, 'character')} had no room for that.")
-    return " ".join(parts)
+        yield f"{quantity(labels.num_left_out, 'character')} had no room for a label."
 
 
 def draw_texts(
     canvas: Image.Image, prediction: Prediction, place: tuple[int, int], width: int
 ) -> None:
-    """List the most probable texts, what differs from the one that was read marked."""
+    """List the most probable texts; differences from the text that was read are marked."""
     draw = ImageDraw.Draw(canvas)
     left, y = place
     draw.text((left, y), "most probable texts", fill=GRAY, font=drawing.font())
@@ -186,11 +182,11 @@ def draw_texts(
 
 
 def rest_of(prediction: Prediction) -> list[tuple[str, float]]:
-    """Return what the texts that are listed leave: to others of the grammar, and to all others."""
+    """Return the probability of all texts that are not listed, inside the grammar and outside."""
     listed = sum(other.probability for other in prediction.alternatives)
     rest = (
         ("all other texts of the grammar", prediction.grammar_mass - listed),
         ("texts outside the grammar", 1.0 - prediction.grammar_mass),
     )
-    # What is below the rounding of the sums is as good as nothing.
+    # Smaller values are rounding errors of the sums.
     return [(name, max(round(share, 9), 0.0)) for name, share in rest]

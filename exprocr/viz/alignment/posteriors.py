@@ -44,7 +44,11 @@ class Frames:
         return len(self.probabilities)
 
     def pooled(self, num: int) -> tuple[NDArray[np.float64], CellAxis, int]:
-        """Return at most ``num`` frames: the greatest of neighbors, where they lie, how many."""
+        """Return at most ``num`` frames, each the maximum over neighbors.
+
+        Returns:
+            Probabilities (frames, K), where these frames lie, and the neighbors in each.
+        """
         count = -(-self.number // max(num, 1))
         starts = np.arange(0, self.number, count)
         first, step = self.geometry.columns
@@ -53,9 +57,9 @@ class Frames:
 
 
 def pick_rows(frames: Frames, characters: Sequence[Character]) -> list[int]:
-    """Return the classes to draw, in their order: all, or those that are most probable somewhere.
+    """Return the classes to draw, in their order: all, or those with the greatest probabilities.
 
-    The blank and what was read go first, where there is no room for all.
+    Where there is no room for all, the blank and the characters that were read come first.
     """
     num = len(frames.classes)
     if num <= MAX_ROWS:
@@ -67,7 +71,7 @@ def pick_rows(frames: Frames, characters: Sequence[Character]) -> list[int]:
 
 
 def has_numbers(frames: Frames, width: int) -> bool:
-    """Say whether the cells of a heat map ``width`` px wide have room for two figures."""
+    """Return whether the cells of a heat map ``width`` px wide have room for two digits."""
     frame_w = frames.geometry.columns.step * width / frames.geometry.width
     return frame_w >= drawing.font(NUMBER_PX).getlength("99") + 3
 
@@ -90,7 +94,7 @@ def draw_probabilities(canvas: Image.Image, frames: Frames, rows: Sequence[int],
 def _draw_numbers(
     draw: ImageDraw.ImageDraw, values: NDArray[np.float64], axis: CellAxis, scale: float, box: Box
 ) -> None:
-    """Write per cent where a probability is neither near 0 nor near 1."""
+    """Write the percentage where a probability is neither near 0 nor near 1."""
     left, top, right, _ = box
     for frame, row in np.argwhere((values >= 0.01) & (values < 0.99)).tolist():
         share = values[frame, row]
@@ -108,7 +112,7 @@ def draw_runs(
     frames: Frames,
     box: Box,
 ) -> None:
-    """Frame the frames of each character in the row of its name."""
+    """Draw a box around the frames of each character, in the row of its class."""
     left, top, right, _ = box
     scale = (right - left) / frames.geometry.width
     first, step = frames.geometry.columns
@@ -122,6 +126,6 @@ def draw_runs(
         )
         x0 = min(max(x0, left), right - 1)
         x1 = min(max(x1, x0 + 1), right)
-        # Round the cells, so that their own colors show, however narrow they are.
+        # Outside the cells, so that their colors stay visible however narrow they are.
         draw.rectangle((x0 - 1, y - 1, x1, y + ROW_PX), outline=DARK)
         draw.rectangle((x0 - 2, y - 2, x1 + 1, y + ROW_PX + 1), outline=WHITE)

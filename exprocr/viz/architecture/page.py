@@ -1,4 +1,4 @@
-"""A network as a picture: each stage's output, what it is made of, and what it costs.
+"""A network as a picture: the output, the layers and the cost of each stage.
 
 From the picture at the top to the reading at the bottom, a row for each stage.
 """
@@ -28,13 +28,13 @@ WIDTH_PX = 2 * MARGIN_PX + BLOCKS_PX + GAP_PX + TEXT_WIDTH_PX + 3 * (GAP_PX + BA
 ARROW_PX = 30
 NAME_PX, READING_PX, BAR_HEIGHT_PX = 19, 30, 14
 MAX_LINES = 5
-"""Lines that say what a stage is made of, at most."""
+"""Most lines of a stage's description."""
 
 COLORS: tuple[Color, ...] = ((31, 59, 115), (217, 95, 2), (77, 146, 33))
 
 
 class Figure(NamedTuple):
-    """A figure of the stages that is drawn as a column of bars."""
+    """A figure of the stages, drawn as a column of bars."""
 
     name: str
     total: str
@@ -43,7 +43,7 @@ class Figure(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of the picture: a block, and what it is."""
+    """A row of the picture: a block and its description."""
 
     block: Image.Image
     name: str
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
     @property
     def text_height(self) -> int:
-        """Height of what is written beside the block, px."""
+        """Height of the description, px."""
         return NAME_PX + 9 + LINE_PX * len(self.lines)
 
     @property
@@ -107,7 +107,7 @@ def _explanation(profile: Profile) -> str:
     """Explain how to read the picture, and how times were measured."""
     return (
         "What each stage makes of the picture at the top, in proportion: maps are sheets of rows x "
-        "columns of cells, one a channel, the strongest in front; sequences have a column for "
+        "columns of cells, one per channel, the strongest in front; sequences have a column for "
         "each frame and a row for each unit. Dark is low, light is high. Multiply-adds are those "
         "of convolutions, linear layers and GRUs' matrices; batch norm, ReLU, pooling and gates "
         f"are not counted. Time: {profile.timing}."
@@ -130,7 +130,7 @@ def make_rows(
         "input",
         format_shape(profile.input_shape),
         [
-            "gray, brought to the network's height, its contrast",
+            "gray, scaled to the network's height, its contrast",
             "stretched so that faint ink is as strong as any",
         ],
     )
@@ -152,7 +152,7 @@ def make_rows(
 
 
 def _wrap(text: str) -> list[str]:
-    """Break text into lines of the text's column; what is too long ends in dots."""
+    """Break a text into lines of the text's column; a text that is too long ends in dots."""
     lines = wrap(text, TEXT_WIDTH_PX)
     if len(lines) > MAX_LINES:
         last = clip(lines[MAX_LINES - 1], TEXT_WIDTH_PX - 16)[0].removesuffix(DOTS)
@@ -161,7 +161,7 @@ def _wrap(text: str) -> list[str]:
 
 
 def _sees(stage: Stage, input_shape: tuple[int, int, int]) -> str:
-    """Say what a cell of maps or a frame of a sequence sees."""
+    """Describe what a cell of maps or a frame of a sequence sees."""
     what = "a cell" if len(stage.shape) == 3 else "a frame"
     if stage.sees == input_shape[1:]:
         return f"{what} sees the whole input"
@@ -169,7 +169,7 @@ def _sees(stage: Stage, input_shape: tuple[int, int, int]) -> str:
 
 
 def make_figures(profile: Profile) -> list[Figure]:
-    """Return what is drawn as bars."""
+    """Return the figures that are drawn as bars."""
     stages = profile.stages
     return [
         Figure(
@@ -194,12 +194,12 @@ def make_figures(profile: Profile) -> list[Figure]:
 
 
 def bar_left(number: int) -> int:
-    """Return where a column of bars begins, px from the left."""
+    """Return the left of a column of bars, px."""
     return WIDTH_PX - MARGIN_PX - (3 - number) * BAR_PX - (2 - number) * GAP_PX
 
 
 def draw_heads(draw: ImageDraw.ImageDraw, figures: list[Figure], top: int) -> None:
-    """Write the columns' names, and what their bars are shares of."""
+    """Write the columns' names, and the totals that their bars are shares of."""
     heads = [
         (MARGIN_PX, "output", "for this picture, in proportion"),
         (MARGIN_PX + BLOCKS_PX + GAP_PX, "stage", "channels x rows x columns, or frames x units"),
@@ -213,7 +213,7 @@ def draw_heads(draw: ImageDraw.ImageDraw, figures: list[Figure], top: int) -> No
 
 
 def draw_row(canvas: Image.Image, row: Row, middle: int) -> None:
-    """Draw a block and what it is, both centered on ``middle``, px from the top."""
+    """Draw a block and its description, both centered on ``middle``, px from the top."""
     draw = ImageDraw.Draw(canvas)
     left = MARGIN_PX + (BLOCKS_PX - row.block.width) // 2
     canvas.paste(row.block, (left, middle - row.block.height // 2), row.block)
@@ -227,7 +227,7 @@ def draw_row(canvas: Image.Image, row: Row, middle: int) -> None:
 
 
 def draw_bars(draw: ImageDraw.ImageDraw, figures: list[Figure], stage: int, middle: int) -> None:
-    """Draw a stage's shares as bars in tracks that are the whole; below them, the figures."""
+    """Draw a stage's shares as bars in tracks as long as the total; below them, the figures."""
     for number, figure in enumerate(figures):
         left, share = bar_left(number), figure.shares[stage]
         top = middle - BAR_HEIGHT_PX - 2

@@ -32,7 +32,7 @@ def font(size_px: int = TEXT_PX) -> ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @lru_cache
 def viridis() -> NDArray[np.uint8]:
-    """Return the color map viridis, (256, 3): perceptually uniform, and in gray as well."""
+    """Return the color map viridis, uint8 (256, 3): perceptually uniform, in gray as well."""
     colors = mpl.colormaps["viridis"](np.arange(256), bytes=True)
     return np.asarray(colors, dtype=np.uint8)[:, :3]
 

@@ -78,7 +78,7 @@ def draw_frame_axis(
 
 
 def tick_step(num: int, length_px: float, apart_px: float) -> int:
-    """Return a round step (1, 2 or 5 times a power of ten) with ticks ``apart_px`` or more."""
+    """Return a round step (1, 2 or 5 times a power of ten) that keeps ticks ``apart_px`` apart."""
     least = max(1.0, apart_px * num / max(length_px, 1))
     power = 10 ** math.floor(math.log10(least))
     return int(next(m * power for m in (1, 2, 5, 10) if m * power >= least))

@@ -1,4 +1,4 @@
-"""Pictures as files: Pillow images and matplotlib figures alike."""
+"""Writing pictures: images of Pillow, and figures of matplotlib."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SVG_SALT = "exprocr"
 
 
 def save_picture(picture: Picture, path: Path) -> None:
-    """Write a picture: SVG where it is a figure and the name ends in ``.svg``, else PNG.
+    """Write a picture as PNG; a figure whose file name ends in ``.svg`` as SVG.
 
     Raises:
         OutputError: The place cannot be written.

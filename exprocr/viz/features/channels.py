@@ -14,7 +14,7 @@ CONSTANT_RANGE = 1e-6
 """A channel whose values differ by less than this is dead."""
 
 _CHUNK_VALUES = 2**21
-"""Values looked at together, so that a large layer is not copied as a whole."""
+"""Values that are read together, so that a large layer is not copied as a whole."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FeatureStats:
     """Share of each channel's values that are exactly 0, as ReLU leaves them."""
 
     finite: NDArray[np.float32]
-    """Share of each channel's values that are numbers: neither NaN nor infinite."""
+    """Share of each channel's values that are neither NaN nor infinite."""
 
     @property
     def num_channels(self) -> int:
@@ -63,7 +63,7 @@ class FeatureStats:
 
 
 def feature_stats(layer: str, maps: NDArray[np.float32]) -> FeatureStats:
-    """Return the figures of what `exprocr.core.model.capture.capture` kept of a layer."""
+    """Return the figures of a layer's output, as `exprocr.core.model.capture.capture` keeps it."""
     flat = maps.reshape(len(maps), -1)
     step = max(1, _CHUNK_VALUES // max(1, flat.shape[1]))
     parts = [_figures(flat[start : start + step]) for start in range(0, len(flat), step)]
@@ -93,20 +93,20 @@ class Shown:
     """Their numbers, in the order in which they are drawn."""
 
     why: str
-    """Why these, for the subtitle; empty where they are all there are."""
+    """Why these, for the explanation; empty if they are all."""
 
     is_shared: bool
     """Whether one color scale serves them all, or each has its own."""
 
     low: float
-    """Least value of those drawn that are alive; 0 where none is."""
+    """Least value of the drawn channels that are not dead; 0 if all are."""
 
     high: float
-    """Greatest value of them."""
+    """Their greatest value."""
 
     @property
     def has_scale(self) -> bool:
-        """Whether there is a scale to explain."""
+        """Whether a color bar is drawn."""
         return self.is_shared and self.high > self.low
 
 

@@ -61,13 +61,13 @@ class Layout:
     """Tiles in a row."""
 
     content: int
-    """Width of all there is, px."""
+    """Width between the margins, px."""
 
     rows: NDArray[np.intp]
-    """The cells' row that each row of pixels shows, -1 for none."""
+    """The row of cells that each row of pixels shows, -1 for none."""
 
     columns: NDArray[np.intp]
-    """The same of columns."""
+    """The column of cells that each column of pixels shows, -1 for none."""
 
     def box(self, index: int, top: int) -> Box:
         """Return where a tile is, its label above it, if the first label is at ``top``."""
@@ -179,7 +179,8 @@ def _explain(
     if shown.is_shared:
         yield "One color scale serves all maps; the range of each is given above it."
     else:
-        yield "Each map from its own minimum (dark) to its own maximum (light), given above it."
+        yield "Each map is colored from its own minimum (dark) to its own maximum (light), given"
+        yield "above it."
     cells = geometry.width / geometry.columns.step, geometry.height / geometry.rows.step
     if layout.tile[0] < cells[0] or layout.tile[1] < cells[1]:
         seen = [len(set(lines.tolist()) - {-1}) for lines in (layout.rows, layout.columns)]

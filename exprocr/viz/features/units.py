@@ -100,8 +100,8 @@ def _explain(
     if shown.is_shared:
         yield "One color scale serves all units."
     else:
-        yield "Each unit's row from its own minimum (dark) to its own maximum (light): colors of"
-        yield "different rows cannot be compared."
+        yield "Each row is colored from its own minimum (dark) to its own maximum (light);"
+        yield "colors of different rows cannot be compared."
     if height < len(shown.channels):
         yield f"There is room for {height} rows, evenly chosen."
     if width < num_frames:

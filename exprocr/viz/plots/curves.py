@@ -39,16 +39,16 @@ from exprocr.viz.plots.scales import set_error_scale, time_unit
 
 Panels = Mapping[str, Axes]
 Curves = dict[str, Series]
-"""What is drawn of a run, by name: as in the record, the loss of its steps as ``step_loss``."""
+"""The curves of a run by their names in its record; the loss of its steps is ``step_loss``."""
 
 MAX_RUNS = 12
-"""More lines than this in a panel cannot be told apart."""
+"""Most runs of a figure: more lines in a panel cannot be told apart."""
 
 TRAINING = LineStyle(DARK, "-", "s")
 VALIDATION = LineStyle(MIDDLE, "--", "o")
 
 NUM_MARKERS = 16
-"""Markers along a line, about: enough to follow it among others."""
+"""Number of markers along a line, about: enough to follow it among others."""
 
 ONE_RUN: list[Any] = [
     ["loss"] * 3 + ["exact_match"] * 3,
@@ -125,7 +125,7 @@ def _curves(records: Records) -> Curves:
 
 
 def _title(name: str, records: Records) -> str:
-    """Return a run's name, and below it what it came to."""
+    """Return a run's name, and below it its results."""
     summary = summarize(records)
     facts = [f"{summary.num_steps:,} steps, epoch {summary.num_epochs:,}"]
     if summary.best is not None:

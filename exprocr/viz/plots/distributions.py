@@ -31,10 +31,10 @@ from exprocr.viz.plots.panels import (
 
 CELL = Cell(296, 208)
 MAX_POINTS = 500
-"""Evaluations drawn, at most: more than a panel has px."""
+"""Most evaluations that are drawn: more than a panel has px."""
 
 BANDS = ("#dfe6f2", "#b7c6e0", "#839cc8", "#4d69a5")
-"""From all values to those nearest to the median."""
+"""Colors from the band of all values to the band nearest to the median."""
 
 LINE, MEDIAN = "#3d5488", "#0b1a3a"
 
@@ -45,7 +45,7 @@ def draw_distributions(record: TensorRecord, names: Sequence[str], title: str) -
     Args:
         record: What a run recorded.
         names: Tensors to draw, some of the record's.
-        title: What they are the distributions of.
+        title: The page's title.
 
     Raises:
         ConfigError: There are more than a page holds.
@@ -82,7 +82,7 @@ def draw_distributions(record: TensorRecord, names: Sequence[str], title: str) -
 def _draw(axes: Axes, steps: NDArray[np.int64], percentiles: NDArray[np.float64]) -> None:
     """Draw the bands of a tensor: (E,) steps, (E, 9) percentiles."""
     x, y = steps.astype(np.float64), percentiles
-    if len(x) == 1:  # as wide as can be seen
+    if len(x) == 1:  # wide enough to be seen
         x, y = np.array([x[0] - 0.5, x[0] + 0.5]), y.repeat(2, axis=0)
     for i, color in enumerate(BANDS):
         axes.fill_between(x, y[:, i], y[:, -1 - i], facecolor=color, lw=0)

@@ -33,7 +33,7 @@ CELL = Cell(296, 236)
 MAX_RIDGES = 25
 MAX_LABELS = 6
 OVERLAP = 0.3
-"""Height of a ridge, as a share of the distance from the first ridge to the last."""
+"""Height of a ridge, as a share of the distance between the first and the last ridge."""
 
 OLDEST, NEWEST, OUTLINE = (0.87, 0.90, 0.95), (0.30, 0.42, 0.67), "#0b1a3a"
 
@@ -44,7 +44,7 @@ def draw_history(record: TensorRecord, names: Sequence[str], title: str) -> Figu
     Args:
         record: What a run recorded.
         names: Tensors to draw, some of the record's.
-        title: What they are the history of.
+        title: The page's title.
 
     Raises:
         ConfigError: There are more than a page holds.
@@ -58,7 +58,7 @@ def draw_history(record: TensorRecord, names: Sequence[str], title: str) -> Figu
     ]
     subtitle = (
         f"Histograms of each parameter tensor at {describe_evaluations(record, shown)}. "
-        "Each is as high as its fullest bin; each panel has a scale of its own."
+        "Each is scaled to its fullest bin; each panel has a scale of its own."
     )
     indices = [record.names.index(name) for name in names]
     figure, panels = new_page(

@@ -29,18 +29,18 @@ LINE_PX = 19
 
 MARGIN_PX = 16
 MIN_WIDTH_PX = 720
-"""Of a page: its heading needs room."""
+"""Least width of a page: its heading needs room."""
 
 MIN_COLUMNS = 4
 HEAD_PX = 200
-"""Most that title, remarks and legend take, with the labels at the bottom."""
+"""Most height of title, explanation, legend, and the labels at the bottom."""
 
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 62, 12, 42, 26
-"""Room of a panel's figures and title, beside the plot itself."""
+"""Room around a plot for its figures and its title."""
 
 
 class Cell(NamedTuple):
-    """Size of a panel with its figures and title, px."""
+    """Size of a panel: a plot with its figures and its title, px."""
 
     width: int
     height: int
@@ -59,7 +59,7 @@ def points(px: float) -> float:
 
 
 def short_name(name: str) -> str:
-    """Return a parameter's name without what is alike in all: ``gru1.weight_ih_rev``."""
+    """Return a parameter's name without the parts that all names share: ``gru1.weight_ih_rev``."""
     name = re.sub(r"^(gru\d+)\.gru\.(\w+)_l0$", r"\1.\2", name)
     name = re.sub(r"^(gru\d+)\.gru\.(\w+)_l0_reverse$", r"\1.\2_rev", name)
     return re.sub(r"^(fc\d+)\.linear\.", r"\1.", name)
@@ -76,7 +76,7 @@ def format_tick(value: float, position: object = None) -> str:
 
 
 def group_sizes(tensors: Mapping[str, Sequence[int]]) -> Iterator[list[int]]:
-    """Yield how many tensors in a row belong together, from small groups to one of all.
+    """Yield sizes of groups of tensors that belong together, from small groups to one of all.
 
     Small groups are a convolution with its batch norm, larger ones are layers.
     """
@@ -212,7 +212,7 @@ def _write(
 
 
 def note(axes: Axes, text: str) -> None:
-    """Write a remark into the upper right corner of a plot."""
+    """Write a note into the upper right corner of a plot."""
     axes.text(
         0.98, 0.97, text, ha="right", va="top", fontsize=points(TEXT_PX), transform=axes.transAxes
     )

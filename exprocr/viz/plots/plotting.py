@@ -1,4 +1,4 @@
-"""What the plots are drawn with: figures, axes, and colors that stay apart in gray."""
+"""Figures, axes and styles of lines that all plots share; colors stay apart in gray."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DPI = 100
 MAX_FIGURE_PX = 4000
 
 DARK, MIDDLE, PALE = "#1f3b73", "#d95f02", "#b8c4da"
-"""A dark, a middling and a pale color."""
+"""A dark, a medium and a pale color."""
 
 GRID = "#e3e3e3"
 

@@ -1,4 +1,4 @@
-"""Axes whose ends need room: shares of errors that fall towards 0, and the time trained."""
+"""Scales of the axes of training curves: shares of errors down to 0, and the time trained."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LEAST_SPAN = 0.15
 """Least length of an axis, decades: values that are all alike need room around them."""
 
 SMALLEST = 1e-7
-"""Errors are not told from 0 below this."""
+"""Smaller errors count as 0."""
 
 MAX_OFFSET = 0.05
 
 UNITS = ((4 * 86_400, 86_400, "days"), (7200, 3600, "hours"), (180, 60, "minutes"))
-"""From how many seconds on a unit is taken, its seconds, and its name."""
+"""From how many seconds on a unit is used, its seconds, and its name."""
 
 
 def time_unit(longest_s: float) -> tuple[int, str]:
@@ -35,7 +35,7 @@ def time_unit(longest_s: float) -> tuple[int, str]:
 
 
 def set_error_scale(axes: Axes, values: Floats, *, share_right: bool) -> None:
-    """Give the y axis a scale on which shares of errors are told apart, however small.
+    """Set a y scale on which even the smallest shares of errors can be told apart.
 
     Args:
         axes: The axes; their x axis is left alone.
@@ -75,7 +75,7 @@ class ErrorScale:
     """What is added to an error; half of the smallest above 0, say."""
 
     def place(self, error: Floats) -> Floats:
-        """Return where errors lie, decades."""
+        """Return the places of errors, decades."""
         return np.log10(np.maximum(error + self.offset, self.offset * 1e-3))
 
     def error(self, place: Floats) -> Floats:
@@ -85,9 +85,9 @@ class ErrorScale:
     def limits(self, errors: Floats) -> tuple[float, float]:
         """Return the places of an axis' ends, small errors first."""
         zero, half, one, low, high = self.place(np.array((0, 0.5, 1, errors.min(), errors.max())))
-        if high > half:  # from none right on, unless a run is good throughout
+        if high > half:  # from 0% right on, unless a run is good throughout
             high = max(high, one)
-        if low - zero < LEAST_SPAN:  # near 0 there is room above alone
+        if low - zero < LEAST_SPAN:  # near 0 there is only room above
             high = max(high, low + LEAST_SPAN)
         low = min(low, high - LEAST_SPAN)
         margin = 0.05 * (high - low)

@@ -25,16 +25,16 @@ BAR_HEIGHT = 0.91
 
 @dataclass(frozen=True)
 class TensorStats:
-    """What the values of a tensor are like; NaN where none is finite."""
+    """Figures of a tensor's values; NaN if none is finite."""
 
     shape: tuple[int, ...]
     num_values: int
     num_finite: int
-    """Values that are finite; the others are left out of all that follows."""
+    """Number of finite values; the others are left out of the figures below."""
 
     mean: float
     deviation: float
-    """Standard deviation, of all values and no sample of them."""
+    """Standard deviation of the population."""
 
     norm: float
     """Euclidean (L2) norm."""
@@ -47,7 +47,7 @@ class TensorStats:
 
 
 def tensor_stats(values: NDArray[Any]) -> TensorStats:
-    """Sum up a tensor of floats of any shape."""
+    """Return the figures of a tensor of floats of any shape."""
     finite = values[np.isfinite(values)].astype(np.float64)
     size = (tuple(values.shape), values.size, finite.size)
     if not finite.size:
@@ -68,7 +68,7 @@ def draw_weights(tensors: Mapping[str, NDArray[Any]], title: str) -> Figure:
 
     Args:
         tensors: Floats of any shape, by parameter name.
-        title: What they are the weights of.
+        title: The page's title.
 
     Raises:
         ConfigError: There are more than a page holds.
@@ -110,7 +110,7 @@ def _draw(axes: Axes, values: NDArray[Any]) -> None:
     low, high = stats.minimum, stats.maximum
     ends = stats.mean - stats.deviation, stats.mean + stats.deviation
     left, right = _limits(min(low, ends[0]), max(high, ends[1]))
-    if low == high:  # a bar that can be seen
+    if low == high:  # a bar wide enough to be seen
         half = 0.02 * (right - left)
         counts, edges = np.array([stats.num_finite]), np.array([low - half, high + half])
     else:
@@ -137,7 +137,7 @@ def _draw(axes: Axes, values: NDArray[Any]) -> None:
 
 
 def _limits(low: float, high: float) -> tuple[float, float]:
-    """Return the ends of the axis of values: 0 is on it, unless that would squeeze the values."""
+    """Return the ends of the axis of values, with 0 on it unless that would squeeze the values."""
     if low == high:
         return limits(min(1.5 * low, 0.0), max(1.5 * low, 0.0))
     with_zero = min(low, 0.0), max(high, 0.0)

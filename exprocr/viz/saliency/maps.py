@@ -1,4 +1,4 @@
-"""Maps over the network's input of what each pixel counts, and figures of them."""
+"""Maps of how much each pixel of the network's input counts, and figures of the maps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SaliencyMap:
     """A map over the network's input."""
 
     name: str
-    """What it is called."""
+    """Its name."""
 
     about: str
     """How to read it, in a sentence or two."""
@@ -71,7 +71,7 @@ def spread(cells: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32
 
 
 def _weights(axis: CellAxis, length: int, num: int) -> NDArray[np.float64]:
-    """Return what each of ``num`` cells counts at each of ``length`` pixels: (length, num)."""
+    """Return the weight of each of ``num`` cells at each of ``length`` pixels, (length, num)."""
     position = (np.arange(length) + 0.5 - axis.first) / axis.step
     inside = np.clip(position, 0, num - 1)
     weights = np.maximum(0.0, 1.0 - np.abs(inside[:, None] - np.arange(num)))

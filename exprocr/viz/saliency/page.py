@@ -1,4 +1,4 @@
-"""Which pixels a reading rests on: maps drawn over the picture."""
+"""The pixels that a reading rests on: maps drawn over the picture."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from exprocr.viz.saliency.maps import SaliencyMap
 
 MAX_SCALE = 5
 WIDE_PX, MAX_WIDTH_PX, HIGH_PX = 1600, 3900, 400
-"""Pictures are enlarged by whole numbers, up to about these sizes; never wider than the second."""
+"""Pictures are enlarged by whole numbers, up to about `WIDE_PX` or `HIGH_PX`, and never beyond
+`MAX_WIDTH_PX`."""
 
 MIN_CONTENT_PX = 900
 NAME_PX = 18
@@ -43,10 +44,10 @@ HEAT: tuple[Color, ...] = ((255, 255, 255), (254, 217, 118), (253, 141, 60), (21
 FOR: Color = (140, 20, 10)
 AGAINST: Color = (0, 90, 200)
 STROKE_SHADE = 0.35
-"""Share of the brightness that strokes take from heat."""
+"""Share of the brightness that strokes take from the color below."""
 
 PALE_STROKE = 60
-"""How much darker than paper strokes without evidence are, gray levels."""
+"""Gray levels by which strokes without evidence are darker than paper."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def draw_saliency(
 def _draw_head(
     canvas: Image.Image, one: SaliencyMap, lines: Sequence[str], place: tuple[int, int]
 ) -> None:
-    """Name a map, say how to read it, and draw its colors; ``place`` is top and right, px."""
+    """Write a map's name and how to read it, and draw its color bar; ``place`` is top and right."""
     draw = ImageDraw.Draw(canvas)
     top, right = place
     draw.text((MARGIN_PX, top - 3), one.name, fill=DARK, font=drawing.font(NAME_PX))
@@ -153,7 +154,7 @@ def _draw_head(
 
 
 def _heat(levels: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the colors (..., 3) of 0..1."""
+    """Return the colors (..., 3) of levels from 0 to 1."""
     stops = np.linspace(0, 1, len(HEAT))
     channels = [np.interp(levels, stops, [c[i] for c in HEAT]) for i in range(3)]
     return np.stack(channels, axis=-1)
@@ -162,7 +163,7 @@ def _heat(levels: NDArray[np.floating]) -> NDArray[np.float64]:
 def _signed(
     levels: NDArray[np.floating], paper: NDArray[np.float64], is_dot: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return the colors (..., 3) of -1..1 over ``paper`` (..., 3); below 0 only in dots."""
+    """Return the colors (..., 3) of levels from -1 to 1 over ``paper``; below 0 only in dots."""
     strength = np.where((levels >= 0) | is_dot, np.abs(levels), 0.0)[..., None]
     full = np.where((levels >= 0)[..., None], FOR, AGAINST)
     mixed: NDArray[np.float64] = paper * (1 - strength) + full * strength
@@ -170,10 +171,10 @@ def _signed(
 
 
 def _color(one: SaliencyMap, ink: NDArray[np.uint8], layout: _Layout) -> NDArray[np.uint8]:
-    """Return a map over the pale picture, uint8 (height, width, 3)."""
+    """Return the pixels of a map over the pale picture, uint8 (height, width, 3)."""
     levels = np.nan_to_num(one.values) / (one.limit or 1.0)
     size = (layout.width, layout.height)
-    # Evidence of pixels stays in blocks; what was interpolated goes on so.
+    # Values of single pixels stay blocks; maps that were interpolated stay smooth.
     method = Image.Resampling.BILINEAR
     if one.is_signed:
         method = Image.Resampling.BOX if layout.zoom < 1 else Image.Resampling.NEAREST
@@ -191,7 +192,7 @@ def _color(one: SaliencyMap, ink: NDArray[np.uint8], layout: _Layout) -> NDArray
 
 
 def _dots(layout: _Layout) -> NDArray[np.bool_]:
-    """Return where a pixel's block has its dot, (height, width); small ones are a chequerboard."""
+    """Return where the dots of pixels are, (height, width); small ones form a checkerboard."""
     rows, columns = np.arange(layout.height)[:, None], np.arange(layout.width)
     if layout.zoom < 3:
         return np.asarray((rows + columns) % 2 == 0)
@@ -207,7 +208,7 @@ def _mark(
     geometry: Geometry,
     box: Box,
 ) -> None:
-    """Draw a line round a character."""
+    """Draw a line around a character."""
     if character is None:
         return
     left, top, right, bottom = box

@@ -86,7 +86,7 @@ def test_own_scale_gives_each_row_all_colors_and_no_bar(monkeypatch: pytest.Monk
         if np.ptp(values):
             assert_near(colors[unit], viridis(values, values.min(), values.max()))
     subtitle = " ".join(text for text, _ in texts)
-    assert "row from its own minimum (dark) to its own maximum (light)" in subtitle
+    assert "row is colored from its own minimum (dark) to its own maximum (light)" in subtitle
     assert "One color scale" not in subtitle
 
 
