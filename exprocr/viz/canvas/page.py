@@ -73,7 +73,8 @@ class Heading:
         draw.text((MARGIN_PX, MARGIN_PX - 6), title, fill=DARK, font=font)
         for index, line in enumerate(self.lines):
             top = MARGIN_PX + TITLE_PX + 8 + LINE_PX * index
-            draw.text((MARGIN_PX, top), line, fill=GRAY, font=drawing.font())
+            text, font = clip(line, self.content)
+            draw.text((MARGIN_PX, top), text, fill=GRAY, font=font)
         return canvas
 
 
