@@ -123,10 +123,9 @@ def draw_image(image: Image.Image, size: tuple[int, int] | None = None) -> Image
 
 def paint(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Color values by viridis, from the least to the greatest; NaN and infinity become gray."""
-    finite = np.isfinite(values)
-    known = values[finite] if finite.any() else np.zeros(1, dtype=np.float32)
-    shown = np.where(finite, values, np.float32(np.nan))
-    return drawing.colorize(shown, float(known.min()), float(known.max()))
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    return drawing.colorize(values, low, high)
 
 
 def draw_arrow(draw: ImageDraw.ImageDraw, x: int, top: int, bottom: int) -> None:

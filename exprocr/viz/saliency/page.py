@@ -60,7 +60,7 @@ class _Layout:
     """Of a picture."""
 
     zoom: float
-    """Pixels of the drawing a pixel of the network's input."""
+    """Pixels of the drawing per pixel of the network's input."""
 
     @classmethod
     def of(cls, geometry: Geometry) -> _Layout:

@@ -16,10 +16,9 @@ from exprocr.viz.architecture import page as layout
 from exprocr.viz.architecture.blocks import Scale, draw_block
 from exprocr.viz.architecture.page import draw_architecture
 from exprocr.viz.architecture.stages import Profile, Stage
+from exprocr.viz.canvas import drawing
 from exprocr.words import format_count, format_seconds, format_shape, format_share
 
-BAR_COLORS = ((31, 59, 115), (217, 95, 2), (77, 146, 33))
-LINE = (190, 190, 190)
 VIRIDIS_ENDS = {"low": (68, 1, 84), "high": (253, 231, 36)}
 FIGURES = ((1, 2000, 0.01), (300, 5000, 0.02), (0, 0, 0.0), (699, 3000, 0.97))
 """Parameters, multiply-adds and seconds of four stages; of 1000, 10,000 and 1."""
@@ -66,7 +65,7 @@ def changed(measured: Profile, number: int, **other: Any) -> Profile:
 
 def body(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return what is below the line under the columns' names."""
-    lines = np.flatnonzero((pixels[:, 24:-24] == LINE).all(axis=(1, 2)))
+    lines = np.flatnonzero((pixels[:, 24:-24] == drawing.LINE).all(axis=(1, 2)))
     return pixels[int(lines[0]) + 1 :]
 
 
@@ -115,7 +114,7 @@ def test_totals_and_shares() -> None:
 def test_bars_are_as_long_as_the_shares() -> None:
     pixels = drawn(profile())
     lefts = []
-    for column, color in enumerate(BAR_COLORS):
+    for column, color in enumerate(layout.COLORS):
         mask = (pixels == color).all(axis=2)
         starts = np.flatnonzero(np.diff(mask.any(axis=1).astype(int), prepend=0) == 1)
         lengths = [int(mask[y].sum()) for y in starts]
@@ -139,7 +138,7 @@ def test_each_stage_has_its_row() -> None:
             assert columns.min() >= 24 + 416 + 26
             assert columns.max() <= 24 + 416 + 26 + 350
             spans.append((number, rows.min(), rows.max()))
-    bars = (before == BAR_COLORS[1]).all(axis=2).any(axis=1)
+    bars = (before == layout.COLORS[1]).all(axis=2).any(axis=1)
     bar_tops = np.flatnonzero(np.diff(bars.astype(int), prepend=0) == 1)
     for number, top in zip((0, 1, 3), bar_tops, strict=True):  # stage 2 multiplies nothing
         assert min(first for n, first, _ in spans if n == number) < top
@@ -255,7 +254,7 @@ def test_what_is_no_number_is_drawn_gray() -> None:
         values = np.full((192, 45), value, dtype=np.float32)
         drawn(changed(measured, 2, values=values))
         block = np.asarray(draw_block((45, 192), values, Scale.of(measured)))
-        assert (block[1:-1, 1:-1, :3] == (236, 236, 236)).all()
+        assert (block[1:-1, 1:-1, :3] == drawing.LIGHT).all()
 
 
 def test_drawing_needs_no_torch() -> None:
