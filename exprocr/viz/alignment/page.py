@@ -80,7 +80,7 @@ class Layout:
         width = min(max(width, LEAST_FRAME_PX * frames.number), MAX_WIDTH_PX)
         height = min(PICTURE_PX, max(16, round(width * geometry.height / geometry.width)))
         axis = row_axis_width(["class", *names])
-        scale = width * geometry.picture_width / geometry.width / image.width
+        scale = geometry.zoom(width, image.width)
         content = max(MIN_CONTENT_PX, axis + width + BAR_ROOM_PX)
         return cls(content, MARGIN_PX + axis, width, height, scale)
 

@@ -28,6 +28,15 @@ class Geometry:
     rows: CellAxis
     """Centers of its rows of cells."""
 
+    def zoom(self, drawn_px: int, image_px: int) -> float:
+        """Return the pixels of a drawing per pixel of the picture as it was loaded.
+
+        Args:
+            drawn_px: Width of the drawing of the whole input, px.
+            image_px: Width of the picture as loaded, px.
+        """
+        return drawn_px * self.picture_width / self.width / image_px
+
 
 def geometry_of(
     layer: str, image_size: tuple[int, int], model: ModelConfig, preprocess: PreprocessConfig

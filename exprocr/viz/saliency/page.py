@@ -212,6 +212,6 @@ def _mark(
     if character is None:
         return
     left, top, right, bottom = box
-    scale = (right - left) * geometry.picture_width / geometry.width / image.width
+    scale = geometry.zoom(right - left, image.width)
     x0, x1 = (left + round(x * scale) for x in (character.box[0], character.box[2]))
     draw.rectangle((x0, top, min(max(x1, x0 + 2), right) - 1, bottom - 1), outline=DARK, width=2)
