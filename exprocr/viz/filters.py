@@ -9,17 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas import drawing, page
 from exprocr.viz.canvas.drawing import DARK, GRAY, Box
-from exprocr.viz.canvas.page import (
-    BAR_HEIGHT_PX,
-    GAP_PX,
-    LABEL_PX,
-    MARGIN_PX,
-    MIN_CONTENT_PX,
-    Heading,
-    draw_color_bar,
-)
 from exprocr.words import quantity
 
 DEAD_SHARE = 1e-6
@@ -114,8 +105,8 @@ class Layout:
     def box(self, index: int, top: int) -> Box:
         """Return where a tile is, if the first label is at ``top``."""
         row, column = divmod(index, self.num_columns)
-        left = MARGIN_PX + column * self.cell[0]
-        y = top + row * self.cell[1] + LABEL_PX
+        left = page.MARGIN_PX + column * self.cell[0]
+        y = top + row * self.cell[1] + page.LABEL_PX
         return (left, y, left + self.side, y + self.side)
 
 
@@ -126,16 +117,16 @@ def lay_out(num: int, kernel_size: int) -> Layout:
         num: Number of kernels.
         kernel_size: Weights along a side.
     """
-    room = drawing.MAX_SIDE_PX - 2 * MARGIN_PX
+    room = drawing.MAX_SIDE_PX - 2 * page.MARGIN_PX
     sizes = [(pixels, 1) for pixels in range(max(1, SIDE_PX // kernel_size), 0, -1)]
     sizes += [(1, stride) for stride in range(2, kernel_size + 1)]
     # Thousands of kernels leave no room for figures; a stride is the last resort.
     for label_px, num_lines in ((FIGURES_PX, 2), (NUMBER_PX, 1)):
         for pixels, stride in sizes:
             side = len(range(0, kernel_size, stride)) * pixels
-            cell = max(side, label_px) + GAP_PX, side + num_lines * LABEL_PX + GAP_PX
-            most_columns = (room + GAP_PX) // cell[0]
-            most_rows = (room - MAX_HEAD_PX + GAP_PX) // cell[1]
+            cell = max(side, label_px) + page.GAP_PX, side + num_lines * page.LABEL_PX + page.GAP_PX
+            most_columns = (room + page.GAP_PX) // cell[0]
+            most_rows = (room - MAX_HEAD_PX + page.GAP_PX) // cell[1]
             if most_columns * most_rows < num:
                 continue
             if stride > 1 and num_lines == 2:
@@ -165,17 +156,17 @@ def draw_filters(kernels: NDArray[np.float32], title: str, subtitle: str) -> Ima
     """
     stats = kernel_stats(kernels)
     layout = lay_out(len(kernels), kernels.shape[1])
-    content = max(MIN_CONTENT_PX, layout.num_columns * layout.cell[0] - GAP_PX)
+    content = max(page.MIN_CONTENT_PX, layout.num_columns * layout.cell[0] - page.GAP_PX)
     explanation = [*_explain(stats, layout, kernels.shape[1]), subtitle]
-    heading = Heading.of(title, explanation, content)
-    bar_top = heading.bottom + LABEL_PX
-    top = bar_top + BAR_HEIGHT_PX + GAP_PX
+    heading = page.Heading.of(title, explanation, content)
+    bar_top = heading.bottom + page.LABEL_PX
+    top = bar_top + page.BAR_HEIGHT_PX + page.GAP_PX
     last = layout.box(len(kernels) - 1, top)
-    canvas = heading.new_page(last[3] + (layout.num_lines - 1) * LABEL_PX)
+    canvas = heading.new_page(last[3] + (layout.num_lines - 1) * page.LABEL_PX)
     draw = ImageDraw.Draw(canvas)
     grays = kernel_grays(np.linspace(-1, 1, 255, dtype=np.float32))[:, None].repeat(3, axis=1)
     ticks = ((0.0, "- greatest |weight|"), (0.5, "0"), (1.0, "+ greatest |weight|"))
-    draw_color_bar(canvas, (MARGIN_PX, bar_top), grays, ticks, name="weight")
+    page.draw_color_bar(canvas, (page.MARGIN_PX, bar_top), grays, ticks, name="weight")
     dead = set(stats.dead)
     for index, kernel in enumerate(kernels):
         box = layout.box(index, top)
@@ -214,11 +205,11 @@ def draw_label(
     is_dead: bool,
 ) -> None:
     """Draw a kernel's number, its norm or ``dead``, and its range."""
-    left, top = box[0], box[1] - LABEL_PX + 1
+    left, top = box[0], box[1] - page.LABEL_PX + 1
     draw.text((left, top), str(index), fill=DARK, font=drawing.font())
     if layout.num_lines < 2:
         return
-    right = left + layout.cell[0] - GAP_PX
+    right = left + layout.cell[0] - page.GAP_PX
     norm = "dead" if is_dead else f"norm {stats.norm[index]:.3g}"
     place = (max(box[2], right if layout.side < FIGURES_PX else 0), top)
     color = DARK if is_dead else GRAY

@@ -32,7 +32,6 @@ from exprocr.viz.samples import (
     draw_samples,
     fit,
 )
-from exprocr.words import format_confidence
 
 BLUE = (30, 90, 200)
 
@@ -220,9 +219,3 @@ def test_long_texts_are_cut_as_late_as_can_be() -> None:
     assert shown == text[:number] + DOTS
     assert font.getlength(shown) <= 300 < font.getlength(text[: number + 1] + DOTS)
     assert clip("short", 300)[0] == "short"
-
-
-def test_confidences_are_rounded_down() -> None:
-    shown = [format_confidence(c) for c in (0.0, 0.00005, 0.98765, 0.99999, 1.0, 1.0 + 1e-9)]
-    assert shown == ["0.0000", "0.0000", "0.9876", "0.9999", "1.0000", "1.0000"]
-    assert format_confidence(float("nan")) == "nan"

@@ -22,22 +22,9 @@ from exprocr.viz.alignment.posteriors import (
     has_numbers,
     pick_rows,
 )
-from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas import drawing, page
 from exprocr.viz.canvas.drawing import DARK, GRAY, Box
 from exprocr.viz.canvas.heatmap import MAX_WIDTH_PX, draw_frame_axis, draw_row_axis, row_axis_width
-from exprocr.viz.canvas.page import (
-    BAR_ROOM_PX,
-    LABEL_PX,
-    LINE_PX,
-    MARGIN_PX,
-    MIN_CONTENT_PX,
-    READING_PX,
-    WIDENED,
-    Heading,
-    draw_color_bar,
-    draw_picture,
-    draw_reading,
-)
 from exprocr.viz.canvas.text import clip, draw_side, pairs_of, side_width
 from exprocr.words import format_confidence, quantity
 
@@ -81,8 +68,8 @@ class Layout:
         height = min(PICTURE_PX, max(16, round(width * geometry.height / geometry.width)))
         axis = row_axis_width(["class", *names])
         scale = geometry.zoom(width, image.width)
-        content = max(MIN_CONTENT_PX, axis + width + BAR_ROOM_PX)
-        return cls(content, MARGIN_PX + axis, width, height, scale)
+        content = max(page.MIN_CONTENT_PX, axis + width + page.BAR_ROOM_PX)
+        return cls(content, page.MARGIN_PX + axis, width, height, scale)
 
     def box(self, top: int, height: int) -> Box:
         """Return the box over the columns of the input."""
@@ -106,17 +93,17 @@ def draw_alignment(
     rows = pick_rows(frames, prediction.characters)
     names = [frames.classes[row] for row in rows]
     layout = Layout.of(image, frames, names)
-    limits = (MARGIN_PX, MARGIN_PX + layout.content)
+    limits = (page.MARGIN_PX, page.MARGIN_PX + layout.content)
     labels = place_labels(prediction.characters, layout.left, layout.scale, limits)
-    heading = Heading.of(TITLE, _explain(frames, rows, labels, layout.width), layout.content)
-    picture = layout.box(heading.bottom + READING_PX + 20, layout.picture_height)
+    heading = page.Heading.of(TITLE, _explain(frames, rows, labels, layout.width), layout.content)
+    picture = layout.box(heading.bottom + page.READING_PX + 20, layout.picture_height)
     plot = layout.box(picture[3] + 12 + labels.height + 30, ROW_PX * len(rows))
-    list_top = plot[3] + 2 * LABEL_PX + 26
+    list_top = plot[3] + 2 * page.LABEL_PX + 26
     num_lines = len(prediction.alternatives) + 2
-    canvas = heading.new_page(list_top + LINE_PX + TEXT_LINE_PX * num_lines)
+    canvas = heading.new_page(list_top + page.LINE_PX + TEXT_LINE_PX * num_lines)
     draw = ImageDraw.Draw(canvas)
-    draw_reading(canvas, (MARGIN_PX, heading.bottom), reading, layout.content)
-    draw_picture(canvas, image, frames.geometry, picture)
+    page.draw_reading(canvas, (page.MARGIN_PX, heading.bottom), reading, layout.content)
+    page.draw_picture(canvas, image, frames.geometry, picture)
     draw_boxes(draw, prediction.characters, layout.scale, picture)
     draw_labels(draw, labels, picture[3] + 12)
     draw_probabilities(canvas, frames, rows, plot)
@@ -127,8 +114,10 @@ def draw_alignment(
     shares = (0.0, 0.01, 0.1, 0.5, 1.0) if bar_px >= 120 else (0.0, 1.0)
     ticks = [(float(np.cbrt(share)), f"{share:.0%}") for share in shares]
     place = (plot[2] + 20, plot[1])
-    draw_color_bar(canvas, place, drawing.viridis(), ticks, name="probability", upright_px=bar_px)
-    draw_texts(canvas, prediction, (MARGIN_PX, list_top), layout.content)
+    page.draw_color_bar(
+        canvas, place, drawing.viridis(), ticks, name="probability", upright_px=bar_px
+    )
+    draw_texts(canvas, prediction, (page.MARGIN_PX, list_top), layout.content)
     return canvas
 
 
@@ -144,7 +133,7 @@ def _explain(frames: Frames, rows: list[int], labels: Labels, width: int) -> Ite
     if (count := frames.pooled(width)[2]) > 1:
         yield f"Each column shows the maximum of {count} frames."
     if frames.geometry.picture_width < frames.geometry.width:
-        yield WIDENED
+        yield page.WIDENED
     if len(rows) < len(frames.classes):
         yield f"The {len(rows)} most probable of {len(frames.classes)} classes are drawn."
     yield "Boxes in the heat map: each character's frames on the best alignment of the text; all"
@@ -161,7 +150,7 @@ def draw_texts(
     draw = ImageDraw.Draw(canvas)
     left, y = place
     draw.text((left, y), "most probable texts", fill=GRAY, font=drawing.font())
-    y += LINE_PX + 4
+    y += page.LINE_PX + 4
     texts = prediction.alternatives
     pairs = [pairs_of(prediction.text, other.text) for other in texts]
     room = width - FIGURE_PX - VALUE_PX

@@ -5,8 +5,9 @@ From the picture at the top to the reading at the bottom, a row for each stage.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,26 +171,19 @@ def _sees(stage: Stage, input_shape: tuple[int, int, int]) -> str:
 
 def make_figures(profile: Profile) -> list[Figure]:
     """Return the figures that are drawn as bars."""
-    stages = profile.stages
+    kinds: list[tuple[str, Callable[[Any], str], Callable[[Stage], float]]] = [
+        ("parameters", format_count, lambda stage: stage.num_parameters),
+        ("multiply-adds", format_count, lambda stage: stage.multiply_adds),
+        ("time", format_seconds, lambda stage: stage.seconds),
+    ]
     return [
         Figure(
-            "parameters",
-            format_count(profile.num_parameters),
-            [format_count(stage.num_parameters) for stage in stages],
-            profile.shares(lambda stage: stage.num_parameters),
-        ),
-        Figure(
-            "multiply-adds",
-            format_count(profile.multiply_adds),
-            [format_count(stage.multiply_adds) for stage in stages],
-            profile.shares(lambda stage: stage.multiply_adds),
-        ),
-        Figure(
-            "time",
-            format_seconds(profile.seconds),
-            [format_seconds(stage.seconds) for stage in stages],
-            profile.shares(lambda stage: stage.seconds),
-        ),
+            name,
+            write(sum(figure(stage) for stage in profile.stages)),
+            [write(figure(stage)) for stage in profile.stages],
+            profile.shares(figure),
+        )
+        for name, write, figure in kinds
     ]
 
 

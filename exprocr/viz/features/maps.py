@@ -9,23 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas import drawing, page
 from exprocr.viz.canvas.drawing import DARK, GRAY, Box
 from exprocr.viz.canvas.geometry import Geometry
-from exprocr.viz.canvas.page import (
-    BAR_HEIGHT_PX,
-    GAP_PX,
-    LABEL_PX,
-    MARGIN_PX,
-    MIN_CONTENT_PX,
-    READING_PX,
-    WIDENED,
-    Heading,
-    draw_color_bar,
-    draw_picture,
-    draw_reading,
-    even_ticks,
-)
 from exprocr.viz.features.channels import (
     FeatureStats,
     Shown,
@@ -41,7 +27,7 @@ LEAST_PICTURE_PX = 60
 MAX_HEAD_PX = 600
 """What is above the tiles is not higher than this."""
 
-WIDEST_PX = drawing.MAX_SIDE_PX - 2 * MARGIN_PX
+WIDEST_PX = drawing.MAX_SIDE_PX - 2 * page.MARGIN_PX
 HIGHEST_PX = WIDEST_PX - MAX_HEAD_PX
 PAGES_PX = ((1500, 770), (1700, 1870), (1700, HIGHEST_PX), (2600, 1870), (WIDEST_PX, HIGHEST_PX))
 """Room for all tiles, from a screen's to as much as a picture may have."""
@@ -73,8 +59,8 @@ class Layout:
         """Return where a tile is, its label above it, if the first label is at ``top``."""
         row, column = divmod(index, self.num_columns)
         width, height = self.tile
-        left = MARGIN_PX + column * (width + GAP_PX)
-        y = top + row * (height + LABEL_PX + GAP_PX) + LABEL_PX
+        left = page.MARGIN_PX + column * (width + page.GAP_PX)
+        y = top + row * (height + page.LABEL_PX + page.GAP_PX) + page.LABEL_PX
         return (left, y, left + width, y + height)
 
 
@@ -89,7 +75,7 @@ def lay_out(num: int, shape: tuple[int, ...], geometry: Geometry) -> Layout:
     return Layout(
         (tile_w, tile_h),
         num_columns,
-        max(MIN_CONTENT_PX, num_columns * (tile_w + GAP_PX) - GAP_PX),
+        max(page.MIN_CONTENT_PX, num_columns * (tile_w + page.GAP_PX) - page.GAP_PX),
         drawing.nearest_cells(tile_h, geometry.height, geometry.rows, shape[1]),
         drawing.nearest_cells(tile_w, geometry.width, geometry.columns, shape[2]),
     )
@@ -109,13 +95,13 @@ def fit_tiles(num: int, aspect: float, cells_px: float) -> tuple[int, int, int]:
         Number of columns, width and height of a tile, px.
     """
     best = (1, 1, 1)
-    down = LABEL_PX + GAP_PX  # between tiles
+    down = page.LABEL_PX + page.GAP_PX  # between tiles
     for page_width, page_height in PAGES_PX:
         widest = 0.0
         for num_columns in range(1, num + 1):
             num_rows = -(-num // num_columns)
             height = (page_height + down) // num_rows - down
-            width = min((page_width + GAP_PX) // num_columns - GAP_PX, height * aspect)
+            width = min((page_width + page.GAP_PX) // num_columns - page.GAP_PX, height * aspect)
             if width > widest:
                 widest = width
                 best = (num_columns, int(width), max(1, round(int(width) / aspect)))
@@ -137,27 +123,27 @@ def draw_maps(
     num = len(shown.channels)
     layout = lay_out(num, maps.shape, geometry)
     explanation = _explain(stats, shown, layout, geometry)
-    heading = Heading.of(f"Feature maps of {stats.layer}", explanation, layout.content)
+    heading = page.Heading.of(f"Feature maps of {stats.layer}", explanation, layout.content)
     boxes = picture_boxes(geometry, layout.content, 1 if ink is None else 2, heading.bottom)
     reading_top = boxes[-1][3] + 8
-    bar_top = reading_top + READING_PX + 26 + LABEL_PX
-    top = bar_top + BAR_HEIGHT_PX + GAP_PX if shown.has_scale else bar_top - LABEL_PX
+    bar_top = reading_top + page.READING_PX + 26 + page.LABEL_PX
+    top = bar_top + page.BAR_HEIGHT_PX + page.GAP_PX if shown.has_scale else bar_top - page.LABEL_PX
     canvas = heading.new_page(layout.box(num - 1, top)[3])
     draw = ImageDraw.Draw(canvas)
     for (left, upper, _, _), name in zip(boxes, ("picture", "network's input"), strict=False):
-        draw.text((left, upper - LABEL_PX), name, fill=GRAY, font=drawing.font())
-    draw_picture(canvas, image, geometry, boxes[0])
+        draw.text((left, upper - page.LABEL_PX), name, fill=GRAY, font=drawing.font())
+    page.draw_picture(canvas, image, geometry, boxes[0])
     if ink is not None:
         left, upper, right, lower = boxes[1]
         picture = Image.fromarray(255 - ink).convert("RGB")
         picture = picture.resize((right - left, lower - upper), Image.Resampling.BILINEAR)
         canvas.paste(picture, (left, upper))
         drawing.frame(draw, boxes[1])
-    draw_reading(canvas, (MARGIN_PX, reading_top), reading, layout.content)
+    page.draw_reading(canvas, (page.MARGIN_PX, reading_top), reading, layout.content)
     if shown.has_scale:
-        ticks = even_ticks(shown.low, shown.high, 5)
+        ticks = page.even_ticks(shown.low, shown.high, 5)
         name = "activation, all maps"
-        draw_color_bar(canvas, (MARGIN_PX, bar_top), drawing.viridis(), ticks, name=name)
+        page.draw_color_bar(canvas, (page.MARGIN_PX, bar_top), drawing.viridis(), ticks, name=name)
     dead = set(stats.dead)
     for index, channel in enumerate(shown.channels):
         values_shown = drawing.sample_cells(maps[channel], layout.rows, layout.columns)
@@ -191,7 +177,7 @@ def _explain(
     if min(*layout.rows, *layout.columns) < 0:
         yield "Gray margin: no cell is centered there."
     if geometry.picture_width < geometry.width:
-        yield WIDENED
+        yield page.WIDENED
     if note := describe_broken(stats, "channel"):
         yield note
 
@@ -207,15 +193,15 @@ def picture_boxes(geometry: Geometry, content: int, num: int, top: int) -> list[
         width = min(room, round(PICTURE_HEIGHT_PX * aspect))
         return max(1, width), min(PICTURE_HEIGHT_PX, max(8, round(width / aspect)))
 
-    across, down = 2 * GAP_PX, LABEL_PX + GAP_PX
+    across, down = 2 * page.GAP_PX, page.LABEL_PX + page.GAP_PX
     width, height = size((content - (num - 1) * across) // num)
     is_beside = height >= LEAST_PICTURE_PX
     if not is_beside:
         width, height = size(content)
     boxes = []
     for number in range(num):
-        left = MARGIN_PX + number * (width + across) * is_beside
-        upper = top + LABEL_PX + number * (height + down) * (not is_beside)
+        left = page.MARGIN_PX + number * (width + across) * is_beside
+        upper = top + page.LABEL_PX + number * (height + down) * (not is_beside)
         boxes.append((left, upper, left + width, upper + height))
     return boxes
 
@@ -229,9 +215,9 @@ def draw_tile(
 ) -> None:
     """Draw one map, crossed out where ``pixels`` are None; above it its number and its range."""
     draw = ImageDraw.Draw(canvas)
-    top = box[1] - LABEL_PX + 1
+    top = box[1] - page.LABEL_PX + 1
     number_w = drawing.font().getlength(number)
-    if number_w <= box[2] - box[0] + GAP_PX - 4:
+    if number_w <= box[2] - box[0] + page.GAP_PX - 4:
         draw.text((box[0], top), number, fill=DARK, font=drawing.font())
     if pixels is None:
         drawing.cross_out(draw, box)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas import drawing, page
 from exprocr.viz.canvas.drawing import GRAY, LIGHT, Box
 from exprocr.viz.canvas.geometry import Geometry
 from exprocr.viz.canvas.heatmap import (
@@ -17,19 +17,6 @@ from exprocr.viz.canvas.heatmap import (
     draw_frame_axis,
     draw_row_axis,
     row_axis_width,
-)
-from exprocr.viz.canvas.page import (
-    BAR_PX,
-    BAR_ROOM_PX,
-    LABEL_PX,
-    MARGIN_PX,
-    READING_PX,
-    WIDENED,
-    Heading,
-    draw_color_bar,
-    draw_picture,
-    draw_reading,
-    even_ticks,
 )
 from exprocr.viz.features.channels import (
     FeatureStats,
@@ -62,27 +49,29 @@ def draw_units(
     height = min(num_units * min(max(3, 640 // num_units), 26), MAX_HEIGHT_PX)
     names = [row_labels[unit] if row_labels else str(unit) for unit in shown.channels]
     axis_w = row_axis_width(names)
-    left = MARGIN_PX + axis_w
+    left = page.MARGIN_PX + axis_w
     explanation = _explain(stats, shown, geometry, (width, height))
-    heading = Heading.of(f"Outputs of {stats.layer}", explanation, axis_w + width + BAR_ROOM_PX)
-    picture_top = heading.bottom + READING_PX + 20
+    heading = page.Heading.of(
+        f"Outputs of {stats.layer}", explanation, axis_w + width + page.BAR_ROOM_PX
+    )
+    picture_top = heading.bottom + page.READING_PX + 20
     picture = (left, picture_top, left + width, picture_top + picture_h)
     box = (left, picture[3] + 12, left + width, picture[3] + 12 + height)
-    canvas = heading.new_page(box[3] + 2 * LABEL_PX)
+    canvas = heading.new_page(box[3] + 2 * page.LABEL_PX)
     draw = ImageDraw.Draw(canvas)
-    draw_reading(canvas, (left, heading.bottom), reading, width)
-    draw_picture(canvas, image, geometry, picture)
+    page.draw_reading(canvas, (left, heading.bottom), reading, width)
+    page.draw_picture(canvas, image, geometry, picture)
     draw_heat(canvas, stats, shown, maps, geometry, box)
     name_all = bool(row_labels or shown.why)
     draw_row_axis(draw, names, box, "class" if row_labels else "unit", name_all=name_all)
     draw_frame_axis(draw, num_frames, geometry, box)
     if shown.has_scale:
-        length = min(height, BAR_PX)
-        draw_color_bar(
+        length = min(height, page.BAR_PX)
+        page.draw_color_bar(
             canvas,
             (box[2] + 20, box[1]),
             drawing.viridis(),
-            even_ticks(shown.low, shown.high, 5 if length >= 150 else 2),
+            page.even_ticks(shown.low, shown.high, 5 if length >= 150 else 2),
             name="logit" if row_labels else "activation",
             upright_px=length,
         )
@@ -108,7 +97,7 @@ def _explain(
         yield f"There is room for {width} frames, evenly chosen."
     yield "Frames lie under the columns of the picture that they see."
     if geometry.picture_width < geometry.width:
-        yield WIDENED
+        yield page.WIDENED
     if note := describe_broken(stats, "unit"):
         yield note
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from exprocr.core.runs.tensor_record import PERCENTILES, TensorRecord
@@ -21,11 +21,11 @@ from exprocr.viz.plots.panels import (
     GRAY,
     Cell,
     describe_evaluations,
-    format_tick,
     limits,
     new_page,
     note,
     note_left_out,
+    set_ticks,
     thin,
 )
 
@@ -63,9 +63,9 @@ def draw_distributions(record: TensorRecord, names: Sequence[str], title: str) -
         "Bands between percentiles of each parameter tensor, darker towards the median, at "
         f"{describe_evaluations(record, shown)}. Each panel has a scale of its own."
     )
-    indices = [record.names.index(name) for name in names]
-    figure, panels = new_page(
-        {record.names[i]: record.shapes[i] for i in indices},
+    tensors = [record.names.index(name) for name in names]
+    figure = new_page(
+        {record.names[i]: record.shapes[i] for i in tensors},
         title,
         subtitle,
         legend,
@@ -73,7 +73,7 @@ def draw_distributions(record: TensorRecord, names: Sequence[str], title: str) -
         CELL,
     )
     assert len(BANDS) == len(PERCENTILES) // 2
-    for axes, tensor in zip(panels, indices, strict=True):
+    for axes, tensor in zip(figure.axes, tensors, strict=True):
         _draw(axes, record.steps[shown], record.percentiles[shown, tensor].astype(np.float64))
         note_left_out(axes, record, tensor)
     return figure
@@ -102,7 +102,6 @@ def _draw(axes: Axes, steps: NDArray[np.int64], percentiles: NDArray[np.float64]
         axes.set(xlim=(x[0] - 1, x[1] + 1), xticks=steps)
     else:
         axes.set_xlim(x[0], x[-1])
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+        set_ticks(axes.xaxis, integer=True, min_n_ticks=1)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.yaxis.set_major_formatter(FuncFormatter(format_tick))
+    set_ticks(axes.yaxis)

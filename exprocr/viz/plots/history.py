@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from exprocr.core.runs.tensor_record import TensorRecord
@@ -21,11 +20,11 @@ from exprocr.viz.plots.panels import (
     Cell,
     describe_evaluations,
     filled_bins,
-    format_tick,
     limits,
     new_page,
     note,
     note_left_out,
+    set_ticks,
     thin,
 )
 
@@ -60,16 +59,16 @@ def draw_history(record: TensorRecord, names: Sequence[str], title: str) -> Figu
         f"Histograms of each parameter tensor at {describe_evaluations(record, shown)}. "
         "Each is scaled to its fullest bin; each panel has a scale of its own."
     )
-    indices = [record.names.index(name) for name in names]
-    figure, panels = new_page(
-        {record.names[i]: record.shapes[i] for i in indices},
+    tensors = [record.names.index(name) for name in names]
+    figure = new_page(
+        {record.names[i]: record.shapes[i] for i in tensors},
         title,
         subtitle,
         legend,
         ("value", "step"),
         CELL,
     )
-    for axes, tensor in zip(panels, indices, strict=True):
+    for axes, tensor in zip(figure.axes, tensors, strict=True):
         _draw(axes, record, tensor, shown)
         note_left_out(axes, record, tensor)
     return figure
@@ -134,5 +133,4 @@ def _draw(axes: Axes, record: TensorRecord, tensor: int, shown: NDArray[np.intp]
     labeled = thin(len(shown), MAX_LABELS)
     axes.set_yticks(last - labeled, [f"{record.steps[i]:,}" for i in shown[labeled]])
     axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(FuncFormatter(format_tick))
+    set_ticks(axes.xaxis)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from exprocr.core.runs.tensor_record import TensorRecord
@@ -46,13 +48,6 @@ class Cell(NamedTuple):
     height: int
 
 
-class Page(NamedTuple):
-    """A figure and its plots, in the order of the tensors."""
-
-    figure: Figure
-    panels: list[Axes]
-
-
 def points(px: float) -> float:
     """Turn px into points, which matplotlib measures text in."""
     return px * 72 / DPI
@@ -73,6 +68,14 @@ def layer_of(name: str) -> str:
 def format_tick(value: float, position: object = None) -> str:
     """Write a number at an axis: short, and 0 without a sign."""
     return f"{value + 0.0:.4g}"
+
+
+def set_ticks(
+    axis: Axis, write: Callable[[float, object], str] = format_tick, **options: Any
+) -> None:
+    """Set about four ticks on an axis; ``options`` are those of matplotlib's ``MaxNLocator``."""
+    axis.set_major_locator(MaxNLocator(4, **options))
+    axis.set_major_formatter(FuncFormatter(write))
 
 
 def group_sizes(tensors: Mapping[str, Sequence[int]]) -> Iterator[list[int]]:
@@ -126,8 +129,8 @@ def new_page(
     legend: Sequence[Any],
     labels: tuple[str, str],
     cell: Cell,
-) -> Page:
-    """Return a page with an empty plot for each tensor.
+) -> Figure:
+    """Return a page with an empty plot for each tensor, its axes in the order of the tensors.
 
     Args:
         tensors: Shapes by name.
@@ -155,18 +158,17 @@ def new_page(
     for i, line in enumerate(lines):
         _write(figure, MARGIN_PX, MARGIN_PX + TITLE_PX + 12 + i * LINE_PX, line, color=GRAY)
     _explain(figure, legend, legend_top)
-    panels = []
     lowest = {column: row for row, column in places}
     for (name, shape), (row, column) in zip(tensors.items(), places, strict=True):
         x, y = left + column * cell.width, top + row * cell.height
-        panels.append(_new_panel(figure, x, y, cell, name, shape))
+        _add_panel(figure, x, y, cell, name, shape)
         if row == lowest[column]:
             middle = x + (cell.width + LEFT_PX - RIGHT_PX) / 2
             _write(figure, middle, y + cell.height, labels[0], ha="center")
         if column == 0:
             middle = y + (cell.height + TOP_PX - BOTTOM_PX) / 2
             _write(figure, MARGIN_PX, middle, labels[1], va="center", rotation="vertical")
-    return Page(figure, panels)
+    return figure
 
 
 def _explain(figure: Figure, legend: Sequence[Any], top: float) -> None:
@@ -183,10 +185,10 @@ def _explain(figure: Figure, legend: Sequence[Any], top: float) -> None:
     )
 
 
-def _new_panel(
+def _add_panel(
     figure: Figure, x: float, y: float, cell: Cell, name: str, shape: Sequence[int]
-) -> Axes:
-    """Return an empty plot in the cell at (x, y), px from the upper left, below its name."""
+) -> None:
+    """Add an empty plot in the cell at (x, y), px from the upper left, below its name."""
     left, bottom = _share(figure, x + LEFT_PX, y + cell.height - BOTTOM_PX)
     right, top = _share(figure, x + cell.width - RIGHT_PX, y + TOP_PX)
     axes = figure.add_axes((left, bottom, right - left, top - bottom))
@@ -195,7 +197,6 @@ def _new_panel(
     room = cell.width - LEFT_PX - RIGHT_PX + 8
     _write(figure, x + LEFT_PX - 4, y + 3, fit(short_name(name), room))
     _write(figure, x + LEFT_PX - 4, y + 20, fit(format_shape(tuple(shape)), room), color=GRAY)
-    return axes
 
 
 def _share(figure: Figure, x: float, y: float) -> tuple[float, float]:

@@ -11,14 +11,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from exprocr.viz.plots.panels import GRAY, Cell, filled_bins, format_tick, limits, new_page, note
+from exprocr.viz.plots.panels import (
+    GRAY,
+    Cell,
+    filled_bins,
+    format_tick,
+    limits,
+    new_page,
+    note,
+    set_ticks,
+)
 from exprocr.viz.plots.plotting import DARK, MIDDLE, PALE
 
 MAX_BINS = 50
 CELL = Cell(296, 208)
+BAR: dict[str, Any] = {"color": MIDDLE, "lw": 1.4, "marker": "|", "ms": 8}
 BAR_HEIGHT = 0.91
 """Where the bar of the deviation lies, as a share of a plot's height."""
 
@@ -77,17 +86,9 @@ def draw_weights(tensors: Mapping[str, NDArray[Any]], title: str) -> Figure:
         Patch(facecolor=PALE, edgecolor=DARK, label="values"),
         Line2D([], [], color=GRAY, ls="--", lw=1.2, label="0"),
         Line2D([], [], color=MIDDLE, lw=2, label="mean"),
-        Line2D(
-            [],
-            [],
-            color=MIDDLE,
-            lw=1.4,
-            marker="|",
-            ms=8,
-            label="mean ± standard deviation",
-        ),
+        Line2D([], [], **BAR, label="mean ± standard deviation"),
     ]
-    figure, panels = new_page(
+    figure = new_page(
         {name: values.shape for name, values in tensors.items()},
         title,
         "Every parameter tensor, with its shape below its name. Each panel has scales of its own.",
@@ -95,7 +96,7 @@ def draw_weights(tensors: Mapping[str, NDArray[Any]], title: str) -> Figure:
         ("value", "number of values"),
         CELL,
     )
-    for axes, values in zip(panels, tensors.values(), strict=True):
+    for axes, values in zip(figure.axes, tensors.values(), strict=True):
         _draw(axes, values)
     return figure
 
@@ -124,16 +125,13 @@ def _draw(axes: Axes, values: NDArray[Any]) -> None:
     top = counts.max() / (BAR_HEIGHT - 0.08)
     axes.set(xlim=(left, right), ylim=(0, top))
     axes.axvline(stats.mean, color=MIDDLE, lw=2)
-    style: dict[str, Any] = {"color": MIDDLE, "lw": 1.4, "marker": "|", "ms": 8}
-    axes.plot(ends, [BAR_HEIGHT * top] * 2, **style)
+    axes.plot(ends, [BAR_HEIGHT * top] * 2, **BAR)
     if low == high:
         note(axes, f"all {format_tick(low)}")
     elif stats.num_finite < stats.num_values:
         note(axes, f"{stats.num_values - stats.num_finite:,} not finite")
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(FuncFormatter(format_tick))
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    set_ticks(axes.xaxis)
+    set_ticks(axes.yaxis, lambda count, _: f"{count:,.0f}", integer=True, min_n_ticks=1)
 
 
 def _limits(low: float, high: float) -> tuple[float, float]:

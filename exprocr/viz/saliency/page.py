@@ -10,21 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from exprocr.core.reading.prediction import Character, Prediction
-from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas import drawing, page
 from exprocr.viz.canvas.drawing import DARK, GRAY, Box, Color
 from exprocr.viz.canvas.geometry import Geometry
-from exprocr.viz.canvas.page import (
-    BAR_HEIGHT_PX,
-    BAR_PX,
-    GAP_PX,
-    LINE_PX,
-    MARGIN_PX,
-    READING_PX,
-    Heading,
-    draw_color_bar,
-    draw_picture,
-    draw_reading,
-)
 from exprocr.viz.canvas.text import wrap
 from exprocr.viz.saliency.maps import SaliencyMap
 
@@ -71,7 +59,7 @@ class _Layout:
         return cls(max(MIN_CONTENT_PX, width), width, height, zoom)
 
     def box(self, top: int) -> Box:
-        return MARGIN_PX, top, MARGIN_PX + self.width, top + self.height
+        return page.MARGIN_PX, top, page.MARGIN_PX + self.width, top + self.height
 
 
 def draw_saliency(
@@ -106,20 +94,20 @@ def draw_saliency(
     if character:
         of = f"{number} of {len(prediction.characters)}"
         title = f"Saliency: which pixels character {of}, '{character.text}', rests on"
-    heading = Heading.of(title, about, layout.content)
-    room = layout.content - BAR_PX - 2 * GAP_PX
+    heading = page.Heading.of(title, about, layout.content)
+    room = layout.content - page.BAR_PX - 2 * page.GAP_PX
     texts = [wrap(one.about if one.limit else EMPTY, room) for one in maps]
-    heads = [max(NAME_PX + 6 + LINE_PX * len(text), BAR_HEIGHT_PX) for text in texts]
-    top = heading.bottom + READING_PX + 20
-    below = sum(2 * GAP_PX + head + LABEL_GAP_PX + layout.height for head in heads)
+    heads = [max(NAME_PX + 6 + page.LINE_PX * len(text), page.BAR_HEIGHT_PX) for text in texts]
+    top = heading.bottom + page.READING_PX + 20
+    below = sum(2 * page.GAP_PX + head + LABEL_GAP_PX + layout.height for head in heads)
     canvas = heading.new_page(top + layout.height + below)
     draw = ImageDraw.Draw(canvas)
-    draw_reading(canvas, (MARGIN_PX, heading.bottom), reading, layout.content)
-    draw_picture(canvas, image, geometry, layout.box(top))
+    page.draw_reading(canvas, (page.MARGIN_PX, heading.bottom), reading, layout.content)
+    page.draw_picture(canvas, image, geometry, layout.box(top))
     _mark(draw, character, image, geometry, layout.box(top))
     for one, text_lines, head in zip(maps, texts, heads, strict=True):
-        top += layout.height + 2 * GAP_PX
-        _draw_head(canvas, one, text_lines, (top, MARGIN_PX + layout.content))
+        top += layout.height + 2 * page.GAP_PX
+        _draw_head(canvas, one, text_lines, (top, page.MARGIN_PX + layout.content))
         top += head + LABEL_GAP_PX
         box = layout.box(top)
         canvas.paste(Image.fromarray(_color(one, ink, layout)), box[:2])
@@ -134,13 +122,13 @@ def _draw_head(
     """Write a map's name and how to read it, and draw its color bar; ``place`` is top and right."""
     draw = ImageDraw.Draw(canvas)
     top, right = place
-    draw.text((MARGIN_PX, top - 3), one.name, fill=DARK, font=drawing.font(NAME_PX))
+    draw.text((page.MARGIN_PX, top - 3), one.name, fill=DARK, font=drawing.font(NAME_PX))
     for index, line in enumerate(lines):
-        y = top + NAME_PX + 6 + LINE_PX * index
-        draw.text((MARGIN_PX, y), line, fill=GRAY, font=drawing.font())
+        y = top + NAME_PX + 6 + page.LINE_PX * index
+        draw.text((page.MARGIN_PX, y), line, fill=GRAY, font=drawing.font())
     if not one.limit:
         return
-    ramp = np.linspace(-1 if one.is_signed else 0, 1, BAR_PX)
+    ramp = np.linspace(-1 if one.is_signed else 0, 1, page.BAR_PX)
     if one.is_signed:
         paper = np.full((len(ramp), 3), 255.0 - PALE_STROKE)
         is_dot = np.arange(len(ramp)) // 3 % 2 == 0
@@ -150,7 +138,7 @@ def _draw_head(
     values = [f"{value:+.2g}" if one.is_signed and value else f"{value:.2g}" for value in ends]
     values[-1] += f" {one.unit}" if one.unit else ""
     ticks = list(zip((0.0, 0.5, 1.0), values, strict=True))
-    draw_color_bar(canvas, (right - BAR_PX, top), np.rint(colors).astype(np.uint8), ticks)
+    page.draw_color_bar(canvas, (right - page.BAR_PX, top), np.rint(colors).astype(np.uint8), ticks)
 
 
 def _heat(levels: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -17,7 +17,6 @@ from exprocr.viz.architecture.blocks import Scale, draw_block
 from exprocr.viz.architecture.page import draw_architecture
 from exprocr.viz.architecture.stages import Profile, Stage
 from exprocr.viz.canvas import drawing
-from exprocr.words import format_count, format_seconds, format_shape, format_share
 
 VIRIDIS_ENDS = {"low": (68, 1, 84), "high": (253, 231, 36)}
 FIGURES = ((1, 2000, 0.01), (300, 5000, 0.02), (0, 0, 0.0), (699, 3000, 0.97))
@@ -67,39 +66,6 @@ def body(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return what is below the line under the columns' names."""
     lines = np.flatnonzero((pixels[:, 24:-24] == drawing.LINE).all(axis=(1, 2)))
     return pixels[int(lines[0]) + 1 :]
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0"),
-        (999_999, "999,999"),
-        (1_000_000, "1.00 M"),
-        (9_994_999, "9.99 M"),
-        (9_995_001, "10.0 M"),
-        (37_324_800, "37.3 M"),
-        (99_960_000, "100 M"),
-        (999_499_999, "999 M"),
-        (999_500_000, "1.00 G"),
-        (12_000_000_000, "12.0 G"),
-        (4_500_000_000_000, "4.50 T"),
-    ],
-)
-def test_counts(number: int, text: str) -> None:
-    assert format_count(number) == text
-
-
-def test_times_shares_and_shapes() -> None:
-    seconds = (0, 4.14e-6, 3.2e-5, 1.234e-4, 9.996e-3, 0.0153, 0.2561, 0.99951, 61)
-    assert [format_seconds(value) for value in seconds] == [
-        "0 ms", "0.0041 ms", "0.032 ms", "0.12 ms", "10.0 ms", "15.3 ms", "256 ms", "1.00 s",
-        "61.00 s",
-    ]  # fmt: skip
-    shares = (0, 1e-9, 0.0004, 0.0005, 0.123, 1)
-    assert [format_share(share) for share in shares] == [
-        "0.0%", "< 0.1%", "< 0.1%", "0.1%", "12.3%", "100.0%",
-    ]  # fmt: skip
-    assert format_shape((16, 30, 90)) == "16 x 30 x 90"
 
 
 def test_totals_and_shares() -> None:
