@@ -42,7 +42,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_rate(count: int, seconds: float) -> str:
-    """Return how many images per second ``count`` images in a time are: ``8.1``, ``1,250``."""
+    """Return ``count`` images in a time as images per second: ``8.1``, ``412``, ``1,250``."""
     rate = count / max(seconds, 1e-9)
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"
 
@@ -59,8 +59,8 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_share(share: float) -> str:
-    """Return a share, 0..1, in percent: ``12.3 %``."""
-    return "< 0.1 %" if 0 < share < 0.0005 else f"{share:.1%}".replace("%", " %")
+    """Return a share of 0..1: ``12.3%``, and ``< 0.1%`` where it would round to nothing."""
+    return "< 0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
 def format_count(number: int) -> str:

@@ -84,8 +84,6 @@ IN_FUNCTIONS = {
 """Imports inside functions: the module, and what it may import there. Beside these, a command's
 options import what the command does: ``cli.NAME.command`` may import ``cli.NAME.run``."""
 
-NOT_YET = ("viz.",)
-"""Rooms whose imports are still to be moved to the top of their modules."""
 
 NOWHERE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "torch.save",
@@ -195,7 +193,7 @@ def test_modules_import_at_their_top() -> None:
                 continue
             found = {(module, name), (module, name.rpartition(".")[0])} & IN_FUNCTIONS
             used |= found
-            assert found or module.startswith(NOT_YET), f"{module} imports {name} in a function"
+            assert found, f"{module} imports {name} in a function"
     assert used == IN_FUNCTIONS  # and none of them is stale
 
 

@@ -31,3 +31,42 @@ def test_quantities_and_rates() -> None:
         "1,200 images",
     ]
     assert [words.format_rate(n, 2) for n in (5, 2500)] == ["2.5", "1,250"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (999_999, "999,999"),
+        (1_000_000, "1.00 M"),
+        (9_994_999, "9.99 M"),
+        (9_995_001, "10.0 M"),
+        (37_324_800, "37.3 M"),
+        (99_960_000, "100 M"),
+        (999_499_999, "999 M"),
+        (999_500_000, "1.00 G"),
+        (12_000_000_000, "12.0 G"),
+        (4_500_000_000_000, "4.50 T"),
+    ],
+)
+def test_counts(number: int, text: str) -> None:
+    assert words.format_count(number) == text
+
+
+def test_times_shares_and_shapes() -> None:
+    seconds = (0, 4.14e-6, 3.2e-5, 1.234e-4, 9.996e-3, 0.0153, 0.2561, 0.99951, 61)
+    assert [words.format_seconds(value) for value in seconds] == [
+        "0 ms", "0.0041 ms", "0.032 ms", "0.12 ms", "10.0 ms", "15.3 ms", "256 ms", "1.00 s",
+        "61.00 s",
+    ]  # fmt: skip
+    shares = (0, 1e-9, 0.0004, 0.0005, 0.123, 1)
+    assert [words.format_share(share) for share in shares] == [
+        "0.0%", "< 0.1%", "< 0.1%", "0.1%", "12.3%", "100.0%",
+    ]  # fmt: skip
+    assert words.format_shape((16, 30, 90)) == "16 x 30 x 90"
+
+
+def test_confidences_are_rounded_down() -> None:
+    shown = [words.format_confidence(c) for c in (0.0, 0.00005, 0.98765, 0.99999, 1.0, 1.0 + 1e-9)]
+    assert shown == ["0.0000", "0.0000", "0.9876", "0.9999", "1.0000", "1.0000"]
+    assert words.format_confidence(float("nan")) == "nan"

@@ -1,4 +1,4 @@
-"""Pictures of what the network does and how it learned: a room for each kind of picture.
+"""Pictures of what the network does and how it learned, with a room for each kind.
 
-`canvas` is what all of them are drawn with, `plots` are those that matplotlib draws.
+`canvas` is what pages are drawn with; `plots` are drawn by matplotlib.
 """

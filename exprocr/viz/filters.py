@@ -1,4 +1,4 @@
-"""The kernels of a convolution: what each of its channels looks for."""
+"""The kernels of a convolution: the pattern that each of its channels looks for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas import drawing, page
 from exprocr.viz.canvas.drawing import DARK, GRAY, Box
-from exprocr.viz.features.grid import GAP_PX, LABEL_PX, MARGIN_PX, draw_title, title_height
 from exprocr.words import quantity
 
 DEAD_SHARE = 1e-6
@@ -21,25 +20,24 @@ ZERO_GRAY = 128
 """Gray of the weight 0; 1 is the most negative weight, 255 the most positive one."""
 
 SIDE_PX = 200
-"""Kernels are enlarged to about this, if there is room."""
+"""Side that kernels are enlarged to, about, if there is room."""
 
 PAGE_PX = 1500
-"""Kernels lie in rows about this wide, if there is room."""
+"""Width of a row of kernels, about, if there is room."""
 
 FIGURES_PX = 150
-"""Room of a label with all its figures."""
+"""Width of a label with all its figures."""
 
 NUMBER_PX = 34
-"""Room of a number alone."""
+"""Width of a number alone."""
 
-MIN_CONTENT_PX = 640
 MAX_HEAD_PX = 280
-"""What is above the kernels is not higher than this."""
+"""Most height of the heading and the color bar."""
 
 
 @dataclass(frozen=True)
 class KernelStats:
-    """Kernels in figures; NaN where a kernel holds NaN."""
+    """Figures of kernels; NaN where a kernel holds NaN."""
 
     norm: NDArray[np.float64]
     """Euclidean norm of each."""
@@ -56,7 +54,7 @@ class KernelStats:
 
     @property
     def dead(self) -> list[int]:
-        """Kernels of (nearly) no weight beside the strongest, or that are no numbers."""
+        """Kernels with almost no weight compared to the strongest, or with NaN or infinity."""
         known = self.norm[np.isfinite(self.norm)]
         least = DEAD_SHARE * known.max() if known.size else 0.0
         alive = np.isfinite(self.norm) & (self.norm >= least) & (self.norm > 0)
@@ -87,10 +85,10 @@ class Layout:
     """Where the kernels are."""
 
     pixels: int
-    """Pixels a side that a weight takes."""
+    """Side of a weight, px."""
 
     stride: int
-    """Every how manieth row and column of weights is drawn."""
+    """Step between the rows and columns of weights that are drawn."""
 
     side: int
     """Side of a tile, px."""
@@ -102,13 +100,13 @@ class Layout:
     """Tiles in a row."""
 
     num_lines: int
-    """Lines of a label: number and norm, range; or the number alone."""
+    """Lines of a label: 2 with number, norm and range; 1 with the number alone."""
 
     def box(self, index: int, top: int) -> Box:
         """Return where a tile is, if the first label is at ``top``."""
         row, column = divmod(index, self.num_columns)
-        left = MARGIN_PX + column * self.cell[0]
-        y = top + row * self.cell[1] + LABEL_PX
+        left = page.MARGIN_PX + column * self.cell[0]
+        y = top + row * self.cell[1] + page.LABEL_PX
         return (left, y, left + self.side, y + self.side)
 
 
@@ -119,16 +117,16 @@ def lay_out(num: int, kernel_size: int) -> Layout:
         num: Number of kernels.
         kernel_size: Weights along a side.
     """
-    room = drawing.MAX_SIDE_PX - 2 * MARGIN_PX
+    room = drawing.MAX_SIDE_PX - 2 * page.MARGIN_PX
     sizes = [(pixels, 1) for pixels in range(max(1, SIDE_PX // kernel_size), 0, -1)]
     sizes += [(1, stride) for stride in range(2, kernel_size + 1)]
     # Thousands of kernels leave no room for figures; a stride is the last resort.
     for label_px, num_lines in ((FIGURES_PX, 2), (NUMBER_PX, 1)):
         for pixels, stride in sizes:
             side = len(range(0, kernel_size, stride)) * pixels
-            cell = max(side, label_px) + GAP_PX, side + num_lines * LABEL_PX + GAP_PX
-            most_columns = (room + GAP_PX) // cell[0]
-            most_rows = (room - MAX_HEAD_PX + GAP_PX) // cell[1]
+            cell = max(side, label_px) + page.GAP_PX, side + num_lines * page.LABEL_PX + page.GAP_PX
+            most_columns = (room + page.GAP_PX) // cell[0]
+            most_rows = (room - MAX_HEAD_PX + page.GAP_PX) // cell[1]
             if most_columns * most_rows < num:
                 continue
             if stride > 1 and num_lines == 2:
@@ -150,28 +148,25 @@ def draw_filters(kernels: NDArray[np.float32], title: str, subtitle: str) -> Ima
 
     Args:
         kernels: float32 (N, rows, columns), rows equal columns.
-        title: What convolution they are of.
-        subtitle: What else is to be known about it, sentences.
+        title: The convolution's name.
+        subtitle: More sentences of explanation.
 
     Returns:
         An RGB picture, neither side longer than 4000 px.
     """
     stats = kernel_stats(kernels)
     layout = lay_out(len(kernels), kernels.shape[1])
-    content = max(MIN_CONTENT_PX, layout.num_columns * layout.cell[0] - GAP_PX)
-    text = " ".join([*_explain(stats, layout, kernels.shape[1]), subtitle])
-    lines = drawing.wrap_text(text, content)
-    scale_top = title_height(lines)
-    top = scale_top + LABEL_PX + drawing.SCALE_HEIGHT_PX + GAP_PX
-    height = layout.box(len(kernels) - 1, top)[3] + (layout.num_lines - 1) * LABEL_PX + MARGIN_PX
-    canvas = Image.new("RGB", (content + 2 * MARGIN_PX, height), drawing.WHITE)
+    content = max(page.MIN_CONTENT_PX, layout.num_columns * layout.cell[0] - page.GAP_PX)
+    explanation = [*_explain(stats, layout, kernels.shape[1]), subtitle]
+    heading = page.Heading.of(title, explanation, content)
+    bar_top = heading.bottom + page.LABEL_PX
+    top = bar_top + page.BAR_HEIGHT_PX + page.GAP_PX
+    last = layout.box(len(kernels) - 1, top)
+    canvas = heading.new_page(last[3] + (layout.num_lines - 1) * page.LABEL_PX)
     draw = ImageDraw.Draw(canvas)
-    draw_title(draw, title, lines)
-    draw.text((MARGIN_PX, scale_top), "weight", fill=GRAY, font=drawing.font())
-    grays = kernel_grays(np.linspace(-1, 1, 255, dtype=np.float32))
-    place = (MARGIN_PX, scale_top + LABEL_PX)
-    ends = ("- greatest |weight|", "0", "+ greatest |weight|")
-    drawing.draw_scale(canvas, place, grays[:, None].repeat(3, axis=1), ends)
+    grays = kernel_grays(np.linspace(-1, 1, 255, dtype=np.float32))[:, None].repeat(3, axis=1)
+    ticks = ((0.0, "- greatest |weight|"), (0.5, "0"), (1.0, "+ greatest |weight|"))
+    page.draw_color_bar(canvas, (page.MARGIN_PX, bar_top), grays, ticks, name="weight")
     dead = set(stats.dead)
     for index, kernel in enumerate(kernels):
         box = layout.box(index, top)
@@ -187,17 +182,17 @@ def draw_filters(kernels: NDArray[np.float32], title: str, subtitle: str) -> Ima
 
 
 def _explain(stats: KernelStats, layout: Layout, kernel_size: int) -> Iterator[str]:
-    """Yield what is to be known about the picture, by sentences."""
+    """Yield sentences that explain the picture."""
     num = len(stats.norm)
     dead = stats.dead
     which = f": {', '.join(map(str, dead))}" if 0 < len(dead) <= 8 else ""
     yield f"{quantity(num, 'kernel')} of {kernel_size} x {kernel_size} weights;"
     yield f"{len(dead) or 'none'} dead{which}{' (no weight; crossed out)' if dead else ''}."
-    yield "Each has its own scale, the same to both sides of 0: dark is negative, light positive."
+    yield "Each has a scale of its own, symmetric about 0: dark is negative, light is positive."
     if layout.num_lines == 2:
-        yield "Above each its number and Euclidean norm, below it its least and greatest weight."
+        yield "Above it: its number and Euclidean norm; below it: its least and greatest weight."
     if layout.stride > 1:
-        yield f"There is room for one row and column of weights in {layout.stride}."
+        yield f"There is room for one in {layout.stride} rows and columns of weights."
 
 
 def draw_label(
@@ -210,11 +205,11 @@ def draw_label(
     is_dead: bool,
 ) -> None:
     """Draw a kernel's number, its norm or ``dead``, and its range."""
-    left, top = box[0], box[1] - LABEL_PX + 1
+    left, top = box[0], box[1] - page.LABEL_PX + 1
     draw.text((left, top), str(index), fill=DARK, font=drawing.font())
     if layout.num_lines < 2:
         return
-    right = left + layout.cell[0] - GAP_PX
+    right = left + layout.cell[0] - page.GAP_PX
     norm = "dead" if is_dead else f"norm {stats.norm[index]:.3g}"
     place = (max(box[2], right if layout.side < FIGURES_PX else 0), top)
     color = DARK if is_dead else GRAY

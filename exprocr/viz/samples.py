@@ -1,4 +1,4 @@
-"""A sheet of pictures, each with what it says, what was read, and with what confidence."""
+"""A sheet of pictures, each with its truth, what was read, and the confidence."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from exprocr.viz.canvas import drawing
-from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, WHITE, Color
-from exprocr.viz.canvas.text import (
-    SPELLING_PX,
-    clip,
-    draw_side,
-    pairs_of,
-    typeset,
-)
-from exprocr.viz.features.grid import MARGIN_PX, MIN_CONTENT_PX, TITLE_PX, draw_title, title_height
+from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, LINE, WHITE, Color
+from exprocr.viz.canvas.page import MARGIN_PX, MIN_CONTENT_PX, Heading
+from exprocr.viz.canvas.text import SPELLING_PX, clip, draw_side, pairs_of, typeset
 from exprocr.words import format_confidence
 
 WRONG: Color = (150, 20, 40)
@@ -30,18 +24,18 @@ CONFIDENCE_PX = 52
 MAX_ENLARGEMENT = 4.0
 
 ROOMS_PX = ((260, 110, 12), (440, 110, 12), (190, 63, 8))
-"""Room of a picture, at most, and the space round it and round its tile: of ordinary pictures, of
-wide ones, and where there are hundreds."""
+"""Most width and height of a picture, and the space around it and its tile: for ordinary pictures,
+for wide ones, and for hundreds."""
 
 LEAST_ROOM_PX = 40
 EMPTY_PX = 60
 """Height of a sheet without tiles."""
 
 WIDE = 4.0
-"""Pictures that are as many times as wide as high, in the middle, are wide."""
+"""Pictures are wide where their median aspect is at least this."""
 
 PAGES_PX = ((1240, 1300), (1650, 2200), (2500, 3300), (4000, 4000))
-"""Sheets to fit into; the first is taken that has room for all."""
+"""Sizes of sheets; the first with room for all tiles is used."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +46,10 @@ class Tile:
     """The picture, of any mode."""
 
     name: str
-    """What it is called."""
+    """Its name."""
 
     truth: str
-    """What it says."""
+    """The text in it."""
 
     reading: str
     """What was read."""
@@ -77,7 +71,7 @@ class Sheet:
     """Width and height of a picture, at most, px."""
 
     space: int
-    """Space round a picture in its tile, and between tiles, px."""
+    """Space around a picture in its tile, and between tiles, px."""
 
     num_columns: int = 1
 
@@ -89,10 +83,10 @@ class Sheet:
 
     @classmethod
     def of(cls, tiles: Sequence[Tile]) -> Sheet:
-        """Return the arrangement for tiles."""
+        """Arrange tiles."""
         aspects = sorted(tile.picture.width / tile.picture.height for tile in tiles) or [1.0]
         aspect = aspects[len(aspects) // 2]
-        head = 160  # an upper bound of what is above the tiles
+        head = 160  # an upper bound of the heading's height
         for width, height, space in (ROOMS_PX[aspect >= WIDE], ROOMS_PX[2]):
             room = (width, min(height, max(LEAST_ROOM_PX, round(width / aspect))))
             for page_w, page_h in PAGES_PX:
@@ -106,11 +100,11 @@ class Sheet:
 
 
 def draw_samples(tiles: Sequence[Tile], title: str, subtitle: str) -> Image.Image:
-    """Draw a sheet of samples; what is read wrong has a thick frame and says so.
+    """Draw a sheet of samples; those read wrong have a thick frame and a mark.
 
     Args:
         tiles: The samples, in their order; none gives a sheet that says so.
-        title: What they are.
+        title: The sheet's title.
         subtitle: How many there are, and how many of them are wrong.
 
     Returns:
@@ -120,14 +114,10 @@ def draw_samples(tiles: Sequence[Tile], title: str, subtitle: str) -> Image.Imag
     across, down = (side + sheet.space for side in sheet.tile)
     num_rows = -(-len(tiles) // sheet.num_columns)
     content = max(MIN_CONTENT_PX, sheet.num_columns * across - sheet.space)
-    lines = drawing.wrap_text(subtitle, content)
-    top = title_height(lines)
-    height = top + (num_rows * down - sheet.space if tiles else EMPTY_PX) + MARGIN_PX
-    canvas = Image.new("RGB", (content + 2 * MARGIN_PX, height), WHITE)
+    heading = Heading.of(title, subtitle, content)
+    top = heading.bottom
+    canvas = heading.new_page(top + (num_rows * down - sheet.space if tiles else EMPTY_PX))
     draw = ImageDraw.Draw(canvas)
-    draw_title(draw, "", lines)
-    text, font = clip(title, content, TITLE_PX)
-    draw.text((MARGIN_PX, MARGIN_PX - 6), text, fill=DARK, font=font)
     if not tiles:
         draw.rectangle((MARGIN_PX, top, MARGIN_PX + content - 1, top + EMPTY_PX - 1), fill=LIGHT)
         place = (MARGIN_PX + 16, top + EMPTY_PX // 2)
@@ -143,7 +133,7 @@ def draw_tile(canvas: Image.Image, tile: Tile, place: tuple[int, int], sheet: Sh
     draw = ImageDraw.Draw(canvas)
     (left, top), (width, height) = place, sheet.tile
     box = (left, top, left + width - 1, top + height - 1)
-    draw.rectangle(box, outline=(190, 190, 190))
+    draw.rectangle(box, outline=LINE)
     x, y = left + sheet.space, top + sheet.space
     room = sheet.room[0]
     if not tile.is_right:
@@ -179,7 +169,7 @@ def _draw_mark(draw: ImageDraw.ImageDraw, corner: tuple[int, int]) -> int:
 
 
 def fit(picture: Image.Image, room: tuple[int, int]) -> Image.Image:
-    """Scale a picture to a room, in its proportions; small ones are enlarged up to four times."""
+    """Scale a picture to fit a room, in its proportions; enlarge it four times at most."""
     scale = min(room[0] / picture.width, room[1] / picture.height, MAX_ENLARGEMENT)
     size = [max(1, round(side * scale)) for side in picture.size]
     method = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC

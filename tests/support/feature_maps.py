@@ -1,8 +1,8 @@
-"""What the tests of feature maps share: drawings of maps, and what is found in a drawing."""
+"""What the tests of pictures share: maps drawn, and where two drawings differ."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,39 +14,32 @@ from PIL import Image, ImageDraw
 
 from exprocr.core.model.geometry import CellAxis
 from exprocr.viz.canvas.geometry import Geometry
-from exprocr.viz.features.features import draw_grid
-
-YELLOW = (253, 231, 36)  # the light end of viridis
-FRAME = (190, 190, 190)
-LIGHT = (236, 236, 236)
+from exprocr.viz.features.page import draw_grid
 
 Box = tuple[int, int, int, int]
+"""Left, top, right, bottom, px; right and bottom are outside."""
 
 
 def white(width: int = 180, height: int = 60) -> Image.Image:
     return Image.new("RGB", (width, height), "white")
 
 
-def boxes_of(image: Image.Image, color: tuple[int, int, int]) -> list[Box]:
-    """Return the boxes of rectangles of a color: left, top, right, bottom, by rows."""
-    mask = (np.asarray(image) == color).all(axis=2)
-    boxes = []
-    for y, x in np.argwhere(mask).tolist():
-        if not mask[y, x]:  # in a box that was found
-            continue
-        right = x + int(np.argmin(np.append(mask[y, x:], False)))
-        bottom = y + int(np.argmin(np.append(mask[y:, x], False)))
-        mask[y:bottom, x:right] = False
-        boxes.append((x, y, right, bottom))
-    return boxes
+def box_of_change(one: Image.Image, other: Image.Image) -> Box:
+    """Return the box in which two drawings differ."""
+    ys, xs = np.nonzero((np.asarray(one) != np.asarray(other)).any(axis=2))
+    return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
 
 
-def frames_of(image: Image.Image, least_px: int = 15) -> list[Box]:
-    """Return what is inside the thin frames of a drawing, by rows."""
-    outlines = [
-        box for box in boxes_of(image, FRAME) if min(box[2] - box[0], box[3] - box[1]) > least_px
-    ]
-    return [(left + 1, top + 1, right - 1, bottom - 1) for left, top, right, bottom in outlines]
+def box_of_channel(
+    draw: Callable[[NDArray[np.float32]], Image.Image], maps: NDArray[np.float32], channel: int
+) -> Box:
+    """Return where the cells of a channel are drawn: what changes if they change places.
+
+    Its range, and so its colors and its label, stay what they are.
+    """
+    turned = maps.copy()
+    turned[channel] = np.flip(maps[channel])
+    return box_of_change(draw(maps), draw(turned))
 
 
 def spread_grid(
@@ -61,9 +54,7 @@ def spread_grid(
     return draw_grid(layer, maps, image, reading, geometry=geometry, **options)
 
 
-def cell_colors(
-    image: Image.Image | NDArray[np.uint8], box: Box, rows: int, columns: int
-) -> NDArray[np.uint8]:
+def cell_colors(image: Image.Image, box: Box, rows: int, columns: int) -> NDArray[np.uint8]:
     """Return the colors in the middles of a box's cells, (rows, columns, 3)."""
     left, top, right, bottom = box
     xs = left + ((np.arange(columns) + 0.5) * (right - left) / columns).astype(int)
@@ -82,6 +73,11 @@ def viridis(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
 def assert_near(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
     """Check colors; a value between two of the 256 may be rounded either way."""
     assert np.abs(found.astype(int) - expected.astype(int)).max() <= 6
+
+
+def is_gray(colors: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which colors are gray, as none of viridis is."""
+    return np.asarray(np.ptp(colors.astype(int), axis=-1) == 0)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from exprocr.synth import fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer
 from exprocr.viz.canvas.geometry import Geometry, geometry_of
 from exprocr.viz.saliency.attribution import Target, Text, grad_cam, integrated_gradients, score
-from exprocr.viz.saliency.saliency import INK, spread
+from exprocr.viz.saliency.maps import INK, spread
 
 CPU = torch.device("cpu")
 Maps = NDArray[np.floating[Any]]

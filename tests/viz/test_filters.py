@@ -15,7 +15,7 @@ from exprocr.cli import group
 from exprocr.core.model.artifact import ModelFile, load_tensors
 from exprocr.viz.canvas import drawing
 from exprocr.viz.filters import draw_filters, kernel_stats, lay_out
-from tests.support.feature_maps import LIGHT, cell_colors, frames_of, written
+from tests.support.feature_maps import Box, cell_colors, is_gray, written
 
 
 def kernels(num: int = 16, size: int = 5) -> NDArray[np.float32]:
@@ -31,46 +31,53 @@ def grays_of(kernel: NDArray[np.float32]) -> list[list[int]]:
     return [[round(128 + 127 * weight / greatest) for weight in row] for row in kernel.tolist()]
 
 
+Texts = list[tuple[str, tuple[float, float]]]
+
+
+def drawn(
+    weights: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Image.Image, list[Box], Texts]:
+    """Draw kernels; return the picture, where its tiles are by the first label, and all texts."""
+    with written(monkeypatch) as texts:
+        canvas = draw_filters(weights, "The title", "The subtitle.")
+    layout = lay_out(*weights.shape[:2])
+    (first,) = [round(y) - 1 for text, (x, y) in texts if (text, x) == ("0", 24)]
+    return canvas, [layout.box(index, first) for index in range(len(weights))], texts
+
+
 @pytest.mark.parametrize(("num", "size"), [(1, 1), (3, 3), (16, 5), (40, 9), (512, 3), (20, 99)])
-def test_every_weight_has_its_gray(num: int, size: int) -> None:
+def test_every_weight_has_its_gray(num: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = kernels(num, size)
-    canvas = draw_filters(weights, "Kernels", "")
+    canvas, tiles, _ = drawn(weights, monkeypatch)
     pixels = np.asarray(canvas)
-    bar, *tiles = frames_of(canvas)
     places = [(top, left) for left, top, _, _ in tiles]
     assert places == sorted(places)  # by number, row after row
-    for kernel, box in zip(weights, tiles, strict=True):
-        assert box[2] - box[0] == box[3] - box[1]
-        assert (box[2] - box[0]) % size == 0
-        expected = grays_of(kernel)
-        found = cell_colors(pixels, box, size, size)
-        assert (np.ptp(found.astype(int), axis=2) == 0).all()
-        assert np.abs(found[..., 0].astype(int) - expected).max() <= 1
-        left, top, right, bottom = box
+    for kernel, (left, top, right, bottom) in zip(weights, tiles, strict=True):
         side = (right - left) // size
-        enlarged = np.kron(expected, np.ones((side, side)))
-        assert np.abs(pixels[top:bottom, left:right, 0] - enlarged).max() <= 1
-    assert bar[1] < tiles[0][1]
+        assert right - left == bottom - top == side * size
+        enlarged = np.kron(grays_of(kernel), np.ones((side, side)))
+        tile = pixels[top:bottom, left:right]
+        assert is_gray(tile).all()
+        assert np.abs(tile[..., 0] - enlarged).max() <= 1
 
 
 def test_the_bar_explains_the_grays(monkeypatch: pytest.MonkeyPatch) -> None:
-    with written(monkeypatch) as texts:
-        canvas = draw_filters(kernels(), "Kernels", "")
-    left, top, right, bottom = frames_of(canvas)[0]
-    pixels = np.asarray(canvas)[(top + bottom) // 2, left:right, 0].astype(int)
+    canvas, _, texts = drawn(kernels(), monkeypatch)
+    said = [text for text, _ in texts]
+    start = said.index("weight")
+    ends = ["- greatest |weight|", "0", "+ greatest |weight|"]
+    assert said[start + 1 : start + 4] == ends
+    x, y = texts[start][1]  # its name stands above it
+    pixels = np.asarray(canvas)[round(y) + 16, round(x) : round(x) + 320, 0].astype(int)
     assert (pixels[0], pixels[-1]) == (1, 255)
-    assert pixels[len(pixels) // 2] in (127, 128, 129)
+    assert pixels[160] in (127, 128, 129)
     assert (np.diff(pixels) >= 0).all()
-    figures = {text: x for text, (x, y) in texts if bottom < y < bottom + 24}
-    assert list(figures) == ["- greatest |weight|", "0", "+ greatest |weight|"]
-    assert figures["0"] == pytest.approx((left + right) / 2, abs=1)
 
 
 def test_labels_are_number_norm_and_range(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = kernels()
-    with written(monkeypatch) as texts:
-        canvas = draw_filters(weights, "The title", "The subtitle.")
-    for number, (kernel, box) in enumerate(zip(weights, frames_of(canvas)[1:], strict=True)):
+    _, tiles, texts = drawn(weights, monkeypatch)
+    for number, (kernel, box) in enumerate(zip(weights, tiles, strict=True)):
         near = {
             text
             for text, (x, y) in texts
@@ -107,13 +114,11 @@ def test_a_stride_is_drawn_as_said(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = np.zeros((190, 99, 99), dtype=np.float32)
     weights[:, 3, 6] = 1
     weights[:, 4, 6] = -1  # between two rows that are drawn
-    with written(monkeypatch) as texts:
-        canvas = draw_filters(weights, "Kernels", "")
+    canvas, tiles, texts = drawn(weights, monkeypatch)
     assert max(canvas.size) <= 1000
     assert lay_out(190, 99).stride == 3
-    assert "one row and column of weights in 3" in " ".join(text for text, _ in texts[:6])
-    _, (left, top, right, bottom), *others = frames_of(canvas)
-    assert len(others) == 189
+    assert "one in 3 rows and columns of weights" in " ".join(text for text, _ in texts[:6])
+    left, top, right, bottom = tiles[0]
     tile = np.asarray(canvas)[top:bottom, left:right, 0]
     assert tile.shape == (33, 33)
     assert np.argwhere(tile != 128).tolist() == [[1, 2]]
@@ -130,12 +135,11 @@ def test_dead_kernels_are_crossed_out_and_counted(monkeypatch: pytest.MonkeyPatc
     weights[8 if strongest != 8 else 7] = 0
     expected = sorted({dead, 8 if strongest != 8 else 7})
     assert kernel_stats(weights).dead == expected
-    with written(monkeypatch) as texts:
-        canvas = draw_filters(weights, "Kernels", "")
-    for number, box in enumerate(frames_of(canvas)[1:]):
-        # Away from its diagonals, a crossed-out tile is empty.
-        middle = cell_colors(canvas, box, 3, 4)[0, 1]
-        is_dead = (middle == LIGHT).all() and (cell_colors(canvas, box, 3, 4)[1, 0] == LIGHT).all()
+    canvas, tiles, texts = drawn(weights, monkeypatch)
+    for number, (left, top, right, bottom) in enumerate(tiles):
+        tile = np.asarray(canvas)[top:bottom, left:right, 0]
+        # A cross is its own mirror image, and has a color and a background.
+        is_dead = len(np.unique(tile)) == 2 and np.mean(tile == tile[:, ::-1]) > 0.95
         assert is_dead == (number in expected)
     which = ", ".join(map(str, expected))
     assert any(f"2 dead: {which} (no weight; crossed out)" in text for text, _ in texts)
@@ -172,10 +176,12 @@ def test_the_command(tiny_model: Path, tmp_path: Path) -> None:
         assert row == [str(number), *expected]
     assert "4 of 3 x 3" in result.stdout
     assert path.name in result.stdout.replace("\n", "")
+    layout = lay_out(*weights.shape[:2])
     with Image.open(path) as picture:
-        tiles = frames_of(picture)[1:]
-        for kernel, box in zip(weights, tiles, strict=True):
-            found = cell_colors(picture, box, 3, 3)[..., 0].astype(int)
+        # The last label is above the lower margin.
+        top = picture.height - layout.box(len(weights) - 1, 0)[3] - 20 - 24
+        for index, kernel in enumerate(weights):
+            found = cell_colors(picture, layout.box(index, top), 3, 3)[..., 0].astype(int)
             assert np.abs(found - grays_of(kernel)).max() <= 1
 
 

@@ -8,7 +8,7 @@ from exprocr.cli.output import cell, new_table, print_table, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.subject import load_recognizer, subject_of
 from exprocr.core.config.schema import SynthConfig
-from exprocr.viz.architecture.architecture import draw_architecture
+from exprocr.viz.architecture.page import draw_architecture
 from exprocr.viz.architecture.profile import measure
 from exprocr.viz.architecture.stages import Profile
 from exprocr.viz.canvas.picture import save_picture

@@ -20,7 +20,7 @@ from exprocr.errors import ConfigError
 from exprocr.viz.canvas.geometry import geometry_of
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.features.channels import FeatureStats, choose, feature_stats
-from exprocr.viz.features.features import draw_grid
+from exprocr.viz.features.page import draw_grid
 from exprocr.viz.subject import Subject, torch_engine
 
 CLASS_LAYER = "fc2"

@@ -21,7 +21,7 @@ from exprocr.viz.saliency.explanation import (
     format_nats,
     maps_of,
 )
-from exprocr.viz.saliency.saliency import INK, SaliencyMap
+from exprocr.viz.saliency.maps import INK, SaliencyMap
 
 
 def show(request: Request) -> None:

@@ -12,13 +12,13 @@ from exprocr.core.reading.recognizer import Recognizer
 from exprocr.report.page import Block, Figure, Section, Table, figure
 from exprocr.report.run.context import Run
 from exprocr.report.run.evaluation import Validation
-from exprocr.viz.alignment.alignment import draw_alignment
 from exprocr.viz.alignment.frames import frames_of
-from exprocr.viz.architecture.architecture import draw_architecture
+from exprocr.viz.alignment.page import draw_alignment
+from exprocr.viz.architecture.page import draw_architecture
 from exprocr.viz.architecture.profile import measure
 from exprocr.viz.canvas.geometry import geometry_of
 from exprocr.viz.features.channels import feature_stats
-from exprocr.viz.features.features import draw_grid
+from exprocr.viz.features.page import draw_grid
 from exprocr.viz.saliency.explanation import draw_explanation, explain
 from exprocr.viz.subject import Subject, read_subject, render_subject
 from exprocr.words import format_shape, format_share

@@ -11,15 +11,15 @@ from PIL import ImageDraw
 from exprocr.core.reading.prediction import Character
 from exprocr.viz.canvas import drawing
 from exprocr.viz.canvas.drawing import DARK, GRAY, TEXT_PX, WHITE, Box
+from exprocr.viz.canvas.page import READING_PX
 from exprocr.viz.canvas.text import Font, typeset
-from exprocr.viz.features.grid import READING_PX
 from exprocr.words import format_confidence
 
 DOUBT = 0.01
-"""From this probability on, what else a character could be is named."""
+"""The second best reading of a character is written if it is at least this probable."""
 
 MAX_LINES = 5
-"""Labels that would lie on each other take turns in so many lines."""
+"""Most lines of labels: a label that would overlap another one goes to the next line."""
 
 GAP_PX = 8
 LEADING_PX = 5
@@ -27,7 +27,7 @@ LEADING_PX = 5
 
 @dataclass(frozen=True)
 class Label:
-    """What is written below a character."""
+    """The texts below a character."""
 
     texts: tuple[tuple[str, Font, int], ...]
     """Texts below each other, with their fonts and sizes, px."""
@@ -39,7 +39,7 @@ class Label:
     """Where the label begins, px from the left of the drawing."""
 
     line: int
-    """Which line of labels it stands in, from 0."""
+    """Its line of labels, from 0."""
 
     @property
     def width(self) -> int:
@@ -54,13 +54,13 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a reading, placed."""
+    """The labels of a reading with their places."""
 
     labels: Sequence[Label]
-    """Those that have room."""
+    """Labels that have room."""
 
     num_left_out: int
-    """How many have none."""
+    """Number of labels without room."""
 
     @property
     def line_height(self) -> int:
@@ -81,8 +81,8 @@ def place_labels(
     Args:
         characters: The characters of the reading, from left to right.
         left: Where the picture begins, px from the left of the drawing.
-        scale: Pixels of the drawing a pixel of the picture.
-        limits: How far labels may reach to the left and right, px.
+        scale: Pixels of the drawing per pixel of the picture.
+        limits: Limits of the labels at the left and right, px.
     """
     ends = [limits[0]] * MAX_LINES
     labels = []
@@ -99,7 +99,7 @@ def place_labels(
 
 
 def _texts(character: Character) -> tuple[tuple[str, Font, int], ...]:
-    """Return what is written of a character: it, its probability, and what else it could be."""
+    """Return the lines of a character's label: the character, its probability, the next best."""
     texts = [
         (*typeset(character.text, READING_PX), READING_PX),
         (format_confidence(character.probability), drawing.font(), TEXT_PX),
@@ -118,7 +118,7 @@ def _width(texts: Sequence[tuple[str, Font, int]]) -> int:
 def draw_boxes(
     draw: ImageDraw.ImageDraw, characters: Sequence[Character], scale: float, box: Box
 ) -> None:
-    """Frame the characters in the picture, dark inside light, to be seen on any ground."""
+    """Frame the characters in the picture, dark inside light: visible on any background."""
     left, top, _, bottom = box
     for character in characters:
         x0, x1 = (left + round(character.box[side] * scale) for side in (0, 2))

@@ -13,14 +13,13 @@ from PIL import Image, ImageDraw
 from exprocr.core.model.geometry import CellAxis
 from exprocr.core.reading.prediction import Character
 from exprocr.viz.canvas import drawing
-from exprocr.viz.canvas.drawing import DARK, GRAY, WHITE, Box
+from exprocr.viz.canvas.drawing import DARK, WHITE, Box
 from exprocr.viz.canvas.geometry import Geometry
-from exprocr.viz.canvas.text import typeset
+from exprocr.viz.canvas.heatmap import cells_of
 
 ROW_PX = 24
 MAX_ROWS = 48
 NUMBER_PX = 12
-MAX_SCALE_PX = 240
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,11 @@ class Frames:
         return len(self.probabilities)
 
     def pooled(self, num: int) -> tuple[NDArray[np.float64], CellAxis, int]:
-        """Return at most ``num`` frames: the greatest of neighbors, where they lie, how many."""
+        """Return at most ``num`` frames, each the maximum over neighbors.
+
+        Returns:
+            Probabilities (frames, K), where these frames lie, and the neighbors in each.
+        """
         count = -(-self.number // max(num, 1))
         starts = np.arange(0, self.number, count)
         first, step = self.geometry.columns
@@ -54,9 +57,9 @@ class Frames:
 
 
 def pick_rows(frames: Frames, characters: Sequence[Character]) -> list[int]:
-    """Return the classes to draw, in their order: all, or those that are most probable somewhere.
+    """Return the classes to draw, in their order: all, or those with the greatest probabilities.
 
-    The blank and what was read go first, where there is no room for all.
+    Where there is no room for all, the blank and the characters that were read come first.
     """
     num = len(frames.classes)
     if num <= MAX_ROWS:
@@ -68,20 +71,19 @@ def pick_rows(frames: Frames, characters: Sequence[Character]) -> list[int]:
 
 
 def has_numbers(frames: Frames, width: int) -> bool:
-    """Say whether the cells of a heat map ``width`` px wide have room for two figures."""
+    """Return whether the cells of a heat map ``width`` px wide have room for two digits."""
     frame_w = frames.geometry.columns.step * width / frames.geometry.width
     return frame_w >= drawing.font(NUMBER_PX).getlength("99") + 3
 
 
 def draw_probabilities(canvas: Image.Image, frames: Frames, rows: Sequence[int], box: Box) -> None:
     """Draw the heat map of some classes, and numbers in the cells if they have room for them."""
-    left, top, right, bottom = box
+    left, top, right, _ = box
     pooled, axis, _ = frames.pooled(right - left)
     values = pooled[:, rows]
-    y_cells = drawing.nearest_cells(bottom - top, len(rows), (0.5, 1.0), len(rows))
-    x_cells = drawing.nearest_cells(right - left, frames.geometry.width, axis, len(values))
+    cells = cells_of(box, len(rows), len(values), axis, frames.geometry.width)
     shades = np.cbrt(values).T.astype(np.float32)
-    pixels = drawing.colorize(drawing.sample_cells(shades, y_cells, x_cells), 0.0, 1.0)
+    pixels = drawing.colorize(drawing.sample_cells(shades, *cells), 0.0, 1.0)
     canvas.paste(Image.fromarray(pixels), (left, top))
     draw = ImageDraw.Draw(canvas)
     drawing.frame(draw, box)
@@ -92,7 +94,7 @@ def draw_probabilities(canvas: Image.Image, frames: Frames, rows: Sequence[int],
 def _draw_numbers(
     draw: ImageDraw.ImageDraw, values: NDArray[np.float64], axis: CellAxis, scale: float, box: Box
 ) -> None:
-    """Write per cent where a probability is neither near 0 nor near 1."""
+    """Write the percentage where a probability is neither near 0 nor near 1."""
     left, top, right, _ = box
     for frame, row in np.argwhere((values >= 0.01) & (values < 0.99)).tolist():
         share = values[frame, row]
@@ -110,7 +112,7 @@ def draw_runs(
     frames: Frames,
     box: Box,
 ) -> None:
-    """Frame the frames of each character in the row of its name."""
+    """Draw a box around the frames of each character, in the row of its class."""
     left, top, right, _ = box
     scale = (right - left) / frames.geometry.width
     first, step = frames.geometry.columns
@@ -124,32 +126,6 @@ def draw_runs(
         )
         x0 = min(max(x0, left), right - 1)
         x1 = min(max(x1, x0 + 1), right)
-        # Round the cells, so that their own colors show, however narrow they are.
+        # Outside the cells, so that their colors stay visible however narrow they are.
         draw.rectangle((x0 - 1, y - 1, x1, y + ROW_PX), outline=DARK)
         draw.rectangle((x0 - 2, y - 2, x1 + 1, y + ROW_PX + 1), outline=WHITE)
-
-
-def draw_class_axis(draw: ImageDraw.ImageDraw, names: Sequence[str], box: Box) -> None:
-    """Name the rows at the left."""
-    left, top = box[:2]
-    for row, name in enumerate(names):
-        y = top + (row + 0.5) * ROW_PX
-        text, font = typeset(name)
-        draw.line((left - 6, y, left - 2, y), fill=GRAY)
-        draw.text((left - 10, y), text, fill=DARK, font=font, anchor="rm")
-    draw.text((left - 10, top - 8), "class", fill=GRAY, font=drawing.font(), anchor="rb")
-
-
-def draw_scale(canvas: Image.Image, box: Box) -> None:
-    """Draw which color is which probability, at the right: by the cube root, so that 1 % shows."""
-    left, top = box[2] + 20, box[1]
-    height = min(box[3] - box[1], MAX_SCALE_PX)
-    ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None].repeat(18, axis=1)
-    canvas.paste(Image.fromarray(drawing.colorize(ramp, 0, 1)), (left, top))
-    draw = ImageDraw.Draw(canvas)
-    drawing.frame(draw, (left, top, left + 18, top + height))
-    for share in (1.0, 0.5, 0.1, 0.01, 0.0) if height >= 120 else (1.0, 0.0):
-        y = round(top + (1 - np.cbrt(share)) * (height - 1))
-        draw.line((left + 18, y, left + 22, y), fill=GRAY)
-        draw.text((left + 26, y), f"{share:.0%}", fill=DARK, font=drawing.font(), anchor="lm")
-    draw.text((left, top - 8), "probability", fill=GRAY, font=drawing.font(), anchor="lb")

@@ -1,4 +1,4 @@
-"""What a network's modules are, what they see, and how much they multiply."""
+"""A network's modules: their description, receptive fields and multiply-adds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Call(NamedTuple):
     """The stage it is in."""
 
     module: nn.Module
-    """A module without modules of its own."""
+    """A module without submodules."""
 
     shape: tuple[int, ...]
     """Shape of its output, of a batch of one."""
@@ -49,10 +49,10 @@ class Window(NamedTuple):
     """What the cells of a layer see along an axis of the network's input, px."""
 
     high: int
-    """Where that which all cells together see ends."""
+    """Where the part that all cells together see ends."""
 
     low: int = 0
-    """Where it begins."""
+    """Where that part begins."""
 
     first: int = 0
     """Where the window of cell 0 begins; negative in the padding."""
@@ -74,7 +74,7 @@ class Window(NamedTuple):
         return Window(min(end, self.high), max(first, self.low), first, size, step)
 
     def widest(self, num: int) -> int:
-        """Return how much the one of ``num`` cells sees that sees most."""
+        """Return the length that the cell with the largest view sees, of ``num`` cells."""
         starts = (self.first + cell * self.step for cell in range(num))
         return max(min(start + self.size, self.high) - max(start, self.low) for start in starts)
 
@@ -87,7 +87,7 @@ def receptive_fields(calls: Sequence[Call], size: Sequence[int]) -> dict[str, tu
         size: Rows and columns of the input.
 
     Returns:
-        Rows and columns, px, by stage; those of a cell that the input's edges do not cut.
+        Rows and columns, px, by stage; of a cell whose field the input's edges do not cut.
     """
     windows = [Window(length) for length in size]
     num = list(size)
@@ -120,7 +120,7 @@ def _sides(module: nn.Conv2d | nn.MaxPool2d, name: str) -> tuple[int, int]:
 
 
 def describe(stage: nn.Module) -> str:
-    """Say on one line what a stage is made of."""
+    """Describe on one line what a stage is made of."""
     if isinstance(stage, ConvModule):
         groups = [(part, len(list(same))) for part, same in groupby(_parts(stage))]
         return "; ".join(part if num == 1 else f"{num} x ({part})" for part, num in groups)

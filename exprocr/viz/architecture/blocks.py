@@ -13,23 +13,23 @@ from exprocr.viz.canvas import drawing
 from exprocr.viz.canvas.drawing import Color
 
 MAX_FACE_PX = (360, 130)
-"""Widest and highest map, and the input."""
+"""Largest width and height of a map, and of the input."""
 
 MAX_CELL_PX = 6.0
 MIN_SIDE_PX = 4
 
 MAX_DEPTH_PX = 64
-"""Of the stack with the most channels; no channel is deeper than `MAX_CHANNEL_PX`."""
+"""Depth of the stack with the most channels; a channel is at most `MAX_CHANNEL_PX` deep."""
 
 MAX_CHANNEL_PX = 1.0
 SHEET_PX = 6
-"""Distance of the sheets that are drawn of a stack, at least."""
+"""Smallest distance between the sheets of a stack."""
 
 SLANT = (0.8, 0.6)
-"""Where depth goes: to the right, and up."""
+"""Direction of depth: to the right, and up."""
 
 MAX_STRIP_PX = 96
-"""Height of the sequence with the most units; no unit is higher than `MAX_UNIT_PX`."""
+"""Height of the sequence with the most units; a unit is at most `MAX_UNIT_PX` high."""
 
 MAX_UNIT_PX = 1.0
 MIN_STRIP_PX = 16
@@ -69,7 +69,7 @@ class Scale:
         return max(round(width), MIN_SIDE_PX), max(round(height), least)
 
     def depth(self, shape: tuple[int, ...]) -> float:
-        """Return how deep a stack is; 0 of a single map and of sequences."""
+        """Return the depth of a stack; 0 for a single map and for sequences."""
         return shape[0] * self.channel if len(shape) == 3 and shape[0] > 1 else 0.0
 
 
@@ -82,7 +82,7 @@ def draw_block(shape: tuple[int, ...], values: NDArray[np.float32], scale: Scale
         scale: The scale of all blocks.
 
     Returns:
-        An RGBA picture, nothing round it.
+        An RGBA picture without a margin.
     """
     width, height = scale.face(shape)
     sheets = list(values) if values.ndim == 3 else [values]
@@ -102,7 +102,7 @@ def draw_block(shape: tuple[int, ...], values: NDArray[np.float32], scale: Scale
 
 
 def draw_image(image: Image.Image, size: tuple[int, int] | None = None) -> Image.Image:
-    """Draw a picture of any mode, with a line round it.
+    """Draw a picture of any mode, with a line around it.
 
     Args:
         image: The picture.
@@ -122,11 +122,10 @@ def draw_image(image: Image.Image, size: tuple[int, int] | None = None) -> Image
 
 
 def paint(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return values in viridis, from the least to the greatest; what is no number is gray."""
-    finite = np.isfinite(values)
-    known = values[finite] if finite.any() else np.zeros(1, dtype=np.float32)
-    shown = np.where(finite, values, np.float32(np.nan))
-    return drawing.colorize(shown, float(known.min()), float(known.max()))
+    """Color values by viridis, from the least to the greatest; NaN and infinity become gray."""
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    return drawing.colorize(values, low, high)
 
 
 def draw_arrow(draw: ImageDraw.ImageDraw, x: int, top: int, bottom: int) -> None:

@@ -1,4 +1,4 @@
-"""What the stages of a network put out and cost, measured on the live network.
+"""The output and the cost of a network's stages, measured while it runs.
 
 Nothing is read from the network's configuration: hooks note what its modules are, what shape they
 put out, and when they begin and end.
@@ -24,18 +24,18 @@ from exprocr.viz.architecture.stages import Profile, Stage
 
 MAX_RUNS = 200
 MAX_SECONDS = 1.0
-"""A stage's time is its fastest of so many runs, or of what can be run in so long."""
+"""A stage is timed over this many runs, or over the runs of this time; the fastest counts."""
 
 WARM_UP_RUNS = 3
 WARM_UP_SECONDS = 0.3
 
 MAX_CHANNELS = 16
 MAX_CELLS = 1000
-"""What is kept of an output, to draw it: channels of maps, and cells along an axis."""
+"""Most channels of an output, and most cells along an axis, that are kept to draw it."""
 
 
 class Output(NamedTuple):
-    """What a stage put out; see `Stage`."""
+    """The output of a stage; see `Stage`."""
 
     shape: tuple[int, ...]
     values: NDArray[np.float32]
@@ -69,7 +69,7 @@ def measure(network: Network, picture: NDArray[np.uint8], device: torch.device) 
         network.train(training)
     sees = receptive_fields(calls, inputs.shape[2:])
     share = network.dropout.p
-    dropout = f"{100 * share:.0f} % dropout in training; " if share else ""
+    dropout = f"{share:.0%} dropout in training; " if share else ""
     return Profile(
         stages=tuple(
             Stage(
@@ -93,7 +93,7 @@ def measure(network: Network, picture: NDArray[np.uint8], device: torch.device) 
 def observe(
     network: Network, stages: Mapping[str, nn.Module], inputs: Tensor
 ) -> tuple[list[Call], dict[str, Output]]:
-    """Run a network; return the modules that ran, in order, and what the stages put out."""
+    """Run a network; return the modules that ran, in order, and the stages' outputs."""
     calls: list[Call] = []
     outputs: dict[str, Output] = {}
 
@@ -121,7 +121,7 @@ def observe(
 
 
 def keep_output(output: Tensor) -> Output:
-    """Return the shape of a stage's output, (1, C, H, W) or (T, 1, units), and what is drawn."""
+    """Return the shape of a stage's output, (1, C, H, W) or (T, 1, units), and its drawn part."""
     one = output[0] if output.ndim == 4 else output[:, 0].T  # (C, H, W) or (units, T)
     values = one.float()
     if values.ndim == 3:
@@ -166,7 +166,7 @@ def time_stages(
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until an accelerator has done what it was told."""
+    """Wait until an accelerator has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -174,7 +174,7 @@ def wait_for(device: torch.device) -> None:
 
 
 def describe_place(device: torch.device) -> str:
-    """Say where a network runs: ``CPU, 2 threads``, or the name of the accelerator."""
+    """Name the place where a network runs: ``CPU, 2 threads``, or the accelerator."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":

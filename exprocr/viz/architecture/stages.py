@@ -1,4 +1,4 @@
-"""What is known of a network's stages: the figures that its picture and its table show."""
+"""The figures of a network's stages that its picture and its table show."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Stage:
     they are fewer."""
 
     num_parameters: int
-    """Trained values."""
+    """Number of trained values."""
 
     multiply_adds: int
     """Multiplications, each with its addition, of its weight matrices for one picture."""
@@ -51,14 +51,14 @@ class Profile:
     """Channels, rows and columns of the network's input."""
 
     num_runs: int
-    """Runs that were timed."""
+    """Number of timed runs."""
 
     place: str
     """Where it ran: ``CPU, 2 threads``."""
 
     @property
     def num_parameters(self) -> int:
-        """Trained values of all stages."""
+        """Number of trained values of all stages."""
         return sum(stage.num_parameters for stage in self.stages)
 
     @property
@@ -73,12 +73,12 @@ class Profile:
 
     @property
     def timing(self) -> str:
-        """How it was timed, for people."""
+        """A phrase on how it was timed."""
         runs = f"fastest of {self.num_runs} runs" if self.num_runs > 1 else "one run"
         return f"{runs}, one picture at a time, {self.place}"
 
     def shares(self, figure: Callable[[Stage], float]) -> list[float]:
-        """Return each stage's share, 0..1, of a figure such as its time; all 0 if there is none."""
+        """Return each stage's share, 0..1, of a figure such as its time; 0 where the sum is 0."""
         figures = [figure(stage) for stage in self.stages]
         total = sum(figures)
         return [value / total if total else 0.0 for value in figures]

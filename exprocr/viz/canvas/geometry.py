@@ -1,4 +1,4 @@
-"""Where the cells of a layer lie on the picture it looked at."""
+"""Where the cells of a layer lie on the picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exprocr.core.model.geometry import COLUMNS, ROWS, CellAxis, cell_axis, chec
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a layer's cells lie on the network's input; px of that input."""
+    """Where a layer's cells lie on the network's input, in px of that input."""
 
     width: int
     """Width of the input."""
@@ -20,19 +20,28 @@ class Geometry:
     """Height of the input."""
 
     picture_width: int
-    """Columns the picture takes; the rest is background it was widened with."""
+    """Columns of the picture; the rest is the background that it was widened with."""
 
     columns: CellAxis
-    """Where its columns of cells lie."""
+    """Centers of its columns of cells."""
 
     rows: CellAxis
-    """Where its rows of cells lie."""
+    """Centers of its rows of cells."""
+
+    def zoom(self, drawn_px: int, image_px: int) -> float:
+        """Return the pixels of a drawing per pixel of the picture as it was loaded.
+
+        Args:
+            drawn_px: Width of the drawing of the whole input, px.
+            image_px: Width of the picture as loaded, px.
+        """
+        return drawn_px * self.picture_width / self.width / image_px
 
 
 def geometry_of(
     layer: str, image_size: tuple[int, int], model: ModelConfig, preprocess: PreprocessConfig
 ) -> Geometry:
-    """Work out where the cells of a layer lie on a picture.
+    """Return where the cells of a layer lie on a picture.
 
     Args:
         layer: The layer; those after conv3 have its columns.

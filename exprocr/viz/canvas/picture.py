@@ -1,26 +1,26 @@
-"""Pictures as files: Pillow images and matplotlib figures alike."""
+"""Writing pictures: images of Pillow, and figures of matplotlib."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from exprocr.core.system.files import atomic_write
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    Picture = Image.Image | Figure
+Picture = Image.Image | Figure
 
 SVG = ".svg"
 _SVG_SALT = "exprocr"
 
 
 def save_picture(picture: Picture, path: Path) -> None:
-    """Write a picture: SVG where it is a figure and the name ends in ``.svg``, else PNG.
+    """Write a picture as PNG; a figure whose file name ends in ``.svg`` as SVG.
 
     Raises:
         OutputError: The place cannot be written.
@@ -43,11 +43,8 @@ def to_png(picture: Picture) -> bytes:
 
 
 def _print_figure(figure: Figure, target: Path | io.BytesIO, kind: str) -> None:
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     options: dict[str, Any] = {"format": kind}
     if kind == "svg":  # the same figure, the same bytes
         options["metadata"] = {"Date": None}
-    with matplotlib.rc_context({"svg.hashsalt": _SVG_SALT}):
+    with mpl.rc_context({"svg.hashsalt": _SVG_SALT}):
         FigureCanvasAgg(figure).print_figure(target, **options)

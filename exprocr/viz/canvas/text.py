@@ -1,12 +1,13 @@
-"""Texts as they are read: any characters, a cell each, with what differs marked."""
+"""Texts on pictures: any characters, cut or broken into lines, and two compared."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import matplotlib as mpl
 from PIL import Image, ImageDraw, ImageFont
 
 from exprocr.core.evaluation.metrics import align
@@ -15,10 +16,10 @@ from exprocr.viz.canvas.drawing import DARK, GRAY, TEXT_PX, WHITE
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Pairs = Sequence[tuple[str, str]]
-"""Characters of two texts below each other, empty where one has none."""
+"""Two aligned texts, character by character; empty where one has no counterpart."""
 
 NOTHING = "(nothing)"
-"""Stands for an empty text."""
+"""Written for an empty text."""
 
 DOTS = "..."
 SPELLING_PX = 18
@@ -31,22 +32,20 @@ _NO_CHARACTER = "\U0010fffe"
 @lru_cache
 def _wide_font(size_px: int) -> ImageFont.FreeTypeFont:
     """Return matplotlib's font, which has many more characters than Pillow's."""
-    import matplotlib
-
-    path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+    path = Path(mpl.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
     return ImageFont.truetype(path, size_px, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(maxsize=10_000)
 def _draws(size_px: int, character: str, *, wide: bool) -> bool:
-    """Say whether a font has a character."""
+    """Return whether a font has a character."""
     font = _wide_font(size_px) if wide else drawing.font(size_px)
     masks = [font.getmask(one, mode="L") for one in (character, _NO_CHARACTER)]
     return masks[0].size != masks[1].size or bytes(masks[0]) != bytes(masks[1])
 
 
 def typeset(text: str, size_px: int = TEXT_PX) -> tuple[str, Font]:
-    """Return how to draw a text on one line: what to write, and the font that has it.
+    """Return what to write for a text on one line, and the font that has its characters.
 
     A single character that no font has becomes its number (``U+4E2D``), others a question mark.
     """
@@ -65,13 +64,30 @@ def clip(text: str, width: int, size_px: int = TEXT_PX) -> tuple[str, Font]:
     if font.getlength(text) <= width:
         return text, font
     low, high = 0, len(text)
-    while low < high - 1:  # as long as it can be
+    while low < high - 1:  # the longest that fits
         middle = (low + high) // 2
         if font.getlength(text[:middle] + DOTS) <= width:
             low = middle
         else:
             high = middle
     return text[:low] + DOTS, font
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break a text at spaces into lines at most ``width`` px wide; cut words that are wider."""
+    return [clip(line, width)[0] for line in break_lines(text, width, drawing.font().getlength)]
+
+
+def break_lines(text: str, width: float, length_of: Callable[[str], float]) -> list[str]:
+    """Break a text at spaces into lines at most ``width`` long; words are kept whole."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and length_of(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def pairs_of(one: str, other: str) -> list[tuple[str, str]]:
@@ -90,7 +106,7 @@ def draw_side(
     width: int,
     size_px: int = SPELLING_PX,
 ) -> None:
-    """Draw one of two texts, each character in a cell as wide as its counterpart's.
+    """Draw one of two aligned texts, each character in a cell as wide as its counterpart's.
 
     A character that differs is white on dark; where one is missing, the cell is empty and framed.
 
@@ -99,7 +115,7 @@ def draw_side(
         place: Left and top, px.
         pairs: Both texts.
         side: 0 or 1, the text to draw.
-        width: Room, px. What has none is dots, as long as it is the same in both.
+        width: Room, px; cells without room become dots, the same in both texts.
         size_px: Size of the characters.
     """
     draw = ImageDraw.Draw(canvas)
@@ -131,7 +147,7 @@ def draw_side(
 
 
 def window(pairs: Pairs, width: int, size_px: int = SPELLING_PX) -> tuple[int, int]:
-    """Return which cells are drawn: all, or as many as have room, the first difference in it."""
+    """Return the range of cells to draw: all, or as many as fit, with the first difference."""
     widths = [_pair_width(pair, size_px) for pair in pairs]
     if sum(widths) <= width:
         return 0, len(pairs)
@@ -144,7 +160,7 @@ def window(pairs: Pairs, width: int, size_px: int = SPELLING_PX) -> tuple[int, i
 
 
 def _fitting(widths: Sequence[int], start: int, width: int) -> int:
-    """Return the end of the cells from ``start`` on that have room."""
+    """Return the end of the range of cells from ``start`` on that fits."""
     stop = start
     while stop < len(widths) and widths[stop] <= width:
         width -= widths[stop]

@@ -1,4 +1,4 @@
-"""The channels of a layer in figures, and which of them are drawn."""
+"""The channels of a layer: their figures, which of them are drawn, and words about them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exprocr.words import quantity
+
 CONSTANT_RANGE = 1e-6
 """A channel whose values differ by less than this is dead."""
 
 _CHUNK_VALUES = 2**21
-"""Values looked at together, so that a large layer is not copied as a whole."""
+"""Values that are read together, so that a large layer is not copied as a whole."""
 
 
 @dataclass(frozen=True)
 class FeatureStats:
-    """A layer's output in figures, by channel; of its finite values, NaN where there is none."""
+    """Figures of each channel of a layer's output, from its finite values; NaN if it has none."""
 
     layer: str
     """The layer's name."""
@@ -41,7 +43,7 @@ class FeatureStats:
     """Share of each channel's values that are exactly 0, as ReLU leaves them."""
 
     finite: NDArray[np.float32]
-    """Share of each channel's values that are numbers: neither NaN nor infinite."""
+    """Share of each channel's values that are neither NaN nor infinite."""
 
     @property
     def num_channels(self) -> int:
@@ -50,7 +52,7 @@ class FeatureStats:
 
     @property
     def dead(self) -> list[int]:
-        """Channels that are constant all over this picture."""
+        """Channels that are constant in this picture."""
         return np.flatnonzero(~(self.maximum - self.minimum >= CONSTANT_RANGE)).tolist()
 
     def strongest(self, number: int) -> list[int]:
@@ -61,7 +63,7 @@ class FeatureStats:
 
 
 def feature_stats(layer: str, maps: NDArray[np.float32]) -> FeatureStats:
-    """Return the figures of what `exprocr.core.model.capture.capture` kept of a layer."""
+    """Return the figures of a layer's output, as `exprocr.core.model.capture.capture` keeps it."""
     flat = maps.reshape(len(maps), -1)
     step = max(1, _CHUNK_VALUES // max(1, flat.shape[1]))
     parts = [_figures(flat[start : start + step]) for start in range(0, len(flat), step)]
@@ -91,20 +93,20 @@ class Shown:
     """Their numbers, in the order in which they are drawn."""
 
     why: str
-    """Why these, for the subtitle; empty where they are all there are."""
+    """Why these, for the explanation; empty if they are all."""
 
     is_shared: bool
     """Whether one color scale serves them all, or each has its own."""
 
     low: float
-    """Least value of those drawn that are alive; 0 where none is."""
+    """Least value of the drawn channels that are not dead; 0 if all are."""
 
     high: float
-    """Greatest value of them."""
+    """Their greatest value."""
 
     @property
     def has_scale(self) -> bool:
-        """Whether there is a scale to explain."""
+        """Whether a color bar is drawn."""
         return self.is_shared and self.high > self.low
 
 
@@ -128,3 +130,28 @@ def choose(
         low, high = float(stats.minimum[alive].min()), float(stats.maximum[alive].max())
     is_shared = len(stats.shape) == 2 if scale is None else scale == "shared"
     return Shown(chosen, why, is_shared, low, high)
+
+
+def describe_dead(stats: FeatureStats, noun: str, mark: str) -> str:
+    """Write how many channels are dead, which ones where they are few, and their mark."""
+    dead = stats.dead
+    if not dead:
+        return "none dead"
+    which = f": {', '.join(map(str, dead))}" if len(dead) <= 8 else ""
+    return f"{quantity(len(dead), noun)} dead{which} (constant in this picture; {mark})"
+
+
+def describe_choice(stats: FeatureStats, shown: Shown, noun: str) -> str:
+    """Write how many channels are drawn: ``16 channels``, ``3 of 16 channels, as asked for,``."""
+    if not shown.why:
+        return quantity(stats.num_channels, noun)
+    return f"{len(shown.channels)} of {quantity(stats.num_channels, noun)}, {shown.why},"
+
+
+def describe_broken(stats: FeatureStats, noun: str) -> str:
+    """Write how many channels hold NaN or infinity; empty if none does."""
+    number = int((stats.finite < 1).sum())
+    if not number:
+        return ""
+    holds = "holds" if number == 1 else "hold"
+    return f"{quantity(number, noun)} {holds} NaN or infinity, drawn light gray."

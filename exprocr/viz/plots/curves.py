@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from exprocr.core.runs.summary import (
     EVALUATION,
     STEP,
+    Floats,
     Records,
     Series,
     best_evaluation,
@@ -18,33 +25,30 @@ from exprocr.core.runs.summary import (
     summarize,
     throughput,
 )
-from exprocr.viz.plots.curve_axes import Panels, finish_panels
-from exprocr.viz.plots.curve_scales import time_unit
 from exprocr.viz.plots.plotting import (
     DARK,
     MIDDLE,
     PALE,
     LineStyle,
+    finish_axes,
     line_style,
     new_figure,
     plot_text,
 )
+from exprocr.viz.plots.scales import set_error_scale, time_unit
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
+Panels = Mapping[str, Axes]
 Curves = dict[str, Series]
-"""What is drawn of a run, by name: as in the record, the loss of its steps as ``step_loss``."""
+"""The curves of a run by their names in its record; the loss of its steps is ``step_loss``."""
 
 MAX_RUNS = 12
-"""More lines than this in a panel cannot be told apart."""
+"""Most runs of a figure: more lines in a panel cannot be told apart."""
 
 TRAINING = LineStyle(DARK, "-", "s")
 VALIDATION = LineStyle(MIDDLE, "--", "o")
 
 NUM_MARKERS = 16
-"""Markers along a line, about: enough to follow it among others."""
+"""Number of markers along a line, about: enough to follow it among others."""
 
 ONE_RUN: list[Any] = [
     ["loss"] * 3 + ["exact_match"] * 3,
@@ -55,6 +59,21 @@ SEVERAL_RUNS: list[Any] = [
     ["val_loss", "val_exact_match", "val_normalized_edit_distance", "images_per_s"],
 ]
 """Panels by rows. Several runs have training and validation in panels of their own."""
+
+
+LABELS = {
+    "loss": ("CTC loss", "nats per image"),
+    "exact_match": ("Exact match", "images read without an error"),
+    "normalized_edit_distance": ("Normalized edit distance", "edits per character"),
+    "learning_rate": ("Learning rate", "learning rate"),
+    "images_per_s": ("Speed of training", "images/s between evaluations"),
+}
+"""Title of a figure's panel, and what its y axis says."""
+
+PARTS = {"train": ", training", "val": ", validation"}
+
+SPREAD = 20
+"""Learning rates further apart than this factor need a logarithmic scale."""
 
 
 def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], over: str = "step") -> Figure:
@@ -85,7 +104,7 @@ def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], over: str = "st
         figure, panels = _draw_one(_title(name, records), drawn[name])
     else:
         figure, panels = _draw_several(drawn)
-    finish_panels(panels, longest, unit)
+    _finish_panels(panels, longest, unit)
     return figure
 
 
@@ -106,7 +125,7 @@ def _curves(records: Records) -> Curves:
 
 
 def _title(name: str, records: Records) -> str:
-    """Return a run's name, and below it what it came to."""
+    """Return a run's name, and below it its results."""
     summary = summarize(records)
     facts = [f"{summary.num_steps:,} steps, epoch {summary.num_epochs:,}"]
     if summary.best is not None:
@@ -191,8 +210,6 @@ def _plot(
 
 def _name_runs(figure: Figure, names: Sequence[str]) -> None:
     """Name the runs below the panels."""
-    from matplotlib.lines import Line2D
-
     styles = [line_style(number) for number in range(len(names))]
     handles = [
         Line2D([], [], color=s.color, ls=s.dashes, marker=s.marker, ms=6, lw=1.6) for s in styles
@@ -208,3 +225,80 @@ def _name_runs(figure: Figure, names: Sequence[str]) -> None:
         fontsize=11,
         handlelength=5,
     )
+
+
+def _split_name(panel: str) -> tuple[str, str]:
+    """Return a panel's figure and part: ``train_loss`` is the ``loss`` of part ``train``."""
+    part, _, figure = panel.partition("_")
+    return (figure, part) if part in PARTS else (panel, "")
+
+
+def _finish_panels(panels: Panels, longest: float, unit: str | None) -> None:
+    """Give panels their titles and axes; those of one figure get one scale.
+
+    Args:
+        panels: The axes by name, with all that is drawn in them.
+        longest: Where the last curve ends, in steps or in ``unit``.
+        unit: The unit of time; None where the curves run over steps.
+    """
+    for panel, axes in panels.items():
+        figure, part = _split_name(panel)
+        title, label = LABELS[figure]
+        axes.set(title=title + PARTS.get(part, ""), ylabel=label)
+        finish_axes(axes)
+        _finish_x(axes, longest, unit)
+        if not _values(axes).size:
+            place: dict[str, Any] = {"ha": "center", "va": "center", "transform": axes.transAxes}
+            axes.text(0.5, 0.5, "no figures yet", **place)
+    for figure in LABELS:
+        group = [axes for panel, axes in panels.items() if _split_name(panel)[0] == figure]
+        for axes in group:
+            _set_scale(axes, figure, _values(*group))
+
+
+def _values(*panels: Axes) -> Floats:
+    """Return all values drawn in panels."""
+    lines = [line.get_ydata() for axes in panels for line in axes.lines]
+    return np.concatenate([np.zeros(0), *lines])
+
+
+def _set_scale(axes: Axes, figure: str, values: Floats) -> None:
+    """Scale the y axis for all values of a figure."""
+    if not values.size:
+        axes.set_yticks([])
+    elif figure == "exact_match":
+        set_error_scale(axes, values, share_right=True)
+    elif figure == "normalized_edit_distance":
+        set_error_scale(axes, values, share_right=False)
+    elif figure == "loss":
+        _set_log_scale(axes, values)
+    else:
+        peaks = [np.max(line.get_ydata()) for line in axes.lines]
+        if figure == "learning_rate" and 0 < SPREAD * min(peaks) < max(peaks):
+            _set_log_scale(axes, values)
+        else:
+            axes.set_ylim(0, 1.1 * float(values.max()) if values.max() > 0 else 1.0)
+
+
+def _set_log_scale(axes: Axes, values: Floats) -> None:
+    """Scale the y axis by the logarithm, where there is one."""
+    values = values[values > 0]
+    if not values.size:
+        return
+    low, high = float(values.min()) / 1.25, float(values.max()) * 1.25
+    decades = np.log10(high / low)
+    axes.set_ylim(low, high)  # first: a panel may have nothing above 0 of its own
+    axes.set_yscale("log")
+    # Powers of ten are too far apart on a short axis.
+    of_decade = (1, 2, 5) if decades < 4 else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=of_decade) if decades > 1 else MaxNLocator(6))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _finish_x(axes: Axes, longest: float, unit: str | None) -> None:
+    """Scale the x axis from the start of training to its end."""
+    axes.set_xlim(0, 1.03 * longest if longest else 1.0)
+    axes.set_xlabel(f"training time, {unit}" if unit else "step")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=unit is None))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))

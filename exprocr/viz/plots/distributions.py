@@ -6,33 +6,35 @@ In the manner of TensorBoard's view "distributions".
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from exprocr.core.runs.tensor_record import PERCENTILES, TensorRecord
 from exprocr.viz.plots.panels import (
     GRAY,
     Cell,
-    format_tick,
+    describe_evaluations,
     limits,
     new_page,
     note,
     note_left_out,
+    set_ticks,
     thin,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 CELL = Cell(296, 208)
 MAX_POINTS = 500
-"""Evaluations drawn, at most: more than a panel has px."""
+"""Most evaluations that are drawn: more than a panel has px."""
 
 BANDS = ("#dfe6f2", "#b7c6e0", "#839cc8", "#4d69a5")
-"""From all values to those nearest to the median."""
+"""Colors from the band of all values to the band nearest to the median."""
 
 LINE, MEDIAN = "#3d5488", "#0b1a3a"
 
@@ -43,14 +45,11 @@ def draw_distributions(record: TensorRecord, names: Sequence[str], title: str) -
     Args:
         record: What a run recorded.
         names: Tensors to draw, some of the record's.
-        title: What they are the distributions of.
+        title: The page's title.
 
     Raises:
         ConfigError: There are more than a page holds.
     """
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     shown = thin(len(record.steps), MAX_POINTS)
     legend: list[Any] = [
         Patch(facecolor=color, edgecolor=LINE, label=f"{PERCENTILES[i]} to {PERCENTILES[-1 - i]}%")
@@ -62,11 +61,11 @@ def draw_distributions(record: TensorRecord, names: Sequence[str], title: str) -
     ]
     subtitle = (
         "Bands between percentiles of each parameter tensor, darker towards the median, at "
-        f"{describe(record, shown)}. Each panel has a scale of its own."
+        f"{describe_evaluations(record, shown)}. Each panel has a scale of its own."
     )
-    indices = [record.names.index(name) for name in names]
-    figure, panels = new_page(
-        {record.names[i]: record.shapes[i] for i in indices},
+    tensors = [record.names.index(name) for name in names]
+    figure = new_page(
+        {record.names[i]: record.shapes[i] for i in tensors},
         title,
         subtitle,
         legend,
@@ -74,25 +73,16 @@ def draw_distributions(record: TensorRecord, names: Sequence[str], title: str) -
         CELL,
     )
     assert len(BANDS) == len(PERCENTILES) // 2
-    for axes, tensor in zip(panels, indices, strict=True):
+    for axes, tensor in zip(figure.axes, tensors, strict=True):
         _draw(axes, record.steps[shown], record.percentiles[shown, tensor].astype(np.float64))
         note_left_out(axes, record, tensor)
     return figure
 
 
-def describe(record: TensorRecord, shown: NDArray[np.intp]) -> str:
-    """Say how many evaluations there are, and how many of them are shown."""
-    num = len(record.steps)
-    text = "one evaluation" if num == 1 else f"{num:,} evaluations"
-    return text if len(shown) == num else f"{len(shown)} of {text}"
-
-
 def _draw(axes: Axes, steps: NDArray[np.int64], percentiles: NDArray[np.float64]) -> None:
     """Draw the bands of a tensor: (E,) steps, (E, 9) percentiles."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     x, y = steps.astype(np.float64), percentiles
-    if len(x) == 1:  # as wide as can be seen
+    if len(x) == 1:  # wide enough to be seen
         x, y = np.array([x[0] - 0.5, x[0] + 0.5]), y.repeat(2, axis=0)
     for i, color in enumerate(BANDS):
         axes.fill_between(x, y[:, i], y[:, -1 - i], facecolor=color, lw=0)
@@ -112,7 +102,6 @@ def _draw(axes: Axes, steps: NDArray[np.int64], percentiles: NDArray[np.float64]
         axes.set(xlim=(x[0] - 1, x[1] + 1), xticks=steps)
     else:
         axes.set_xlim(x[0], x[-1])
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+        set_ticks(axes.xaxis, integer=True, min_n_ticks=1)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.yaxis.set_major_formatter(FuncFormatter(format_tick))
+    set_ticks(axes.yaxis)

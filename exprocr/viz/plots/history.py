@@ -1,4 +1,4 @@
-"""How each tensor's histogram moved over a run: a ridge an evaluation, one before the other.
+"""How each tensor's histogram moved over a run: a ridge for each evaluation, newer ones in front.
 
 In the manner of TensorBoard's view "histograms" with offset.
 """
@@ -6,33 +6,33 @@ In the manner of TensorBoard's view "histograms" with offset.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from exprocr.core.runs.tensor_record import TensorRecord
-from exprocr.viz.plots.distributions import describe
 from exprocr.viz.plots.panels import (
     Cell,
+    describe_evaluations,
     filled_bins,
-    format_tick,
     limits,
     new_page,
     note,
     note_left_out,
+    set_ticks,
     thin,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 CELL = Cell(296, 236)
 MAX_RIDGES = 25
 MAX_LABELS = 6
 OVERLAP = 0.3
-"""Height of a ridge, as a share of the distance from the first ridge to the last."""
+"""Height of a ridge, as a share of the distance between the first and the last ridge."""
 
 OLDEST, NEWEST, OUTLINE = (0.87, 0.90, 0.95), (0.30, 0.42, 0.67), "#0b1a3a"
 
@@ -43,13 +43,11 @@ def draw_history(record: TensorRecord, names: Sequence[str], title: str) -> Figu
     Args:
         record: What a run recorded.
         names: Tensors to draw, some of the record's.
-        title: What they are the history of.
+        title: The page's title.
 
     Raises:
         ConfigError: There are more than a page holds.
     """
-    from matplotlib.patches import Patch
-
     shown = thin(len(record.steps), MAX_RIDGES)
     ends = {0: "first evaluation, at the back", 1: "last evaluation, in front"}
     if len(shown) == 1:
@@ -58,19 +56,19 @@ def draw_history(record: TensorRecord, names: Sequence[str], title: str) -> Figu
         Patch(facecolor=color(age), edgecolor=OUTLINE, label=label) for age, label in ends.items()
     ]
     subtitle = (
-        f"Histograms of each parameter tensor at {describe(record, shown)}. "
-        "Each is as high as its fullest bin; each panel has a scale of its own."
+        f"Histograms of each parameter tensor at {describe_evaluations(record, shown)}. "
+        "Each is scaled to its fullest bin; each panel has a scale of its own."
     )
-    indices = [record.names.index(name) for name in names]
-    figure, panels = new_page(
-        {record.names[i]: record.shapes[i] for i in indices},
+    tensors = [record.names.index(name) for name in names]
+    figure = new_page(
+        {record.names[i]: record.shapes[i] for i in tensors},
         title,
         subtitle,
         legend,
         ("value", "step"),
         CELL,
     )
-    for axes, tensor in zip(panels, indices, strict=True):
+    for axes, tensor in zip(figure.axes, tensors, strict=True):
         _draw(axes, record, tensor, shown)
         note_left_out(axes, record, tensor)
     return figure
@@ -111,9 +109,6 @@ def ridge(
 
 def _draw(axes: Axes, record: TensorRecord, tensor: int, shown: NDArray[np.intp]) -> None:
     """Draw the ridges of a tensor."""
-    from matplotlib.collections import PolyCollection
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     last = len(shown) - 1
     height = max(1.0, OVERLAP * last)
     ends = record.percentiles[shown, tensor][:, [0, -1]].astype(np.float64)
@@ -138,5 +133,4 @@ def _draw(axes: Axes, record: TensorRecord, tensor: int, shown: NDArray[np.intp]
     labeled = thin(len(shown), MAX_LABELS)
     axes.set_yticks(last - labeled, [f"{record.steps[i]:,}" for i in shown[labeled]])
     axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(FuncFormatter(format_tick))
+    set_ticks(axes.xaxis)

@@ -1,25 +1,27 @@
-"""Small multiples: a plot for each tensor of a network, a row or more a layer, on one page."""
+"""Small multiples on one page: a plot for each tensor of a network, a layer in rows of its own."""
 
 from __future__ import annotations
 
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from exprocr.core.runs.tensor_record import TensorRecord
 from exprocr.errors import ConfigError
+from exprocr.viz.canvas.text import break_lines
 from exprocr.viz.plots.plotting import DPI, MAX_FIGURE_PX, finish_axes, new_figure, plot_text
 from exprocr.words import format_shape
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 GRAY = "#606060"
 TEXT_PX = 12.5
@@ -29,28 +31,21 @@ LINE_PX = 19
 
 MARGIN_PX = 16
 MIN_WIDTH_PX = 720
-"""Of a page: its heading needs room."""
+"""Least width of a page: its heading needs room."""
 
 MIN_COLUMNS = 4
 HEAD_PX = 200
-"""Most that title, remarks and legend take, with the labels at the bottom."""
+"""Most height of title, explanation, legend, and the labels at the bottom."""
 
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 62, 12, 42, 26
-"""Room of a panel's figures and title, beside the plot itself."""
+"""Room around a plot for its figures and its title."""
 
 
 class Cell(NamedTuple):
-    """Size of a panel with its figures and title, px."""
+    """Size of a panel: a plot with its figures and its title, px."""
 
     width: int
     height: int
-
-
-class Page(NamedTuple):
-    """A figure and its plots, in the order of the tensors."""
-
-    figure: Figure
-    panels: list[Axes]
 
 
 def points(px: float) -> float:
@@ -59,7 +54,7 @@ def points(px: float) -> float:
 
 
 def short_name(name: str) -> str:
-    """Return a parameter's name without what is alike in all: ``gru1.weight_ih_rev``."""
+    """Return a parameter's name without the parts that all names share: ``gru1.weight_ih_rev``."""
     name = re.sub(r"^(gru\d+)\.gru\.(\w+)_l0$", r"\1.\2", name)
     name = re.sub(r"^(gru\d+)\.gru\.(\w+)_l0_reverse$", r"\1.\2_rev", name)
     return re.sub(r"^(fc\d+)\.linear\.", r"\1.", name)
@@ -75,8 +70,16 @@ def format_tick(value: float, position: object = None) -> str:
     return f"{value + 0.0:.4g}"
 
 
+def set_ticks(
+    axis: Axis, write: Callable[[float, object], str] = format_tick, **options: Any
+) -> None:
+    """Set about four ticks on an axis; ``options`` are those of matplotlib's ``MaxNLocator``."""
+    axis.set_major_locator(MaxNLocator(4, **options))
+    axis.set_major_formatter(FuncFormatter(write))
+
+
 def group_sizes(tensors: Mapping[str, Sequence[int]]) -> Iterator[list[int]]:
-    """Yield how many tensors in a row belong together, from small groups to one of all.
+    """Yield sizes of groups of tensors that belong together, from small groups to one of all.
 
     Small groups are a convolution with its batch norm, larger ones are layers.
     """
@@ -126,8 +129,8 @@ def new_page(
     legend: Sequence[Any],
     labels: tuple[str, str],
     cell: Cell,
-) -> Page:
-    """Return a page with an empty plot for each tensor.
+) -> Figure:
+    """Return a page with an empty plot for each tensor, its axes in the order of the tensors.
 
     Args:
         tensors: Shapes by name.
@@ -145,7 +148,7 @@ def new_page(
     places, num_rows, num_columns = layout(tensors, cell)
     left = MARGIN_PX + LINE_PX
     width = max(MIN_WIDTH_PX, left + num_columns * cell.width + MARGIN_PX)
-    lines = wrap(subtitle, width - 2 * MARGIN_PX)
+    lines = break_lines(subtitle, width - 2 * MARGIN_PX, _length)
     legend_top = MARGIN_PX + TITLE_PX + 12 + LINE_PX * len(lines)
     top = legend_top + LINE_PX + 14
     figure = new_figure(width, top + num_rows * cell.height + LINE_PX + MARGIN_PX)
@@ -155,18 +158,17 @@ def new_page(
     for i, line in enumerate(lines):
         _write(figure, MARGIN_PX, MARGIN_PX + TITLE_PX + 12 + i * LINE_PX, line, color=GRAY)
     _explain(figure, legend, legend_top)
-    panels = []
     lowest = {column: row for row, column in places}
     for (name, shape), (row, column) in zip(tensors.items(), places, strict=True):
         x, y = left + column * cell.width, top + row * cell.height
-        panels.append(_new_panel(figure, x, y, cell, name, shape))
+        _add_panel(figure, x, y, cell, name, shape)
         if row == lowest[column]:
             middle = x + (cell.width + LEFT_PX - RIGHT_PX) / 2
             _write(figure, middle, y + cell.height, labels[0], ha="center")
         if column == 0:
             middle = y + (cell.height + TOP_PX - BOTTOM_PX) / 2
             _write(figure, MARGIN_PX, middle, labels[1], va="center", rotation="vertical")
-    return Page(figure, panels)
+    return figure
 
 
 def _explain(figure: Figure, legend: Sequence[Any], top: float) -> None:
@@ -183,10 +185,10 @@ def _explain(figure: Figure, legend: Sequence[Any], top: float) -> None:
     )
 
 
-def _new_panel(
+def _add_panel(
     figure: Figure, x: float, y: float, cell: Cell, name: str, shape: Sequence[int]
-) -> Axes:
-    """Return an empty plot in the cell at (x, y), px from the upper left, below its name."""
+) -> None:
+    """Add an empty plot in the cell at (x, y), px from the upper left, below its name."""
     left, bottom = _share(figure, x + LEFT_PX, y + cell.height - BOTTOM_PX)
     right, top = _share(figure, x + cell.width - RIGHT_PX, y + TOP_PX)
     axes = figure.add_axes((left, bottom, right - left, top - bottom))
@@ -195,7 +197,6 @@ def _new_panel(
     room = cell.width - LEFT_PX - RIGHT_PX + 8
     _write(figure, x + LEFT_PX - 4, y + 3, fit(short_name(name), room))
     _write(figure, x + LEFT_PX - 4, y + 20, fit(format_shape(tuple(shape)), room), color=GRAY)
-    return axes
 
 
 def _share(figure: Figure, x: float, y: float) -> tuple[float, float]:
@@ -212,18 +213,25 @@ def _write(
 
 
 def note(axes: Axes, text: str) -> None:
-    """Write a remark into the upper right corner of a plot."""
+    """Write a note into the upper right corner of a plot."""
     axes.text(
         0.98, 0.97, text, ha="right", va="top", fontsize=points(TEXT_PX), transform=axes.transAxes
     )
 
 
 def note_left_out(axes: Axes, record: TensorRecord, tensor: int) -> None:
-    """Say in a plot how many values were not finite at worst, if any."""
+    """Write into a plot how many values were not finite at worst, if any."""
     counted = record.counts[:, tensor].sum(axis=1, dtype=np.int64)
     missing = math.prod(record.shapes[tensor]) - int(counted.min())
     if missing and counted.any():
         note(axes, f"up to {missing:,} not finite")
+
+
+def describe_evaluations(record: TensorRecord, shown: NDArray[np.intp]) -> str:
+    """Write how many evaluations a record has, and how many of them are shown."""
+    num = len(record.steps)
+    text = "one evaluation" if num == 1 else f"{num:,} evaluations"
+    return text if len(shown) == num else f"{len(shown)} of {text}"
 
 
 def filled_bins(num_values: int) -> int:
@@ -247,10 +255,8 @@ def thin(num: int, most: int) -> NDArray[np.intp]:
     return np.unique(np.rint(np.linspace(0, num - 1, min(num, most))).astype(np.intp))
 
 
-def _length(text: str, px: float, weight: str) -> float:
+def _length(text: str, px: float = TEXT_PX, weight: str = "normal") -> float:
     """Return how wide a text is, px."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
     font = get_font(findfont(FontProperties(weight=weight)))
     font.set_size(points(px), DPI)
     font.set_text(text)
@@ -265,15 +271,3 @@ def fit(text: str, width: float, px: float = TEXT_PX, weight: str = "normal") ->
         lengths, True, key=lambda n: _length(plot_text(text, n), px, weight) > width
     )
     return plot_text(text, lengths[max(0, num_fit - 1)])
-
-
-def wrap(text: str, width: float) -> list[str]:
-    """Break a text at spaces into lines at most ``width`` px wide."""
-    lines = [""]
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _length(longer, TEXT_PX, "normal") > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines

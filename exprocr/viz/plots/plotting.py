@@ -1,18 +1,18 @@
-"""What the plots are drawn with: figures, axes, and colors that stay apart in gray."""
+"""Figures, axes and styles of lines that all plots share; colors stay apart in gray."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
 DPI = 100
 MAX_FIGURE_PX = 4000
 
 DARK, MIDDLE, PALE = "#1f3b73", "#d95f02", "#b8c4da"
-"""A dark, a middling and a pale color."""
+"""A dark, a medium and a pale color."""
 
 GRID = "#e3e3e3"
 
@@ -38,8 +38,6 @@ LINE_STYLES = (
 
 def new_figure(width_px: int, height_px: int) -> Figure:
     """Return an empty figure with a layout that keeps labels apart; no window, no global state."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(width_px / DPI, height_px / DPI), dpi=DPI)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
     return figure
@@ -66,8 +64,6 @@ def plot_text(text: str, max_chars: int) -> str:
         text: Any text.
         max_chars: Most characters to show; those in the middle go.
     """
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
     font = get_font(findfont(FontProperties()))
     shown = "".join(
         c if c.isprintable() and font.get_char_index(ord(c)) else ascii(c)[1:-1] for c in text

@@ -4,36 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from exprocr.viz.plots.panels import GRAY, Cell, filled_bins, format_tick, limits, new_page, note
+from exprocr.viz.plots.panels import (
+    GRAY,
+    Cell,
+    filled_bins,
+    format_tick,
+    limits,
+    new_page,
+    note,
+    set_ticks,
+)
 from exprocr.viz.plots.plotting import DARK, MIDDLE, PALE
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MAX_BINS = 50
 CELL = Cell(296, 208)
+BAR: dict[str, Any] = {"color": MIDDLE, "lw": 1.4, "marker": "|", "ms": 8}
 BAR_HEIGHT = 0.91
 """Where the bar of the deviation lies, as a share of a plot's height."""
 
 
 @dataclass(frozen=True)
 class TensorStats:
-    """What the values of a tensor are like; NaN where none is finite."""
+    """Figures of a tensor's values; NaN if none is finite."""
 
     shape: tuple[int, ...]
     num_values: int
     num_finite: int
-    """Values that are finite; the others are left out of all that follows."""
+    """Number of finite values; the others are left out of the figures below."""
 
     mean: float
     deviation: float
-    """Standard deviation, of all values and no sample of them."""
+    """Standard deviation of the population."""
 
     norm: float
     """Euclidean (L2) norm."""
@@ -46,7 +56,7 @@ class TensorStats:
 
 
 def tensor_stats(values: NDArray[Any]) -> TensorStats:
-    """Sum up a tensor of floats of any shape."""
+    """Return the figures of a tensor of floats of any shape."""
     finite = values[np.isfinite(values)].astype(np.float64)
     size = (tuple(values.shape), values.size, finite.size)
     if not finite.size:
@@ -67,29 +77,18 @@ def draw_weights(tensors: Mapping[str, NDArray[Any]], title: str) -> Figure:
 
     Args:
         tensors: Floats of any shape, by parameter name.
-        title: What they are the weights of.
+        title: The page's title.
 
     Raises:
         ConfigError: There are more than a page holds.
     """
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     legend = [
         Patch(facecolor=PALE, edgecolor=DARK, label="values"),
         Line2D([], [], color=GRAY, ls="--", lw=1.2, label="0"),
         Line2D([], [], color=MIDDLE, lw=2, label="mean"),
-        Line2D(
-            [],
-            [],
-            color=MIDDLE,
-            lw=1.4,
-            marker="|",
-            ms=8,
-            label="mean ± standard deviation",
-        ),
+        Line2D([], [], **BAR, label="mean ± standard deviation"),
     ]
-    figure, panels = new_page(
+    figure = new_page(
         {name: values.shape for name, values in tensors.items()},
         title,
         "Every parameter tensor, with its shape below its name. Each panel has scales of its own.",
@@ -97,15 +96,13 @@ def draw_weights(tensors: Mapping[str, NDArray[Any]], title: str) -> Figure:
         ("value", "number of values"),
         CELL,
     )
-    for axes, values in zip(panels, tensors.values(), strict=True):
+    for axes, values in zip(figure.axes, tensors.values(), strict=True):
         _draw(axes, values)
     return figure
 
 
 def _draw(axes: Axes, values: NDArray[Any]) -> None:
     """Draw the histogram of a tensor."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
     stats = tensor_stats(values)
     if not stats.num_finite:
         note(axes, "no finite value")
@@ -114,7 +111,7 @@ def _draw(axes: Axes, values: NDArray[Any]) -> None:
     low, high = stats.minimum, stats.maximum
     ends = stats.mean - stats.deviation, stats.mean + stats.deviation
     left, right = _limits(min(low, ends[0]), max(high, ends[1]))
-    if low == high:  # a bar that can be seen
+    if low == high:  # a bar wide enough to be seen
         half = 0.02 * (right - left)
         counts, edges = np.array([stats.num_finite]), np.array([low - half, high + half])
     else:
@@ -128,20 +125,17 @@ def _draw(axes: Axes, values: NDArray[Any]) -> None:
     top = counts.max() / (BAR_HEIGHT - 0.08)
     axes.set(xlim=(left, right), ylim=(0, top))
     axes.axvline(stats.mean, color=MIDDLE, lw=2)
-    style: dict[str, Any] = {"color": MIDDLE, "lw": 1.4, "marker": "|", "ms": 8}
-    axes.plot(ends, [BAR_HEIGHT * top] * 2, **style)
+    axes.plot(ends, [BAR_HEIGHT * top] * 2, **BAR)
     if low == high:
         note(axes, f"all {format_tick(low)}")
     elif stats.num_finite < stats.num_values:
         note(axes, f"{stats.num_values - stats.num_finite:,} not finite")
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(FuncFormatter(format_tick))
-    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    set_ticks(axes.xaxis)
+    set_ticks(axes.yaxis, lambda count, _: f"{count:,.0f}", integer=True, min_n_ticks=1)
 
 
 def _limits(low: float, high: float) -> tuple[float, float]:
-    """Return the ends of the axis of values: 0 is on it, unless that would squeeze the values."""
+    """Return the ends of the axis of values, with 0 on it unless that would squeeze the values."""
     if low == high:
         return limits(min(1.5 * low, 0.0), max(1.5 * low, 0.0))
     with_zero = min(low, 0.0), max(high, 0.0)

@@ -1,4 +1,4 @@
-"""Which pixels a reading rests on: Grad-CAM, and integrated gradients.
+"""The pixels that a reading rests on, by Grad-CAM and by integrated gradients.
 
 Both take the gradient of a *score*: the log-probability of the text (`Text`), or of one of its
 characters (`Spot`). The gradient is taken in evaluation mode and leaves nothing on the parameters.
@@ -30,7 +30,7 @@ from exprocr.viz.saliency.cost import MAX_GRADIENTS
 from exprocr.viz.saliency.path_integral import FloatArray, IntArray, integrate
 
 TOLERANCE = 0.02
-"""Error of integrated gradients, of the change of the score."""
+"""Largest error of integrated gradients, as a share of the score's change."""
 
 BATCH_SIZE = 32
 
@@ -54,8 +54,8 @@ class Spot:
     """One character of a reading; its score is the log-probability of its own frames.
 
     The best alignment's probability is a product over frames (Graves et al. 2006, eq. 2); this is
-    the character's factor in it. No other character has a part in it, as all have in the score of
-    the `Text`. A sum, not a mean: in nats, as the text's.
+    the character's factor in it. Unlike the score of the `Text`, it depends on no other character.
+    It is a sum, not a mean, so that it is in nats like the text's score.
     """
 
     label: int
@@ -159,7 +159,7 @@ def grad_cam(
     Args:
         network: The network; it is left as it was.
         pictures: uint8 (N, H, W), as `exprocr.core.image.preprocess.preprocess` returns them.
-        targets: What to explain, N.
+        targets: N, what to explain.
         layer: ``conv1``, ``conv2`` or ``conv3``.
         device: Where the network is.
         batch_size: Pictures differentiated at once; see `exprocr.viz.saliency.cost`.
@@ -247,10 +247,10 @@ def integrated_gradients(
     Args:
         network: The network; it is left as it was.
         pictures: uint8 (N, H, W), as `exprocr.core.image.preprocess.preprocess` returns them.
-        targets: What to explain, N.
+        targets: N, what to explain.
         device: Where the network is.
-        tolerance: The greatest gap, of the score's change.
-        max_gradients: Gradients of a path at most; the gap may be greater then.
+        tolerance: Largest gap, as a share of the score's change.
+        max_gradients: Most gradients along a path; with fewer than needed, the gap is larger.
         batch_size: Pictures differentiated at once; for both see `exprocr.viz.saliency.cost`.
 
     Raises:

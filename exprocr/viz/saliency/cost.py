@@ -1,4 +1,4 @@
-"""What it costs to differentiate a network, so that it ends in time and fits into memory."""
+"""The cost of differentiating a network, to keep its time and its memory within limits."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from exprocr.core.model.network import Network
 from exprocr.viz.architecture.anatomy import Call, multiply_adds
 
 MAX_WORK = 40e9
-"""Multiply-adds of all pictures of a path, at most, before gradients: a few seconds."""
+"""Most multiply-adds of all pictures along a path, without gradients: a few seconds."""
 
 MAX_GRADIENTS = 300
 LEAST_GRADIENTS = 10
 """With fewer gradients than this, most of the score's change would be missing."""
 
 BATCH_CELLS = 65e6
-"""Values that the convolutions put out at once: some 400 MB with all that gradients need."""
+"""Most output values of the convolutions per batch: about 400 MB with all that gradients need."""
 
 
 class Cost(NamedTuple):
-    """What a network does with one picture."""
+    """The work of a network for one picture."""
 
     multiply_adds: int
 
     cells: int
-    """Values that the convolutions' modules put out."""
+    """Output values of the convolutions' modules."""
 
     @property
     def batch(self) -> int:
-        """Pictures to differentiate at once."""
+        """Number of pictures to differentiate at once."""
         return max(1, int(BATCH_CELLS / self.cells))
 
     @property
     def gradients(self) -> int:
-        """Gradients that can be taken along a path; 0 where they are too few to be of use."""
+        """Number of gradients along a path; 0 where there would be too few to be useful."""
         number = int(MAX_WORK / self.multiply_adds)
         return min(number, MAX_GRADIENTS) if number >= LEAST_GRADIENTS else 0
 
 
 def cost_of(network: Network, height: int, width: int) -> Cost:
-    """Count what a network does with a picture of ``height`` x ``width`` px, without doing it."""
+    """Count a network's work for a picture of ``height`` x ``width`` px without running it."""
     convolutions = nn.Sequential(network.conv1, network.conv2, network.conv3)
     outline = copy.deepcopy(convolutions).to("meta").eval()
     calls: list[Call] = []

@@ -19,7 +19,8 @@ from exprocr.viz.saliency.attribution import (
     integrated_gradients,
 )
 from exprocr.viz.saliency.cost import cost_of
-from exprocr.viz.saliency.saliency import SaliencyMap, draw_saliency, spread
+from exprocr.viz.saliency.maps import SaliencyMap, spread
+from exprocr.viz.saliency.page import draw_saliency
 from exprocr.viz.subject import Subject
 
 DEFAULT_LAYER = "conv3"
@@ -119,9 +120,7 @@ def maps_of(found: Explanation, layer: str) -> list[SaliencyMap]:
         ),
     ]
     if found.integrated is not None:
-        about = (
-            "What a pixel adds to the score; dots: what it takes away. 1 % are beyond the scale."
-        )
+        about = "What a pixel adds to the score; dots: what it takes away. 1% are beyond the scale."
         values = found.integrated.maps[0]
         maps.append(SaliencyMap("Integrated gradients", about, values, True, "nats"))
     return maps

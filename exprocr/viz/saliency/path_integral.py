@@ -1,11 +1,10 @@
-"""Integrating along the straight path from the blank picture, finely where that is needed.
+"""Integrals along the straight path from the blank picture, in fine steps where needed.
 
-A reading comes about in a small part of the path: the shipped model reads nothing below 2 % of a
-picture's ink and is sure above 6 %. With the same steps everywhere, 512 of them still miss a tenth
-of the score's change. But over any stretch of the path the integral is known: what the score
-changes by (Sundararajan et al. 2017, proposition 1, completeness). So each interval's error can be
-told, and the intervals that make up most of it are cut in three, until the rest is small; in the
-end some 70 gradients do.
+A reading appears within a small part of the path: the shipped model reads nothing below 2% of a
+picture's ink and is sure above 6%. Of equal steps, even 512 miss a tenth of the score's change. But
+the integral over an interval is known: it is the change of the score (Sundararajan et al. 2017,
+proposition 1, completeness). So each interval's error is known too. The intervals with the largest
+errors are cut in three until the sum of errors is small; about 70 gradients are enough.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 START = (np.arange(9) / 8) ** 3
-"""Ends of the first intervals, 0..1, closer together where readings come about."""
+"""Ends of the first intervals, 0..1, closer together where readings appear."""
 
 MARKED_SHARE = 0.7
 """Intervals with this share of a path's error are cut, the worst first (Doerfler 1996, eq. 4.2)."""
 
 LEAST_ERROR_NATS = 0.005
-"""An error no finer than the scores, where these hardly differ."""
+"""Smallest error to aim at, where the scores hardly differ."""
 
 ScoreAt = Callable[[IntArray, FloatArray], FloatArray]
-"""Path and position, (M,) each, to the score there, (M,)."""
+"""Function of path and position, (M,) each, that returns the scores there, (M,)."""
 
 DensityAt = Callable[[IntArray, FloatArray], NDArray[np.float32]]
-"""Path and position, (M,) each, to the integrand there, (M, H, W): its sum is the slope of the
-score along the path."""
+"""Function of path and position, (M,) each, that returns the integrand there, (M, H, W), whose sum
+is the slope of the score along the path."""
 
 
 class PathIntegrals(NamedTuple):
@@ -50,7 +49,7 @@ class PathIntegrals(NamedTuple):
     """Score at 1, (N,)."""
 
     num_densities: IntArray
-    """How often each integrand was computed, (N,)."""
+    """Number of integrands computed along each path, (N,)."""
 
 
 @dataclass
@@ -92,11 +91,11 @@ def integrate(
         num: N.
         score_at: The score along the paths.
         density_at: The integrand.
-        tolerance: Errors of a path's intervals, added up, of the score's change: 0..1.
-        max_densities: A path is cut no further with this many intervals.
+        tolerance: Largest sum of a path's errors, as a share of the score's change: 0..1.
+        max_densities: Most intervals of a path.
 
     Returns:
-        The integrals; the errors are above ``tolerance`` where ``max_densities`` ended the work.
+        The integrals; errors are above ``tolerance`` where ``max_densities`` was reached.
     """
     edges = len(START)
     path = np.repeat(np.arange(num), edges)

@@ -18,7 +18,7 @@ from exprocr.core.model.artifact import ModelFile
 from exprocr.core.model.geometry import LAYERS
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.synth import fonts
-from exprocr.viz.architecture import architecture as layout
+from exprocr.viz.architecture import page as layout
 from exprocr.viz.architecture import profile as profiling
 from exprocr.viz.architecture.stages import Profile
 from tests.support.pictures import expressions
@@ -80,7 +80,7 @@ def test_the_command_draws_and_tells(
     assert rows["input"][-1] == "1 x 60 x 180"
     assert rows["picture"][-1] == "architecture.png"
     assert [rows[name][2] for name in (*LAYERS, "all")] == [
-        "3.6 %", "7.1 %", "10.7 %", "14.3 %", "17.9 %", "21.4 %", "25.0 %", "28.00 s",
+        "3.6%", "7.1%", "10.7%", "14.3%", "17.9%", "21.4%", "25.0%", "28.00 s",
     ]  # fmt: skip
 
 

@@ -6,7 +6,6 @@ import itertools
 from fractions import Fraction
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,22 +14,19 @@ from PIL import Image, ImageDraw
 from exprocr.core.decode.decoder import Alternative
 from exprocr.core.model.geometry import CellAxis
 from exprocr.core.reading.prediction import Character, Prediction
-from exprocr.viz.alignment.alignment import draw_alignment, rest_of
 from exprocr.viz.alignment.labels import place_labels
+from exprocr.viz.alignment.page import draw_alignment, rest_of
 from exprocr.viz.alignment.posteriors import (
     MAX_ROWS,
     ROW_PX,
     Frames,
     draw_probabilities,
-    draw_runs,
     pick_rows,
 )
-from exprocr.viz.canvas import drawing
 from exprocr.viz.canvas.geometry import Geometry
+from tests.support.feature_maps import box_of_change, viridis
 
 CLASSES = ("blank", *"()*+-0123456789")
-RED = (255, 0, 0)
-YELLOW = (253, 231, 36)  # the light end of viridis
 
 
 def geometry_of(num_frames: int, step: float = 4.0, padding: int = 0) -> Geometry:
@@ -75,93 +71,92 @@ def prediction_of(*characters: Character, others: tuple[str, ...] = ()) -> Predi
     )
 
 
-def mask(image: Image.Image, color: tuple[int, int, int]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = (np.asarray(image) == color).all(axis=2)
-    return found
-
-
-def box_of(found: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Return the box of what is marked: left, top, right, bottom."""
-    ys, xs = np.nonzero(found)
-    return xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
-
-
 @pytest.mark.parametrize(("num_frames", "padding"), [(45, 0), (15, 12), (600, 0)])
 @pytest.mark.parametrize("place", [0.0, 0.37, 0.9])
 def test_a_frame_is_below_the_columns_it_sees(num_frames: int, padding: int, place: float) -> None:
     geometry = geometry_of(num_frames, padding=padding)
     frame = round(place * (geometry.picture_width / 4 - 2))
     center = geometry.columns.center(frame)
-    # The columns that the frame sees are red in an otherwise white picture.
-    picture = Image.new("RGB", (geometry.picture_width, 60), "white")
-    ImageDraw.Draw(picture).rectangle((center - 2, 0, center + 1, 59), fill="red")
+    plain = Image.new("RGB", (geometry.picture_width, 60), "white")
+    marked = plain.copy()  # the columns that the frame sees are red
+    ImageDraw.Draw(marked).rectangle((center - 2, 0, center + 1, 59), fill="red")
     values = np.zeros((num_frames, 16))
-    values[frame, 7] = 1.0
-    drawn = draw_alignment(picture, prediction_of(), "", frames_of(values, geometry=geometry))
-    # The rest of the heat map is dark; the scale at its right has the same yellow.
-    cell = mask(drawn, YELLOW)
-    columns = np.flatnonzero(cell.any(axis=0))
-    cell[:, columns[0] + 1 + int(np.argmax(np.append(np.diff(columns), 99) > 10)) :] = False
-    left, top, right, bottom = box_of(cell)
+    hot = values.copy()
+    hot[frame, 7] = 1.0
+
+    def draw(picture: Image.Image, values: NDArray[np.float64]) -> Image.Image:
+        return draw_alignment(picture, prediction_of(), "", frames_of(values, geometry=geometry))
+
+    drawn = draw(plain, values)
+    left, top, right, bottom = box_of_change(drawn, draw(plain, hot))
     assert bottom - top == ROW_PX
-    pixels = np.asarray(drawn).astype(int)
-    reddish = (pixels[..., 0] > 240) & (pixels[..., 1] < 128) & (pixels[..., 2] < 128)
-    stripe = box_of(reddish)
-    assert stripe[3] < top
-    assert abs(stripe[0] - left) <= 1  # the picture is enlarged smoothly
-    assert abs(stripe[2] - right) <= 1
+    seen = box_of_change(drawn, draw(marked, values))
+    assert seen[3] < top
+    # The picture is enlarged smoothly, so red reaches into its neighbors.
+    assert (seen[0] + seen[2]) / 2 == pytest.approx((left + right) / 2, abs=2)
+    assert seen[0] <= left < right <= seen[2]
+
+
+def cells_of(shares: list[float], **options: Any) -> NDArray[np.uint8]:
+    """Return the pixels of a heat map of one class: (ROW_PX, frames, 20, 3)."""
+    canvas = Image.new("RGB", (20 * len(shares), ROW_PX))
+    frames = frames_of(np.array(shares)[:, None], classes=["blank"], **options)
+    draw_probabilities(canvas, frames, [0], (0, 0, *canvas.size))
+    return np.asarray(canvas).reshape(ROW_PX, len(shares), 20, 3)
 
 
 def test_colors_follow_the_cube_root() -> None:
-    shares = np.array([0.0, 1e-3, 0.01, 0.02, 0.1, 0.5, 0.9, 1.0])
-    canvas = Image.new("RGB", (160, ROW_PX))
-    frames = frames_of(shares[:, None], classes=["blank"], geometry=geometry_of(8))
-    draw_probabilities(canvas, frames, [0], (0, 0, 160, ROW_PX))
-    expected = matplotlib.colormaps["viridis"](np.rint(255 * shares ** (1 / 3)).astype(int))
+    shares = [0.0, 1e-3, 0.01, 0.02, 0.1, 0.5, 0.9, 1.0]
     # In the corner of a cell: its middle may hold a number.
-    found = np.asarray(canvas)[2, 2:160:20]
-    np.testing.assert_array_equal(found, (expected[:, :3] * 255).astype(np.uint8))
-    gray = np.asarray(canvas.convert("L")).astype(int)[2, 2:160:20]
-    assert (np.diff(gray[[0, 2, 4, 5, 7]]) > 20).all()  # 0, 1, 10, 50, 100 %
-    assert gray[3] - gray[0] > 40  # a doubt of 2 % is seen, in gray as well
+    corners = cells_of(shares)[2, :, 2]
+    levels = np.rint(255 * np.cbrt(shares)).astype(int)
+    np.testing.assert_array_equal(corners, viridis(levels, 0, 255))
+    gray = corners @ [0.299, 0.587, 0.114]
+    assert (np.diff(gray[[0, 2, 4, 5, 7]]) > 20).all()  # 0, 1, 10, 50, 100%
+    assert gray[3] - gray[0] > 40  # a doubt of 2% is seen, in gray as well
 
 
 def test_numbers_stand_in_cells_that_are_not_sure() -> None:
-    shares = np.array([0.0, 0.0099, 0.01, 0.5, 0.98, 0.99, 1.0])
-    canvas = Image.new("RGB", (140, ROW_PX))
-    frames = frames_of(shares[:, None], classes=["blank"], geometry=geometry_of(7))
-    draw_probabilities(canvas, frames, [0], (0, 0, 140, ROW_PX))
-    cells = np.asarray(canvas).reshape(ROW_PX, 7, 20, 3)
-    inside = cells[3:-3, :, 3:-3]
+    inside = cells_of([0.0, 0.0099, 0.01, 0.5, 0.98, 0.99, 1.0])[3:-3, :, 3:-3]
     has_number = [len(np.unique(inside[:, i].reshape(-1, 3), axis=0)) > 1 for i in range(7)]
     assert has_number == [False, False, True, True, True, False, False]
 
 
-def test_the_frames_of_a_character_are_framed() -> None:
-    canvas = Image.new("RGB", (400, 16 * ROW_PX))
-    frames = frames_of(np.zeros((20, 16)), geometry=geometry_of(20))
-    draw_runs(ImageDraw.Draw(canvas), [character("7", 0, (5, 7))], CLASSES, frames,
-              (0, 0, 400, 16 * ROW_PX))  # fmt: skip
-    # 20 px a frame, and the outline round them.
-    y = CLASSES.index("7") * ROW_PX
-    assert box_of(mask(canvas, (255, 255, 255))) == (98, y - 2, 162, y + ROW_PX + 2)
-    assert box_of(mask(canvas, drawing.DARK)) == (99, y - 1, 161, y + ROW_PX + 1)
-    assert not np.asarray(canvas)[y : y + ROW_PX, 100:160].any()  # the cells stay as they are
-
-
 @pytest.mark.parametrize("padding", [0, 12])
-def test_boxes_are_drawn_round_the_characters_of_the_picture(padding: int) -> None:
+def test_characters_are_framed_in_the_picture_and_in_the_heat_map(padding: int) -> None:
     # Half as large as the network's input.
-    picture = Image.new("RGB", ((180 - padding) // 2, 30), RED)
-    one = character("7", 20, (9, 10), box=(15, 0, 27, 30))
-    frames = frames_of(random_frames(45), geometry=geometry_of(45, padding=padding))
-    drawn = draw_alignment(picture, prediction_of(one), "7", frames)
-    plain = draw_alignment(picture, prediction_of(), "7", frames)
-    left, top, right, bottom = box_of(mask(plain, RED))
+    picture = Image.new("RGB", ((180 - padding) // 2, 30), "red")
+    geometry = geometry_of(45, padding=padding)
+    values = np.zeros((45, 16))
+    plain = draw_alignment(picture, prediction_of(), "7", frames_of(values, geometry=geometry))
+    other = picture.copy()
+    other.paste((255, 255, 0), (0, 0, *other.size))
+    left, top, right, bottom = box_of_change(
+        plain, draw_alignment(other, prediction_of(), "7", frames_of(values, geometry=geometry))
+    )
     assert right - left == 10 * picture.width
-    pixels, plain_pixels = (np.asarray(image)[top:bottom] for image in (drawn, plain))
-    differs = (pixels != plain_pixels).any(axis=2)
-    assert box_of(differs) == (left + 150, 0, left + 270, bottom - top)
+    one = character("7", 20, (9, 11), box=(15, 0, 27, 30))
+    drawn = draw_alignment(picture, prediction_of(one), "7", frames_of(values, geometry=geometry))
+    framed = box_of_change(*(image.crop((left, top, right, bottom)) for image in (plain, drawn)))
+    assert framed == (150, 0, 270, bottom - top)
+    # The heat map stands above the list of texts; 20 px a frame, and an outline of 2 px.
+    hot = values.copy()
+    hot[9:12, CLASSES.index("7")] = 1
+    inside = box_of_change(
+        drawn,
+        draw_alignment(picture, prediction_of(one), "7", frames_of(hot, geometry=geometry)),
+    )
+    assert (inside[0] - left, inside[2] - left) == (180, 240)
+    unframed = draw_alignment(
+        picture,
+        prediction_of(character("0", 20, (9, 11), box=(15, 0, 27, 30))),
+        "7",
+        frames_of(values, geometry=geometry),
+    )
+    below = (0, inside[1] - 12, drawn.width, inside[3] + 2)
+    outline = box_of_change(drawn.crop(below), unframed.crop(below))
+    assert (outline[0], outline[2]) == (inside[0] - 2, inside[2] + 2)
+    assert (outline[1], outline[3]) == (10, inside[3] - inside[1] + 14)
 
 
 def test_no_frame_is_lost_where_there_are_more_than_columns() -> None:
@@ -180,8 +175,13 @@ def test_no_frame_is_lost_where_there_are_more_than_columns() -> None:
         Image.new("RGB", (6000, 60)), prediction_of(), "",
         frames_of(spike, geometry=geometry_of(6000, step=1)),
     )  # fmt: skip
-    rows = mask(drawn, YELLOW)[:, :3700].sum(axis=1)
-    assert sorted(set(rows.tolist())) == [0, 1, 3600]  # the spike in its row, all of the blank's
+    spike[3001] = np.eye(16)[0]
+    other = draw_alignment(
+        Image.new("RGB", (6000, 60)), prediction_of(), "",
+        frames_of(spike, geometry=geometry_of(6000, step=1)),
+    )  # fmt: skip
+    left, _, right, _ = box_of_change(drawn, other)
+    assert right - left == 1  # the frame beside it has the blank
 
 
 @pytest.mark.parametrize("seed", range(5))

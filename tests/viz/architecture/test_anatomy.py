@@ -90,7 +90,7 @@ def test_what_the_presets_are_made_of() -> None:
     )  # rows x columns
     assert default["fc1"] == "linear, 512 to 128 for each column, batch norm, ReLU"
     assert default["gru1"] == "bidirectional GRU, 96 units each way, concatenated"
-    assert default["fc2"] == "20 % dropout in training; linear, 192 to 16 for each frame"
+    assert default["fc2"] == "20% dropout in training; linear, 192 to 16 for each frame"
     assert reference["conv1"] == "2 x (3x3 conv, 32 channels, no padding, ReLU); max-pool 2x2"
     assert reference["fc1"] == "linear, 128 to 128 for each column"
     assert reference["gru1"] == "bidirectional GRU, 128 units each way, summed"

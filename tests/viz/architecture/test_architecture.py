@@ -12,14 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from exprocr.viz.architecture import architecture as layout
-from exprocr.viz.architecture.architecture import draw_architecture
+from exprocr.viz.architecture import page as layout
 from exprocr.viz.architecture.blocks import Scale, draw_block
+from exprocr.viz.architecture.page import draw_architecture
 from exprocr.viz.architecture.stages import Profile, Stage
-from exprocr.words import format_count, format_seconds, format_shape, format_share
+from exprocr.viz.canvas import drawing
 
-BAR_COLORS = ((31, 59, 115), (217, 95, 2), (77, 146, 33))
-LINE = (190, 190, 190)
 VIRIDIS_ENDS = {"low": (68, 1, 84), "high": (253, 231, 36)}
 FIGURES = ((1, 2000, 0.01), (300, 5000, 0.02), (0, 0, 0.0), (699, 3000, 0.97))
 """Parameters, multiply-adds and seconds of four stages; of 1000, 10,000 and 1."""
@@ -66,41 +64,8 @@ def changed(measured: Profile, number: int, **other: Any) -> Profile:
 
 def body(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return what is below the line under the columns' names."""
-    lines = np.flatnonzero((pixels[:, 24:-24] == LINE).all(axis=(1, 2)))
+    lines = np.flatnonzero((pixels[:, 24:-24] == drawing.LINE).all(axis=(1, 2)))
     return pixels[int(lines[0]) + 1 :]
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [
-        (0, "0"),
-        (999_999, "999,999"),
-        (1_000_000, "1.00 M"),
-        (9_994_999, "9.99 M"),
-        (9_995_001, "10.0 M"),
-        (37_324_800, "37.3 M"),
-        (99_960_000, "100 M"),
-        (999_499_999, "999 M"),
-        (999_500_000, "1.00 G"),
-        (12_000_000_000, "12.0 G"),
-        (4_500_000_000_000, "4.50 T"),
-    ],
-)
-def test_counts(number: int, text: str) -> None:
-    assert format_count(number) == text
-
-
-def test_times_shares_and_shapes() -> None:
-    seconds = (0, 4.14e-6, 3.2e-5, 1.234e-4, 9.996e-3, 0.0153, 0.2561, 0.99951, 61)
-    assert [format_seconds(value) for value in seconds] == [
-        "0 ms", "0.0041 ms", "0.032 ms", "0.12 ms", "10.0 ms", "15.3 ms", "256 ms", "1.00 s",
-        "61.00 s",
-    ]  # fmt: skip
-    shares = (0, 1e-9, 0.0004, 0.0005, 0.123, 1)
-    assert [format_share(share) for share in shares] == [
-        "0.0 %", "< 0.1 %", "< 0.1 %", "0.1 %", "12.3 %", "100.0 %",
-    ]  # fmt: skip
-    assert format_shape((16, 30, 90)) == "16 x 30 x 90"
 
 
 def test_totals_and_shares() -> None:
@@ -115,7 +80,7 @@ def test_totals_and_shares() -> None:
 def test_bars_are_as_long_as_the_shares() -> None:
     pixels = drawn(profile())
     lefts = []
-    for column, color in enumerate(BAR_COLORS):
+    for column, color in enumerate(layout.COLORS):
         mask = (pixels == color).all(axis=2)
         starts = np.flatnonzero(np.diff(mask.any(axis=1).astype(int), prepend=0) == 1)
         lengths = [int(mask[y].sum()) for y in starts]
@@ -139,7 +104,7 @@ def test_each_stage_has_its_row() -> None:
             assert columns.min() >= 24 + 416 + 26
             assert columns.max() <= 24 + 416 + 26 + 350
             spans.append((number, rows.min(), rows.max()))
-    bars = (before == BAR_COLORS[1]).all(axis=2).any(axis=1)
+    bars = (before == layout.COLORS[1]).all(axis=2).any(axis=1)
     bar_tops = np.flatnonzero(np.diff(bars.astype(int), prepend=0) == 1)
     for number, top in zip((0, 1, 3), bar_tops, strict=True):  # stage 2 multiplies nothing
         assert min(first for n, first, _ in spans if n == number) < top
@@ -255,11 +220,11 @@ def test_what_is_no_number_is_drawn_gray() -> None:
         values = np.full((192, 45), value, dtype=np.float32)
         drawn(changed(measured, 2, values=values))
         block = np.asarray(draw_block((45, 192), values, Scale.of(measured)))
-        assert (block[1:-1, 1:-1, :3] == (236, 236, 236)).all()
+        assert (block[1:-1, 1:-1, :3] == drawing.LIGHT).all()
 
 
 def test_drawing_needs_no_torch() -> None:
-    code = "import sys, exprocr.viz.architecture.architecture; print('torch' in sys.modules)"
+    code = "import sys, exprocr.viz.architecture.page; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

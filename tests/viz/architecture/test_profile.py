@@ -23,6 +23,7 @@ from tests.support.networks import CASES, CPU, ODD, outputs
 @pytest.fixture(autouse=True)
 def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiling, "MAX_RUNS", 3)
+    monkeypatch.setattr(profiling, "MAX_SECONDS", 600.0)
 
 
 @pytest.fixture(params=CASES)

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from exprocr.viz.canvas.picture import save_picture, to_png
-from exprocr.viz.plots.curve_scales import time_unit
 from exprocr.viz.plots.curves import MAX_RUNS, draw_curves
 from exprocr.viz.plots.plotting import line_style
+from exprocr.viz.plots.scales import time_unit
 
 Records = list[dict[str, Any]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,15 @@ CONFIG = ModelConfig(
     dropout=0.5,
 )
 TARGETS: list[Target] = [Text((1,)), Text((2, 3)), Text(()), Spot(3, 1, 3), Spot(1, 4, 4)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Run so small a network on one thread: on a busy machine, several wait for each other."""
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(num_threads)
 
 
 @pytest.fixture
@@ -149,13 +159,13 @@ def test_grad_cam_is_that_of_finite_differences(
 def test_a_batch_is_its_pictures_one_by_one(network: Network, pictures: NDArray[np.uint8]) -> None:
     cams = grad_cam(network, pictures, TARGETS, "conv2", CPU, batch_size=2)
     integrated = integrated_gradients(
-        network, pictures, TARGETS, CPU, batch_size=2, max_gradients=20
+        network, pictures, TARGETS, CPU, batch_size=2, max_gradients=12
     )
     assert cams.maps.shape == (5, 4, 5)
     assert integrated.maps.shape == pictures.shape
     for n, target in enumerate(TARGETS):
         cam = grad_cam(network, pictures[n : n + 1], [target], "conv2", CPU)
-        one = integrated_gradients(network, pictures[n : n + 1], [target], CPU, max_gradients=20)
+        one = integrated_gradients(network, pictures[n : n + 1], [target], CPU, max_gradients=12)
         for several, single in zip((*cams, *vars(integrated).values()),
                                    (*cam, *vars(one).values()), strict=True):  # fmt: skip
             np.testing.assert_allclose(several[n], single[0], rtol=1e-3, atol=1e-5)
@@ -199,7 +209,7 @@ def test_integrated_gradients_of_a_function_of_a_weighted_sum(name: str) -> None
     assert not found.maps[:, 1].any()  # what is background in both adds nothing
 
 
-@pytest.mark.parametrize("tolerance", [0.1, 0.01])
+@pytest.mark.parametrize("tolerance", [0.1, 0.03])
 def test_completeness(network: Network, pictures: NDArray[np.uint8], tolerance: float) -> None:
     """The maps add up to the change of the score, which two forward passes tell."""
     found = integrated_gradients(network, pictures, TARGETS, CPU, tolerance=tolerance)

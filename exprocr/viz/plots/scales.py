@@ -1,15 +1,13 @@
-"""Axes whose ends need room: shares of errors that fall towards 0, and the time trained."""
+"""Scales of the axes of training curves: shares of errors down to 0, and the time trained."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
 
@@ -20,12 +18,12 @@ LEAST_SPAN = 0.15
 """Least length of an axis, decades: values that are all alike need room around them."""
 
 SMALLEST = 1e-7
-"""Errors are not told from 0 below this."""
+"""Smaller errors count as 0."""
 
 MAX_OFFSET = 0.05
 
 UNITS = ((4 * 86_400, 86_400, "days"), (7200, 3600, "hours"), (180, 60, "minutes"))
-"""From how many seconds on a unit is taken, its seconds, and its name."""
+"""From how many seconds on a unit is used, its seconds, and its name."""
 
 
 def time_unit(longest_s: float) -> tuple[int, str]:
@@ -37,7 +35,7 @@ def time_unit(longest_s: float) -> tuple[int, str]:
 
 
 def set_error_scale(axes: Axes, values: Floats, *, share_right: bool) -> None:
-    """Give the y axis a scale on which shares of errors are told apart, however small.
+    """Set a y scale on which even the smallest shares of errors can be told apart.
 
     Args:
         axes: The axes; their x axis is left alone.
@@ -45,8 +43,6 @@ def set_error_scale(axes: Axes, values: Floats, *, share_right: bool) -> None:
         share_right: Values are shares of what is right, one less the error, and are written in
             per cent; else they are the errors themselves.
     """
-    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-
     errors = np.maximum(1 - values if share_right else values, 0)
     above = errors[errors > SMALLEST]
     scale = ErrorScale(min(MAX_OFFSET, float(above.min()) / 2) if above.size else MAX_OFFSET)
@@ -79,7 +75,7 @@ class ErrorScale:
     """What is added to an error; half of the smallest above 0, say."""
 
     def place(self, error: Floats) -> Floats:
-        """Return where errors lie, decades."""
+        """Return the places of errors, decades."""
         return np.log10(np.maximum(error + self.offset, self.offset * 1e-3))
 
     def error(self, place: Floats) -> Floats:
@@ -89,9 +85,9 @@ class ErrorScale:
     def limits(self, errors: Floats) -> tuple[float, float]:
         """Return the places of an axis' ends, small errors first."""
         zero, half, one, low, high = self.place(np.array((0, 0.5, 1, errors.min(), errors.max())))
-        if high > half:  # from none right on, unless a run is good throughout
+        if high > half:  # from 0% right on, unless a run is good throughout
             high = max(high, one)
-        if low - zero < LEAST_SPAN:  # near 0 there is room above alone
+        if low - zero < LEAST_SPAN:  # near 0 there is only room above
             high = max(high, low + LEAST_SPAN)
         low = min(low, high - LEAST_SPAN)
         margin = 0.05 * (high - low)
@@ -99,8 +95,6 @@ class ErrorScale:
 
     def ticks(self, low: float, high: float) -> list[float]:
         """Return round errors between two places, the roundest first where room is short."""
-        from matplotlib.ticker import MaxNLocator
-
         powers = [10.0**-n for n in range(8)]
         taken: dict[float, float] = {}
         for error in (0.0, *(factor * p for factor in (1, 5, 2) for p in powers), 0.3, 0.7):

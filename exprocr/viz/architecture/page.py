@@ -1,12 +1,13 @@
-"""A network as a picture: each stage's output, what it is made of, and what it costs.
+"""A network as a picture: the output, the layers and the cost of each stage.
 
 From the picture at the top to the reading at the bottom, a row for each stage.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,9 @@ from PIL import Image, ImageDraw
 from exprocr.viz.architecture.blocks import Scale, draw_arrow, draw_block, draw_image
 from exprocr.viz.architecture.stages import Profile, Stage
 from exprocr.viz.canvas import drawing
-from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, Color
-from exprocr.viz.canvas.text import clip
-from exprocr.viz.features.grid import LINE_PX, MARGIN_PX, draw_title, title_height
+from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, LINE, Color
+from exprocr.viz.canvas.page import LINE_PX, MARGIN_PX, Heading
+from exprocr.viz.canvas.text import DOTS, clip, wrap
 from exprocr.words import format_count, format_seconds, format_shape, format_share
 
 BLOCKS_PX, TEXT_WIDTH_PX, BAR_PX = 416, 350, 132
@@ -28,13 +29,13 @@ WIDTH_PX = 2 * MARGIN_PX + BLOCKS_PX + GAP_PX + TEXT_WIDTH_PX + 3 * (GAP_PX + BA
 ARROW_PX = 30
 NAME_PX, READING_PX, BAR_HEIGHT_PX = 19, 30, 14
 MAX_LINES = 5
-"""Lines that say what a stage is made of, at most."""
+"""Most lines of a stage's description."""
 
 COLORS: tuple[Color, ...] = ((31, 59, 115), (217, 95, 2), (77, 146, 33))
 
 
 class Figure(NamedTuple):
-    """A figure of the stages that is drawn as a column of bars."""
+    """A figure of the stages, drawn as a column of bars."""
 
     name: str
     total: str
@@ -43,7 +44,7 @@ class Figure(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of the picture: a block, and what it is."""
+    """A row of the picture: a block and its description."""
 
     block: Image.Image
     name: str
@@ -52,7 +53,7 @@ class Row(NamedTuple):
 
     @property
     def text_height(self) -> int:
-        """Height of what is written beside the block, px."""
+        """Height of the description, px."""
         return NAME_PX + 9 + LINE_PX * len(self.lines)
 
     @property
@@ -75,19 +76,17 @@ def draw_architecture(
     Returns:
         An RGB picture, neither side longer than 4000 px.
     """
-    subtitle = drawing.wrap_text(_subtitle(profile), WIDTH_PX - 2 * MARGIN_PX)
-    rows = make_rows(profile, picture, ink, reading)
-    head = title_height(subtitle) + 8
-    top = head + 2 * LINE_PX + 20
-    height = top + sum(row.height for row in rows) + (len(rows) - 1) * ARROW_PX + MARGIN_PX
-    canvas = Image.new("RGB", (WIDTH_PX, height), drawing.WHITE)
-    draw = ImageDraw.Draw(canvas)
     title = (
         f"Architecture: {profile.num_parameters:,} parameters, "
         f"{format_count(profile.multiply_adds)} multiply-adds and "
-        f"{format_seconds(profile.seconds)} a picture"
+        f"{format_seconds(profile.seconds)} per picture"
     )
-    draw_title(draw, title, subtitle)
+    heading = Heading.of(title, _explanation(profile), WIDTH_PX - 2 * MARGIN_PX)
+    rows = make_rows(profile, picture, ink, reading)
+    head = heading.bottom + 8
+    top = head + 2 * LINE_PX + 20
+    canvas = heading.new_page(top + sum(row.height for row in rows) + (len(rows) - 1) * ARROW_PX)
+    draw = ImageDraw.Draw(canvas)
     figures = make_figures(profile)
     draw_heads(draw, figures, head)
     middles = []
@@ -105,11 +104,11 @@ def draw_architecture(
     return canvas
 
 
-def _subtitle(profile: Profile) -> str:
-    """Say how to read the picture, and what was measured how."""
+def _explanation(profile: Profile) -> str:
+    """Explain how to read the picture, and how times were measured."""
     return (
         "What each stage makes of the picture at the top, in proportion: maps are sheets of rows x "
-        "columns of cells, one a channel, the strongest in front; sequences have a column for "
+        "columns of cells, one per channel, the strongest in front; sequences have a column for "
         "each frame and a row for each unit. Dark is low, light is high. Multiply-adds are those "
         "of convolutions, linear layers and GRUs' matrices; batch norm, ReLU, pooling and gates "
         f"are not counted. Time: {profile.timing}."
@@ -132,7 +131,7 @@ def make_rows(
         "input",
         format_shape(profile.input_shape),
         [
-            "gray, brought to the network's height, its contrast",
+            "gray, scaled to the network's height, its contrast",
             "stretched so that faint ink is as strong as any",
         ],
     )
@@ -154,17 +153,16 @@ def make_rows(
 
 
 def _wrap(text: str) -> list[str]:
-    """Break text into lines of the text's column; what is too long ends in dots."""
-    lines = drawing.wrap_text(text, TEXT_WIDTH_PX)
+    """Break a text into lines of the text's column; a text that is too long ends in dots."""
+    lines = wrap(text, TEXT_WIDTH_PX)
     if len(lines) > MAX_LINES:
-        lines = lines[:MAX_LINES]
-        last = drawing.clip_text(lines[-1], TEXT_WIDTH_PX - 16).removesuffix("...")
-        lines[-1] = last.rstrip(" ,;(") + "..."
+        last = clip(lines[MAX_LINES - 1], TEXT_WIDTH_PX - 16)[0].removesuffix(DOTS)
+        lines[MAX_LINES - 1 :] = [last.rstrip(" ,;(") + DOTS]
     return lines
 
 
 def _sees(stage: Stage, input_shape: tuple[int, int, int]) -> str:
-    """Say what a cell of maps or a frame of a sequence sees."""
+    """Describe what a cell of maps or a frame of a sequence sees."""
     what = "a cell" if len(stage.shape) == 3 else "a frame"
     if stage.sees == input_shape[1:]:
         return f"{what} sees the whole input"
@@ -172,37 +170,30 @@ def _sees(stage: Stage, input_shape: tuple[int, int, int]) -> str:
 
 
 def make_figures(profile: Profile) -> list[Figure]:
-    """Return what is drawn as bars."""
-    stages = profile.stages
+    """Return the figures that are drawn as bars."""
+    kinds: list[tuple[str, Callable[[Any], str], Callable[[Stage], float]]] = [
+        ("parameters", format_count, lambda stage: stage.num_parameters),
+        ("multiply-adds", format_count, lambda stage: stage.multiply_adds),
+        ("time", format_seconds, lambda stage: stage.seconds),
+    ]
     return [
         Figure(
-            "parameters",
-            format_count(profile.num_parameters),
-            [format_count(stage.num_parameters) for stage in stages],
-            profile.shares(lambda stage: stage.num_parameters),
-        ),
-        Figure(
-            "multiply-adds",
-            format_count(profile.multiply_adds),
-            [format_count(stage.multiply_adds) for stage in stages],
-            profile.shares(lambda stage: stage.multiply_adds),
-        ),
-        Figure(
-            "time",
-            format_seconds(profile.seconds),
-            [format_seconds(stage.seconds) for stage in stages],
-            profile.shares(lambda stage: stage.seconds),
-        ),
+            name,
+            write(sum(figure(stage) for stage in profile.stages)),
+            [write(figure(stage)) for stage in profile.stages],
+            profile.shares(figure),
+        )
+        for name, write, figure in kinds
     ]
 
 
 def bar_left(number: int) -> int:
-    """Return where a column of bars begins, px from the left."""
+    """Return the left of a column of bars, px."""
     return WIDTH_PX - MARGIN_PX - (3 - number) * BAR_PX - (2 - number) * GAP_PX
 
 
 def draw_heads(draw: ImageDraw.ImageDraw, figures: list[Figure], top: int) -> None:
-    """Write the columns' names, and what their bars are shares of."""
+    """Write the columns' names, and the totals that their bars are shares of."""
     heads = [
         (MARGIN_PX, "output", "for this picture, in proportion"),
         (MARGIN_PX + BLOCKS_PX + GAP_PX, "stage", "channels x rows x columns, or frames x units"),
@@ -212,11 +203,11 @@ def draw_heads(draw: ImageDraw.ImageDraw, figures: list[Figure], top: int) -> No
         draw.text((left, top), name, fill=DARK, font=drawing.font(16))
         draw.text((left, top + LINE_PX), note, fill=GRAY, font=drawing.font())
     y = top + 2 * LINE_PX + 4
-    draw.line((MARGIN_PX, y, WIDTH_PX - MARGIN_PX, y), fill=(190, 190, 190))
+    draw.line((MARGIN_PX, y, WIDTH_PX - MARGIN_PX, y), fill=LINE)
 
 
 def draw_row(canvas: Image.Image, row: Row, middle: int) -> None:
-    """Draw a block and what it is, both centered on ``middle``, px from the top."""
+    """Draw a block and its description, both centered on ``middle``, px from the top."""
     draw = ImageDraw.Draw(canvas)
     left = MARGIN_PX + (BLOCKS_PX - row.block.width) // 2
     canvas.paste(row.block, (left, middle - row.block.height // 2), row.block)
@@ -230,7 +221,7 @@ def draw_row(canvas: Image.Image, row: Row, middle: int) -> None:
 
 
 def draw_bars(draw: ImageDraw.ImageDraw, figures: list[Figure], stage: int, middle: int) -> None:
-    """Draw a stage's shares as bars in tracks that are the whole; below them, the figures."""
+    """Draw a stage's shares as bars in tracks as long as the total; below them, the figures."""
     for number, figure in enumerate(figures):
         left, share = bar_left(number), figure.shares[stage]
         top = middle - BAR_HEIGHT_PX - 2

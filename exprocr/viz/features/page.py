@@ -14,8 +14,8 @@ from PIL import Image
 
 from exprocr.viz.canvas.geometry import Geometry
 from exprocr.viz.features.channels import choose, feature_stats
-from exprocr.viz.features.grid import draw_maps
-from exprocr.viz.features.heatmap import draw_units
+from exprocr.viz.features.maps import draw_maps
+from exprocr.viz.features.units import draw_units
 
 
 def draw_grid(

@@ -1,4 +1,4 @@
-"""Which pixels a reading rests on: maps over the picture, and their figures."""
+"""The pixels that a reading rests on: maps drawn over the picture."""
 
 from __future__ import annotations
 
@@ -9,34 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from exprocr.core.model.geometry import CellAxis
 from exprocr.core.reading.prediction import Character, Prediction
-from exprocr.viz.canvas import drawing
+from exprocr.viz.canvas import drawing, page
 from exprocr.viz.canvas.drawing import DARK, GRAY, Box, Color
 from exprocr.viz.canvas.geometry import Geometry
-from exprocr.viz.canvas.text import clip
-from exprocr.viz.features.grid import (
-    GAP_PX,
-    LINE_PX,
-    MARGIN_PX,
-    READING_PX,
-    draw_picture,
-    draw_title,
-    title_height,
-)
-
-INK = 64
-"""A pixel of the network's input holds ink from here on: a quarter of the strongest."""
+from exprocr.viz.canvas.text import wrap
+from exprocr.viz.saliency.maps import SaliencyMap
 
 MAX_SCALE = 5
 WIDE_PX, MAX_WIDTH_PX, HIGH_PX = 1600, 3900, 400
-"""Pictures are enlarged by whole numbers, up to about these sizes; never wider than the second."""
+"""Pictures are enlarged by whole numbers, up to about `WIDE_PX` or `HIGH_PX`, and never beyond
+`MAX_WIDTH_PX`."""
 
 MIN_CONTENT_PX = 900
 NAME_PX = 18
 EMPTY = "0 everywhere."
 LABEL_GAP_PX = 7
-BEYOND_PERCENTILE = 99.0
 
 HEAT: tuple[Color, ...] = ((255, 255, 255), (254, 217, 118), (253, 141, 60), (214, 40, 30))
 """From nothing to the strongest: darker in gray as well, and never too dark for strokes."""
@@ -44,72 +32,10 @@ HEAT: tuple[Color, ...] = ((255, 255, 255), (254, 217, 118), (253, 141, 60), (21
 FOR: Color = (140, 20, 10)
 AGAINST: Color = (0, 90, 200)
 STROKE_SHADE = 0.35
-"""Share of the brightness that strokes take from heat."""
+"""Share of the brightness that strokes take from the color below."""
 
 PALE_STROKE = 60
-"""How much darker than paper strokes without evidence are, gray levels."""
-
-
-@dataclass(frozen=True)
-class SaliencyMap:
-    """A map over the network's input."""
-
-    name: str
-    """What it is called."""
-
-    about: str
-    """How to read it, in a sentence or two."""
-
-    values: NDArray[np.float32]
-    """(H, W); of a signed map, evidence against is below 0."""
-
-    is_signed: bool = False
-    """Whether there is evidence against."""
-
-    unit: str = ""
-    """Of the values."""
-
-    @property
-    def limit(self) -> float:
-        """Value of the strongest color, over 0."""
-        strength = np.abs(np.nan_to_num(self.values))
-        if not self.is_signed or not strength.any():
-            return float(strength.max())
-        return float(np.percentile(strength[strength > 0], BEYOND_PERCENTILE))
-
-    def share(self, where: NDArray[np.bool_]) -> float:
-        """Return the share of all absolute values at some pixels (H, W); NaN of an empty map."""
-        strength = np.abs(np.nan_to_num(self.values.astype(np.float64)))
-        return float(strength[where].sum() / strength.sum()) if strength.any() else float("nan")
-
-    def peak(self) -> tuple[int, int]:
-        """Return column and row of the greatest value, px."""
-        row, column = divmod(int(np.nan_to_num(self.values).argmax()), self.values.shape[1])
-        return column, row
-
-
-def spread(cells: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
-    """Enlarge a layer's map to the network's input, linearly between the cells' centers.
-
-    Args:
-        cells: (H', W').
-        geometry: Where the cells are centered.
-
-    Returns:
-        (H, W); beyond the outermost centers their values last for a step, then there is nothing.
-    """
-    rows = _weights(geometry.rows, geometry.height, cells.shape[0])
-    columns = _weights(geometry.columns, geometry.width, cells.shape[1])
-    return (rows @ np.nan_to_num(cells) @ columns.T).astype(np.float32)
-
-
-def _weights(axis: CellAxis, length: int, num: int) -> NDArray[np.float64]:
-    """Return what each of ``num`` cells counts at each of ``length`` pixels: (length, num)."""
-    position = (np.arange(length) + 0.5 - axis.first) / axis.step
-    inside = np.clip(position, 0, num - 1)
-    weights = np.maximum(0.0, 1.0 - np.abs(inside[:, None] - np.arange(num)))
-    weights[np.abs(position - inside) >= 1.0] = 0.0
-    return np.asarray(weights)
+"""Gray levels by which strokes without evidence are darker than paper."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +48,7 @@ class _Layout:
     """Of a picture."""
 
     zoom: float
-    """Pixels of the drawing a pixel of the network's input."""
+    """Pixels of the drawing per pixel of the network's input."""
 
     @classmethod
     def of(cls, geometry: Geometry) -> _Layout:
@@ -133,7 +59,7 @@ class _Layout:
         return cls(max(MIN_CONTENT_PX, width), width, height, zoom)
 
     def box(self, top: int) -> Box:
-        return MARGIN_PX, top, MARGIN_PX + self.width, top + self.height
+        return page.MARGIN_PX, top, page.MARGIN_PX + self.width, top + self.height
 
 
 def draw_saliency(
@@ -168,24 +94,20 @@ def draw_saliency(
     if character:
         of = f"{number} of {len(prediction.characters)}"
         title = f"Saliency: which pixels character {of}, '{character.text}', rests on"
-    lines = drawing.wrap_text(about, layout.content)
-    room = layout.content - drawing.SCALE_PX - 2 * GAP_PX
-    texts = [drawing.wrap_text(one.about if one.limit else EMPTY, room) for one in maps]
-    heads = [max(NAME_PX + 6 + LINE_PX * len(text), drawing.SCALE_HEIGHT_PX) for text in texts]
-    top = title_height(lines) + READING_PX + 20
-    below = sum(2 * GAP_PX + head + LABEL_GAP_PX + layout.height for head in heads)
-    height = top + layout.height + below + MARGIN_PX
-    canvas = Image.new("RGB", (layout.content + 2 * MARGIN_PX, height), drawing.WHITE)
+    heading = page.Heading.of(title, about, layout.content)
+    room = layout.content - page.BAR_PX - 2 * page.GAP_PX
+    texts = [wrap(one.about if one.limit else EMPTY, room) for one in maps]
+    heads = [max(NAME_PX + 6 + page.LINE_PX * len(text), page.BAR_HEIGHT_PX) for text in texts]
+    top = heading.bottom + page.READING_PX + 20
+    below = sum(2 * page.GAP_PX + head + LABEL_GAP_PX + layout.height for head in heads)
+    canvas = heading.new_page(top + layout.height + below)
     draw = ImageDraw.Draw(canvas)
-    draw_title(draw, title, lines)
-    draw.text((MARGIN_PX, title_height(lines) + 5), "read", fill=GRAY, font=drawing.font())
-    text, font = clip(reading, layout.content - 44, READING_PX)
-    draw.text((MARGIN_PX + 44, title_height(lines)), text, fill=DARK, font=font)
-    draw_picture(canvas, image, geometry, layout.box(top))
+    page.draw_reading(canvas, (page.MARGIN_PX, heading.bottom), reading, layout.content)
+    page.draw_picture(canvas, image, geometry, layout.box(top))
     _mark(draw, character, image, geometry, layout.box(top))
     for one, text_lines, head in zip(maps, texts, heads, strict=True):
-        top += layout.height + 2 * GAP_PX
-        _draw_head(canvas, one, text_lines, (top, MARGIN_PX + layout.content))
+        top += layout.height + 2 * page.GAP_PX
+        _draw_head(canvas, one, text_lines, (top, page.MARGIN_PX + layout.content))
         top += head + LABEL_GAP_PX
         box = layout.box(top)
         canvas.paste(Image.fromarray(_color(one, ink, layout)), box[:2])
@@ -197,32 +119,30 @@ def draw_saliency(
 def _draw_head(
     canvas: Image.Image, one: SaliencyMap, lines: Sequence[str], place: tuple[int, int]
 ) -> None:
-    """Name a map, say how to read it, and draw its colors; ``place`` is top and right, px."""
+    """Write a map's name and how to read it, and draw its color bar; ``place`` is top and right."""
     draw = ImageDraw.Draw(canvas)
     top, right = place
-    draw.text((MARGIN_PX, top - 3), one.name, fill=DARK, font=drawing.font(NAME_PX))
+    draw.text((page.MARGIN_PX, top - 3), one.name, fill=DARK, font=drawing.font(NAME_PX))
     for index, line in enumerate(lines):
-        y = top + NAME_PX + 6 + LINE_PX * index
-        draw.text((MARGIN_PX, y), line, fill=GRAY, font=drawing.font())
+        y = top + NAME_PX + 6 + page.LINE_PX * index
+        draw.text((page.MARGIN_PX, y), line, fill=GRAY, font=drawing.font())
     if not one.limit:
         return
-    ramp = np.linspace(-1 if one.is_signed else 0, 1, drawing.SCALE_PX)
+    ramp = np.linspace(-1 if one.is_signed else 0, 1, page.BAR_PX)
     if one.is_signed:
         paper = np.full((len(ramp), 3), 255.0 - PALE_STROKE)
         is_dot = np.arange(len(ramp)) // 3 % 2 == 0
-        colors = _signed(ramp, paper, is_dot)
-        ends = [-one.limit, 0.0, one.limit]
+        colors, ends = _signed(ramp, paper, is_dot), [-one.limit, 0.0, one.limit]
     else:
-        colors = _heat(ramp)
-        ends = [0.0, one.limit / 2, one.limit]
+        colors, ends = _heat(ramp), [0.0, one.limit / 2, one.limit]
     values = [f"{value:+.2g}" if one.is_signed and value else f"{value:.2g}" for value in ends]
     values[-1] += f" {one.unit}" if one.unit else ""
-    place = right - drawing.SCALE_PX, top
-    drawing.draw_scale(canvas, place, np.rint(colors).astype(np.uint8), values)
+    ticks = list(zip((0.0, 0.5, 1.0), values, strict=True))
+    page.draw_color_bar(canvas, (right - page.BAR_PX, top), np.rint(colors).astype(np.uint8), ticks)
 
 
 def _heat(levels: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the colors (..., 3) of 0..1."""
+    """Return the colors (..., 3) of levels from 0 to 1."""
     stops = np.linspace(0, 1, len(HEAT))
     channels = [np.interp(levels, stops, [c[i] for c in HEAT]) for i in range(3)]
     return np.stack(channels, axis=-1)
@@ -231,7 +151,7 @@ def _heat(levels: NDArray[np.floating]) -> NDArray[np.float64]:
 def _signed(
     levels: NDArray[np.floating], paper: NDArray[np.float64], is_dot: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return the colors (..., 3) of -1..1 over ``paper`` (..., 3); below 0 only in dots."""
+    """Return the colors (..., 3) of levels from -1 to 1 over ``paper``; below 0 only in dots."""
     strength = np.where((levels >= 0) | is_dot, np.abs(levels), 0.0)[..., None]
     full = np.where((levels >= 0)[..., None], FOR, AGAINST)
     mixed: NDArray[np.float64] = paper * (1 - strength) + full * strength
@@ -239,10 +159,10 @@ def _signed(
 
 
 def _color(one: SaliencyMap, ink: NDArray[np.uint8], layout: _Layout) -> NDArray[np.uint8]:
-    """Return a map over the pale picture, uint8 (height, width, 3)."""
+    """Return the pixels of a map over the pale picture, uint8 (height, width, 3)."""
     levels = np.nan_to_num(one.values) / (one.limit or 1.0)
     size = (layout.width, layout.height)
-    # Evidence of pixels stays in blocks; what was interpolated goes on so.
+    # Values of single pixels stay blocks; maps that were interpolated stay smooth.
     method = Image.Resampling.BILINEAR
     if one.is_signed:
         method = Image.Resampling.BOX if layout.zoom < 1 else Image.Resampling.NEAREST
@@ -260,7 +180,7 @@ def _color(one: SaliencyMap, ink: NDArray[np.uint8], layout: _Layout) -> NDArray
 
 
 def _dots(layout: _Layout) -> NDArray[np.bool_]:
-    """Return where a pixel's block has its dot, (height, width); small ones are a chequerboard."""
+    """Return where the dots of pixels are, (height, width); small ones form a checkerboard."""
     rows, columns = np.arange(layout.height)[:, None], np.arange(layout.width)
     if layout.zoom < 3:
         return np.asarray((rows + columns) % 2 == 0)
@@ -276,10 +196,10 @@ def _mark(
     geometry: Geometry,
     box: Box,
 ) -> None:
-    """Draw a line round a character."""
+    """Draw a line around a character."""
     if character is None:
         return
     left, top, right, bottom = box
-    scale = (right - left) * geometry.picture_width / geometry.width / image.width
+    scale = geometry.zoom(right - left, image.width)
     x0, x1 = (left + round(x * scale) for x in (character.box[0], character.box[2]))
     draw.rectangle((x0, top, min(max(x1, x0 + 2), right) - 1, bottom - 1), outline=DARK, width=2)
