@@ -9,9 +9,8 @@ from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.subject import load_recognizer, subject_of
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.text.expression import format_value
-from exprocr.viz.alignment.frames import frames_of
+from exprocr.viz.alignment.frames import Frames, frames_of
 from exprocr.viz.alignment.page import draw_alignment, rest_of
-from exprocr.viz.alignment.posteriors import Frames
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.words import format_confidence, format_probability
 

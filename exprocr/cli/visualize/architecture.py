@@ -10,9 +10,9 @@ from exprocr.cli.visualize.subject import load_recognizer, subject_of
 from exprocr.core.config.schema import SynthConfig
 from exprocr.viz.architecture.page import draw_architecture
 from exprocr.viz.architecture.profile import measure
-from exprocr.viz.architecture.stages import Profile
+from exprocr.viz.architecture.stages import STAGE_COLUMNS, Profile
 from exprocr.viz.canvas.picture import save_picture
-from exprocr.words import format_seconds, format_shape, format_share
+from exprocr.words import format_seconds, format_shape
 
 CLEAR = SynthConfig(faint_share=0, degraded_share=0)
 """A rendered sample is neither faint nor degraded, so that the stages' outputs show something."""
@@ -29,20 +29,10 @@ def show(request: Request) -> None:
 
 
 def _print(profile: Profile, path: Path) -> None:
-    columns = ("stage", "made of", "output", "sees", "parameters", "multiply-adds", "time")
-    table = new_table(*columns, right=columns[2:])
+    table = new_table(*STAGE_COLUMNS, right=STAGE_COLUMNS[2:])
     table.add_row(cell("input"), cell(""), cell(format_shape(profile.input_shape)))
-    times = profile.shares(lambda stage: stage.seconds)
-    for stage, share in zip(profile.stages, times, strict=True):
-        table.add_row(
-            cell(stage.name),
-            cell(stage.made_of),
-            cell(format_shape(stage.shape)),
-            cell(format_shape(stage.sees)),
-            cell(f"{stage.num_parameters:,}"),
-            cell(f"{stage.multiply_adds:,}"),
-            cell(format_share(share)),
-        )
+    for row in profile.rows():
+        table.add_row(*map(cell, row))
     table.add_section()
     table.add_row(
         cell("all"),

@@ -16,12 +16,12 @@ from exprocr.viz.alignment.frames import frames_of
 from exprocr.viz.alignment.page import draw_alignment
 from exprocr.viz.architecture.page import draw_architecture
 from exprocr.viz.architecture.profile import measure
+from exprocr.viz.architecture.stages import STAGE_COLUMNS
 from exprocr.viz.canvas.geometry import geometry_of
 from exprocr.viz.features.channels import feature_stats
 from exprocr.viz.features.page import draw_grid
 from exprocr.viz.saliency.explanation import draw_explanation, explain
 from exprocr.viz.subject import Subject, read_subject, render_subject
-from exprocr.words import format_shape, format_share
 
 NUM_TEXTS = 5
 """Most probable texts of an image that are shown."""
@@ -162,21 +162,6 @@ def architecture_section(run: Run, subjects: Subjects) -> Section:
 
 def _architecture(subject: Subject) -> list[Block]:
     profile = measure(subject.engine.network, subject.ink, subject.engine.device)
-    columns = ("stage", "made of", "output", "sees, px", "parameters", "multiply-adds", "time")
-    rows = [
-        (
-            stage.name,
-            stage.made_of,
-            format_shape(stage.shape),
-            format_shape(stage.sees),
-            f"{stage.num_parameters:,}",
-            f"{stage.multiply_adds:,}",
-            format_share(share),
-        )
-        for stage, share in zip(
-            profile.stages, profile.shares(lambda stage: stage.seconds), strict=True
-        )
-    ]
     return [
         figure(
             draw_architecture(profile, subject.picture, subject.ink, subject.reading),
@@ -186,13 +171,13 @@ def _architecture(subject: Subject) -> list[Block]:
             "stages' parameters, their work and their time.",
         ),
         Table(
-            columns,
-            rows,
+            STAGE_COLUMNS,
+            profile.rows(),
             "Output: channels x rows x columns, or frames x units. Sees: rows x columns of the "
             f"input that one value of the output depends on. Time: share of an image's, "
             f"{profile.place}.",
             "The stages in figures",
-            right=columns[2:],
+            right=STAGE_COLUMNS[2:],
         ),
     ]
 

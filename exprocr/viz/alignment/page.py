@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw
 
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.text.expression import format_value
+from exprocr.viz.alignment.frames import Frames
 from exprocr.viz.alignment.labels import Labels, draw_boxes, draw_labels, place_labels
 from exprocr.viz.alignment.posteriors import (
     ROW_PX,
-    Frames,
     draw_probabilities,
     draw_runs,
     has_numbers,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,48 +11,14 @@ from PIL import Image, ImageDraw
 
 from exprocr.core.model.geometry import CellAxis
 from exprocr.core.reading.prediction import Character
+from exprocr.viz.alignment.frames import Frames
 from exprocr.viz.canvas import drawing
 from exprocr.viz.canvas.drawing import DARK, WHITE, Box
-from exprocr.viz.canvas.geometry import Geometry
 from exprocr.viz.canvas.heatmap import cells_of
 
 ROW_PX = 24
 MAX_ROWS = 48
 NUMBER_PX = 12
-
-
-@dataclass(frozen=True)
-class Frames:
-    """What the network makes of each frame."""
-
-    probabilities: NDArray[np.float64]
-    """(T, K), each frame sums to 1."""
-
-    classes: Sequence[str]
-    """K names: the blank's, then the characters."""
-
-    geometry: Geometry
-    """Where the frames lie in the picture."""
-
-    temperature: float = 1.0
-    """What the network's logits were divided by; 1 where it is not calibrated."""
-
-    @property
-    def number(self) -> int:
-        """T."""
-        return len(self.probabilities)
-
-    def pooled(self, num: int) -> tuple[NDArray[np.float64], CellAxis, int]:
-        """Return at most ``num`` frames, each the maximum over neighbors.
-
-        Returns:
-            Probabilities (frames, K), where these frames lie, and the neighbors in each.
-        """
-        count = -(-self.number // max(num, 1))
-        starts = np.arange(0, self.number, count)
-        first, step = self.geometry.columns
-        axis = CellAxis(first + (count - 1) / 2 * step, step * count)
-        return np.maximum.reduceat(self.probabilities, starts, axis=0), axis, count
 
 
 def pick_rows(frames: Frames, characters: Sequence[Character]) -> list[int]:

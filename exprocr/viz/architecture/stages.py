@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exprocr.words import format_shape, format_share
+
+STAGE_COLUMNS = ("stage", "made of", "output", "sees, px", "parameters", "multiply-adds", "time")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -76,6 +80,22 @@ class Profile:
         """A phrase on how it was timed."""
         runs = f"fastest of {self.num_runs} runs" if self.num_runs > 1 else "one run"
         return f"{runs}, one picture at a time, {self.place}"
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the stages as a table's rows, under `STAGE_COLUMNS`."""
+        times = self.shares(lambda stage: stage.seconds)
+        return [
+            (
+                stage.name,
+                stage.made_of,
+                format_shape(stage.shape),
+                format_shape(stage.sees),
+                f"{stage.num_parameters:,}",
+                f"{stage.multiply_adds:,}",
+                format_share(share),
+            )
+            for stage, share in zip(self.stages, times, strict=True)
+        ]
 
     def shares(self, figure: Callable[[Stage], float]) -> list[float]:
         """Return each stage's share, 0..1, of a figure such as its time; 0 where the sum is 0."""

@@ -14,15 +14,10 @@ from PIL import Image, ImageDraw
 from exprocr.core.decode.decoder import Alternative
 from exprocr.core.model.geometry import CellAxis
 from exprocr.core.reading.prediction import Character, Prediction
+from exprocr.viz.alignment.frames import Frames
 from exprocr.viz.alignment.labels import place_labels
 from exprocr.viz.alignment.page import draw_alignment, rest_of
-from exprocr.viz.alignment.posteriors import (
-    MAX_ROWS,
-    ROW_PX,
-    Frames,
-    draw_probabilities,
-    pick_rows,
-)
+from exprocr.viz.alignment.posteriors import MAX_ROWS, ROW_PX, draw_probabilities, pick_rows
 from exprocr.viz.canvas.geometry import Geometry
 from tests.support.feature_maps import box_of_change, viridis
 
