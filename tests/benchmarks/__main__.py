@@ -4,7 +4,7 @@
     python -m tests.benchmarks --real DIR --recipe RECIPE --minutes 3 --minutes 15
 
 Parts: ``training`` (images per second of each preset, and on images rendered meanwhile), ``recipe``
-(time to 90, 99 and 99.9 % validation exact match; with ``--recipe`` only), ``cold-start``,
+(time to 90, 99 and 99.9% validation exact match; with ``--recipe`` only), ``cold-start``,
 ``reading`` (very many files, memory, processor time), ``rendering``, ``decoding``, ``peers``
 (exprocr and other tools on the same files: `pip install ddddocr rapidocr pytesseract`, and
 Debian's package tesseract-ocr; the table names what is not installed).

@@ -123,7 +123,7 @@ def compare_decoders(recognizer: Recognizer, sets: list[ImageSet]) -> Table:
 
 def measure_calibration(recognizer: Recognizer, sets: list[ImageSet]) -> Table:
     """Compare confidence and truth."""
-    table = Table("images", "wrong", "ECE", "Brier", "wrong at 99 %", "wrong at 95 %")
+    table = Table("images", "wrong", "ECE", "Brier", "wrong at 99%", "wrong at 95%")
     table.title = f"Calibration, grammar {recognizer.decoder.grammar}"
     for images in sets:
         _, reliability = rate(read(recognizer.decoder, images), images)
