@@ -17,7 +17,7 @@ LAUNCHER = Path(__file__).with_name("launch.py")
 
 
 class CommandError(Exception):
-    """A measured command failed; the message is the last it said."""
+    """A measured command failed; the message is the last line of its stderr."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Usage:
     """Processor time of all its threads, and of the processes it started and waited for."""
 
     peak_mb: float
-    """Most memory held at a time, 1e6 bytes; of the largest process where it started others."""
+    """Most memory held at once, 1e6 bytes; if it started others, that of the largest process."""
 
 
 def run(command: Sequence[object], output: Path | None = None) -> Usage:

@@ -183,14 +183,14 @@ def test_greedy_is_proven_where_it_has_more_than_all_others_together() -> None:
 
 
 def test_a_sure_text_is_settled_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_search(*args: object) -> list[Found]:
+    def no_search(*args: object, **options: object) -> list[Found]:
         raise AssertionError("searched")
 
     automaton = automaton_of("level1", "12+")
     log_probs = np.full((9, 4, 4), math.log(0.01))
     for frame, label in enumerate([0, 1, 3, 0, 2, 3, 2, 0, 0]):  # 1+2+2
         log_probs[frame, :, label] = math.log(0.97)
-    monkeypatch.setattr(search, "_search_open", no_search)
+    monkeypatch.setattr(search, "exact_search", no_search)
     for method in ("auto", "exact"):
         for found in find(log_probs, automaton, method, 10):
             assert (found.hypotheses[0].ids, found.is_proven) == ((1, 3, 2, 3, 2), True)
