@@ -9,7 +9,7 @@ from pathlib import Path
 from exprocr.core.data.dataset import DataSet, TablePaths, load_dataset
 from exprocr.core.data.labels import read_lines
 from exprocr.core.data.layouts import table
-from exprocr.core.runs.layout import CONFIG_NAME, SPLIT_NAME, VAL_NAME
+from exprocr.core.runs.layout import SPLIT_NAME, VAL_NAME
 from exprocr.errors import DataError
 
 
@@ -28,11 +28,11 @@ def load_labeled(path: Path, paths: TablePaths | None = None) -> DataSet:
 def is_val_table(path: Path) -> bool:
     """Return whether a table is the one that a run wrote, and nobody has added to it.
 
-    It is called ``val.csv``, lies beside a run's settings and its split, and lists the files of
-    the split in their order.
+    It is called ``val.csv``, lies beside the run's ``split.json``, and lists the files that were
+    held out there, in their order.
     """
-    split, config = path.with_name(SPLIT_NAME), path.with_name(CONFIG_NAME)
-    if path.name != VAL_NAME or not (path.is_file() and split.is_file() and config.is_file()):
+    split = path.with_name(SPLIT_NAME) if path.name == VAL_NAME else None
+    if split is None or not (path.is_file() and split.is_file()):
         return False
     try:
         names = json.loads("\n".join(read_lines(split)))["val"]
