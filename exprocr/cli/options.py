@@ -126,7 +126,7 @@ def outside_option(command: F) -> F:
     return click.option(
         "--allow-outside",
         is_flag=True,
-        help="Read a table whose paths are absolute or lead out of that folder by '..'.",
+        help="Read a table whose paths are absolute or lead out of its folder by '..'.",
     )(command)
 
 
