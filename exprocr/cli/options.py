@@ -111,6 +111,25 @@ def model_option(command: F) -> F:
     )(command)
 
 
+def table_options(command: F) -> F:
+    """Add ``--images`` and `outside_option`: arguments ``images: str | None`` and its own."""
+    return click.option(
+        "--images",
+        type=click.Path(),
+        metavar="DIR",
+        help="Folder that the paths of a table start from.  [default: the table's own]",
+    )(outside_option(command))
+
+
+def outside_option(command: F) -> F:
+    """Add ``--allow-outside``: argument ``allow_outside: bool``."""
+    return click.option(
+        "--allow-outside",
+        is_flag=True,
+        help="Read a table whose paths are absolute or lead out of its folder by '..'.",
+    )(command)
+
+
 def limit_option(help_text: str) -> Callable[[F], F]:
     """Return a decorator that adds ``--limit``: argument ``limit: int``, images shown at most."""
     return click.option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +12,10 @@ import torch
 import exprocr
 from exprocr.core.config.schema import Preset
 from exprocr.core.config.settings import from_dict, to_dict
-from exprocr.core.data.dataset import DataSet, Sample, load_dataset, split
+from exprocr.core.data.dataset import DataSet, Sample, TablePaths, split
 from exprocr.core.runs.layout import CHECKPOINT_NAME, CONFIG_NAME, SPLIT_NAME, VAL_NAME
+from exprocr.core.runs.val_table import load_labeled
+from exprocr.core.system.csv_rows import csv_writer, path_cell
 from exprocr.core.system.files import atomic_write
 from exprocr.core.system.processes import usable_processors
 from exprocr.core.text.charset import Charset
@@ -42,6 +43,13 @@ class RunSpec:
 
     val_digest: str | None = None
     """Digest of that data set when the run began."""
+
+    images: str | None = None
+    """The folder that the paths of tables start from, as an absolute path; None is each table's
+    own."""
+
+    allow_outside: bool = False
+    """Whether the paths of tables may lead out of that folder."""
 
     init: str | None = None
     """Model file that the weights came from."""
@@ -99,7 +107,7 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
     data = RunData()
     training = spec.settings.training
     if spec.data is not None:
-        found = _load(spec.data, data)
+        found = _load(spec.data, spec, data)
         spec = replace(spec, data_digest=_same(spec.data, spec.data_digest, found.digest()))
         if "train" in found.parts:
             data.train, data.val = found.parts["train"], found.parts["val"]
@@ -112,7 +120,7 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
             else:  # none of the files is trained on
                 data.val = samples
     if spec.val is not None:
-        found = _load(spec.val, data)
+        found = _load(spec.val, spec, data)
         spec = replace(spec, val_digest=_same(spec.val, spec.val_digest, found.digest()))
         data.val = found.parts["val"] if "val" in found.parts else found.parts["all"]
     if spec.data is not None and not data.val:
@@ -127,8 +135,10 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
     return spec, data
 
 
-def _load(place: str, data: RunData) -> DataSet:
-    found = load_dataset(Path(place))
+def _load(place: str, spec: RunSpec, data: RunData) -> DataSet:
+    images = None if spec.images is None else Path(spec.images)
+    paths = TablePaths(images=images, allow_outside=spec.allow_outside)
+    found = load_labeled(Path(place), paths)
     data.remarks.append(f"{place}: {found.layout}")
     data.warnings += found.warnings
     return found
@@ -181,8 +191,8 @@ def write_split(run_dir: Path, spec: RunSpec, data: RunData) -> None:
     """
     record = {
         "seed": spec.settings.training.seed,
-        "train": [_below(sample.path, spec.data) for sample in data.train],
-        "val": [_below(sample.path, spec.val or spec.data) for sample in data.val],
+        "train": [_below(sample.path, spec.images or spec.data) for sample in data.train],
+        "val": [_below(sample.path, spec.images or spec.val or spec.data) for sample in data.val],
     }
     with atomic_write(run_dir / SPLIT_NAME) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -190,9 +200,9 @@ def write_split(run_dir: Path, spec: RunSpec, data: RunData) -> None:
         atomic_write(run_dir / VAL_NAME) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        rows = csv.writer(file, lineterminator="\n")
+        rows = csv_writer(file)
         rows.writerow(("image", "text"))
-        rows.writerows((str(sample.path), sample.text) for sample in data.val)
+        rows.writerows((path_cell(str(sample.path)), sample.text) for sample in data.val)
 
 
 def _below(path: Path, data: str | None) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from exprocr.core.config.settings import load_settings
-from exprocr.core.data.dataset import load_dataset
+from exprocr.core.data.dataset import TablePaths
 from exprocr.core.data.pictures import PictureSet, file_pictures, rendered_pictures
 from exprocr.core.runs.layout import CONFIG_NAME, SPLIT_NAME, VAL_NAME, check_run_dir
+from exprocr.core.runs.val_table import load_labeled
 from exprocr.errors import DataError, FontError
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, VAL_STREAM, Renderer
 from exprocr.words import quantity
 
 
-def validation_pictures(run_dir: Path) -> PictureSet:
+def validation_pictures(run_dir: Path, paths: TablePaths | None = None) -> PictureSet:
     """Return the pictures that a run validated on.
 
     Where the run has a ``val.csv``, they are the files that it lists. Otherwise they are rendered
@@ -22,14 +23,16 @@ def validation_pictures(run_dir: Path) -> PictureSet:
 
     Args:
         run_dir: The run directory.
+        paths: Where paths may lead in a ``val.csv`` that was changed since the run wrote it.
 
     Raises:
-        DataError: It is no run directory, or more than half of its files are gone.
+        DataError: It is no run directory, such a path leads elsewhere, or more than half of its
+            files are gone.
         ConfigError: Its ``config.toml`` cannot be used.
         FontError: The fonts that it rendered with are gone.
     """
     if (run_dir / VAL_NAME).is_file():
-        return _files(run_dir / VAL_NAME)
+        return _files(run_dir / VAL_NAME, paths)
     check_run_dir(run_dir, CONFIG_NAME)
     if (run_dir / SPLIT_NAME).exists():
         raise DataError(
@@ -38,8 +41,8 @@ def validation_pictures(run_dir: Path) -> PictureSet:
     return _rendered(run_dir / CONFIG_NAME)
 
 
-def _files(table: Path) -> PictureSet:
-    found = load_dataset(table)
+def _files(table: Path, paths: TablePaths | None) -> PictureSet:
+    found = load_labeled(table, paths)
     samples = found.parts["all"]
     return file_pictures(samples, _name(len(samples)), found.warnings)
 

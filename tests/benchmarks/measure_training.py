@@ -142,7 +142,7 @@ class Trainings:
             config = f"[training]\nevaluate_every_steps = {every}\n"
             (folder / "config.toml").write_text(config)
             command = [sys.executable, "-m", "exprocr", "-q", "train", str(folder / "train.csv")]
-            command += ["--val", str(folder / "val.csv"), "--preset", preset]
+            command += ["--val", str(folder / "val.csv"), "--allow-outside", "--preset", preset]
             command += ["--config", str(folder / "config.toml"), "--epochs", str(plan.epochs)]
             command += [*self.options, "--output", str(folder / "run")]
             started = time.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,13 @@ import pytest
 from PIL import Image
 
 from exprocr.core.model.artifact import MODEL_FILE_NAME
-from exprocr.core.runs.layout import CONFIG_NAME, METRICS_NAME, TENSORS_NAME, VAL_NAME
+from exprocr.core.runs.layout import (
+    CONFIG_NAME,
+    METRICS_NAME,
+    SPLIT_NAME,
+    TENSORS_NAME,
+    VAL_NAME,
+)
 from exprocr.report.run import inside, training
 from exprocr.synth import fonts
 from exprocr.viz.architecture import profile
@@ -120,11 +127,25 @@ def test_unreadable_images_are_named_and_not_counted(copy: Path) -> None:
     for i in range(4):
         (copy / f"{i}.png").write_bytes(b"no picture")
     (copy / VAL_NAME).write_text("\n".join(lines + [f"{i}.png,1+1" for i in range(4)]) + "\n")
+    record = json.loads((copy / SPLIT_NAME).read_text())
+    record["val"] += [f"{i}.png" for i in range(4)]
+    (copy / SPLIT_NAME).write_text(json.dumps(record))
     result = report(copy)
     shown = facts(section(page_of(result, copy / "report.html"), "evaluation"))
     assert (shown["images"], shown["unreadable"]) == ("5", "4, not counted")
     assert len(re.findall(r"\d\.png: expected a picture", result.stderr)) == 3
     assert "4 images" in result.stderr
+
+
+def test_a_table_that_was_added_to_may_not_lead_elsewhere(copy: Path, tmp_path: Path) -> None:
+    Image.new("L", (180, 60), 255).save(tmp_path / "mine.png")
+    with (copy / VAL_NAME).open("a") as file:
+        file.write(f"{tmp_path / 'mine.png'},1+1\n")
+    page = page_of(report(copy), copy / "report.html")
+    (gap,) = gaps(section(page, "evaluation"))
+    assert "image: expected a path inside" in gap
+    page = page_of(report(copy, "--allow-outside"), copy / "report.html")
+    assert facts(section(page, "evaluation"))["images"] == "6"
 
 
 def test_a_run_in_training_says_how_far_it_is(copy: Path) -> None:

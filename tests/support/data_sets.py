@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from exprocr.core.data.dataset import Sample, load_dataset
+from exprocr.core.data.dataset import Sample, TablePaths, load_dataset
 from exprocr.errors import DataError
 
 TEXTS = ["(7+5)+4", "1-2*3", "9*9-(1+2)", "4/2+1"]
@@ -53,9 +53,9 @@ def table(folder: Path, suffix: str, values: bool = True) -> Path:
     return path
 
 
-def error_of(path: Path) -> str:
+def error_of(path: Path, paths: TablePaths | None = None) -> str:
     with pytest.raises(DataError) as caught:
-        load_dataset(path)
+        load_dataset(path, paths)
     message = str(caught.value)
     assert "\n" not in message
     return message

@@ -19,7 +19,13 @@ from PIL import Image
 
 from exprocr.core.config.schema import Preset
 from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile
-from exprocr.core.runs.layout import CONFIG_NAME, METRICS_NAME, TENSORS_NAME, VAL_NAME
+from exprocr.core.runs.layout import (
+    CONFIG_NAME,
+    METRICS_NAME,
+    SPLIT_NAME,
+    TENSORS_NAME,
+    VAL_NAME,
+)
 from exprocr.core.runs.tensor_record import TensorRecorder
 from exprocr.training.run import RunSpec, write_config
 from tests.support.pictures import text_picture
@@ -63,6 +69,8 @@ def make_run(
     run_dir.mkdir(parents=True)
     shutil.copy(model, run_dir / MODEL_FILE_NAME)
     write_config(run_dir / CONFIG_NAME, RunSpec(settings=settings or tiny_settings(synth_mix=1.0)))
+    pictures = list(pictures)
+    (run_dir / SPLIT_NAME).write_text(json.dumps({"val": [str(path) for path, _ in pictures]}))
     with (run_dir / VAL_NAME).open("w", newline="") as file:
         csv.writer(file).writerows([("image", "text"), *pictures])
     (run_dir / METRICS_NAME).write_text("".join(f"{json.dumps(r)}\n" for r in records()))

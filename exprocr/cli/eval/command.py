@@ -14,6 +14,7 @@ from exprocr.cli.options import (
     model_option,
     pass_session,
     reading_options,
+    table_options,
 )
 
 
@@ -24,6 +25,7 @@ from exprocr.cli.options import (
 )
 @click.argument("data", type=click.Path())
 @model_option
+@table_options
 @decoder_options
 @click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write all figures.")
 @click.option("--errors", type=click.Path(), metavar="FILE", help="Write every wrong image (CSV).")

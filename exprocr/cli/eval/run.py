@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from exprocr.cli.output import (
     progress,
     summary_table,
 )
-from exprocr.core.data.dataset import check_charset, load_dataset
+from exprocr.core.data.dataset import TablePaths, check_charset
 from exprocr.core.data.labels import Sample
 from exprocr.core.data.pictures import file_pictures
 from exprocr.core.evaluation.measure import (
@@ -39,6 +38,8 @@ from exprocr.core.evaluation.measure import (
     summary_rows,
 )
 from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.runs.val_table import load_labeled
+from exprocr.core.system.csv_rows import csv_writer, path_cell
 from exprocr.core.system.files import atomic_write
 from exprocr.core.text.expression import format_value
 from exprocr.core.text.grammar.grammars import Grammar
@@ -65,6 +66,8 @@ def run(
     session: Session,
     data: str,
     *,
+    images: str | None,
+    allow_outside: bool,
     json_file: str | None,
     errors: str | None,
     min_exact: float | None,
@@ -75,6 +78,8 @@ def run(
     Args:
         session: How much is printed.
         data: The data set.
+        images: The folder that a table's paths start from.
+        allow_outside: Whether they may lead out of it.
         json_file: File for all figures.
         errors: File for all wrong images.
         min_exact: Exact match that is wanted at least.
@@ -83,7 +88,7 @@ def run(
     Raises:
         Exit: An image cannot be read, or the exact match is below ``min_exact``.
     """
-    samples = find_samples(session, data)
+    samples = find_samples(session, data, images, allow_outside=allow_outside)
     recognizer = Recognizer.load(**options)
     note_remark(session, recognizer)
     check_charset(samples, recognizer.charset)
@@ -108,8 +113,16 @@ def run(
         raise Exit(BELOW_BAR)
 
 
-def find_samples(session: Session, data: str) -> list[Sample]:
+def find_samples(
+    session: Session, data: str, images: str | None, *, allow_outside: bool
+) -> list[Sample]:
     """Find the images of a labeled data set, and report what is odd about it.
+
+    Args:
+        session: How much is printed.
+        data: The data set.
+        images: The folder that a table's paths start from; None is the table's own.
+        allow_outside: Whether they may lead out of it.
 
     Returns:
         Those of val/ where the set has train/ and val/, otherwise all.
@@ -117,7 +130,8 @@ def find_samples(session: Session, data: str) -> list[Sample]:
     Raises:
         DataError: It is no labeled data set.
     """
-    found = load_dataset(Path(data))
+    start = None if images is None else Path(images)
+    found = load_labeled(Path(data), TablePaths(images=start, allow_outside=allow_outside))
     part = "val" if "val" in found.parts else "all"
     session.note(f"{data}: {found.layout}" + (", of which val is read" if part == "val" else ""))
     for warning in found.warnings:
@@ -253,9 +267,10 @@ def _write_errors(path: Path, wrong: Iterable[Example]) -> None:
         atomic_write(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        rows = csv.writer(file, lineterminator="\n")
+        rows = csv_writer(file)
         rows.writerow(("path", "truth", "read", "value", "confidence"))
         for example in wrong:
             picture, reading = example.picture, example.prediction
             value = format_value(reading.value)
-            rows.writerow((picture.name, picture.text, reading.text, value, reading.confidence))
+            image = path_cell(picture.name)
+            rows.writerow((image, picture.text, reading.text, value, reading.confidence))

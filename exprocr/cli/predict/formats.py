@@ -22,12 +22,12 @@ after the second tab, whether the reading is rejected or not.
 A value is an integer or ``p/q``, and empty where the text is no expression or divides by zero.
 Confidences have four decimals and are rounded down, so that 1.0000 means certainty; the
 probabilities of further texts have three digits, however small; in JSON no digit is left out.
-Control characters in paths are escaped, except in CSV and JSON, which quote them.
+Control characters in paths are escaped, except in CSV and JSON, which quote them. In CSV and lines
+with tabs, a path that a spreadsheet would take for a formula has ``./`` in front.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -40,6 +40,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from exprocr.cli.output import cell, new_table, print_table
+from exprocr.core.system.csv_rows import csv_writer, path_cell
 from exprocr.core.text.expression import format_value
 from exprocr.errors import DataError
 from exprocr.words import format_confidence, format_probability, one_line
@@ -79,7 +80,8 @@ class Extras:
 
     def row(self, prediction: Prediction) -> list[str]:
         """Return a reading's columns, as many for every reading."""
-        row = self.first(prediction)
+        path, *row = self.first(prediction)
+        row = [path_cell(path), *row]
         for other in self.others(prediction):
             row += other
         return row + [""] * (len(self.headers) - len(row))
@@ -158,7 +160,7 @@ class _TsvWriter(_Writer):
 class _CsvWriter(_Writer):
     def __init__(self, stream: TextIO, extras: Extras) -> None:
         super().__init__(stream, extras)
-        self.rows = csv.writer(stream, lineterminator="\n")
+        self.rows = csv_writer(stream)
         self.rows.writerow(extras.headers)
 
     def write(self, prediction: Prediction) -> None:
@@ -212,7 +214,7 @@ class _ContestWriter(_Writer):
         _, text, value, _, *marks = self.extras.first(prediction)
         others = [" ".join(other) for other in self.extras.others(prediction)]
         fields = [f"{text} {value}".rstrip(), *(marks if others or any(marks) else ()), *others]
-        self.lines[contest_number(prediction.path)] = "\t".join(fields)
+        self.lines[contest_number(prediction.path)] = "\t".join(map(one_line, fields))
 
     def skip(self, path: str) -> None:
         self.lines[contest_number(path)] = ""

@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from exprocr.cli.options import Session, compute_options, limit_option, pass_session
+from exprocr.cli.options import (
+    Session,
+    compute_options,
+    limit_option,
+    outside_option,
+    pass_session,
+)
 
 
 @click.command(
@@ -21,6 +27,7 @@ from exprocr.cli.options import Session, compute_options, limit_option, pass_ses
     help="The page.  [default: report.html in RUN]",
 )
 @limit_option("Images shown of those read wrong, at most.")
+@outside_option
 @compute_options
 @pass_session
 def report(session: Session, /, run_dir: str, **options: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from exprocr.cli.options import Session
 from exprocr.cli.output import print_table, progress, summary_table
+from exprocr.core.data.dataset import TablePaths
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.runs.layout import REPORT_NAME, check_run_dir
 from exprocr.core.system.files import atomic_write, make_folder
@@ -17,7 +18,15 @@ from exprocr.report.run.context import Run
 from exprocr.report.run.whole import make_report
 
 
-def run(session: Session, run_dir: str, *, output: str | None, limit: int, **compute: Any) -> None:
+def run(
+    session: Session,
+    run_dir: str,
+    *,
+    output: str | None,
+    limit: int,
+    allow_outside: bool,
+    **compute: Any,
+) -> None:
     """Write a page about a run.
 
     Args:
@@ -25,6 +34,8 @@ def run(session: Session, run_dir: str, *, output: str | None, limit: int, **com
         run_dir: The run directory.
         output: File for the page; None is one in the run directory.
         limit: Images shown of those read wrong, at most.
+        allow_outside: Whether paths may lead elsewhere in a ``val.csv`` that was changed since the
+            run wrote it.
         compute: Device and threads, for `Recognizer.load`.
 
     Raises:
@@ -42,6 +53,7 @@ def run(session: Session, run_dir: str, *, output: str | None, limit: int, **com
         path=path,
         recognizer=recognizer,
         limit=limit,
+        paths=TablePaths(allow_outside=allow_outside),
     )
     page, found = make_report(about)
     content = render_report(page).encode()

@@ -8,7 +8,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from exprocr.cli.options import FiniteRange, Session, compute_options, pass_session
+from exprocr.cli.options import (
+    FiniteRange,
+    Session,
+    compute_options,
+    pass_session,
+    table_options,
+)
 from exprocr.core.config.schema import PRESETS, TrainingConfig, ranges
 
 COUNT = click.IntRange(min=1)
@@ -76,6 +82,7 @@ def _setting(name: str) -> click.ParamType[Any]:
     metavar="X",
     help="Share of DATA to validate on.",
 )
+@table_options
 @click.option(
     "--synth-mix",
     type=_setting("synth_mix"),

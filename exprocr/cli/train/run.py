@@ -44,7 +44,7 @@ LIMITS = ("epochs", "max_time", "target_accuracy", "patience")
 MACHINE = ("device", "threads", "workers")
 """Options of where to compute."""
 
-RESUMABLE = ("resume", "tensorboard", *LIMITS, *MACHINE)
+RESUMABLE = ("resume", "tensorboard", "allow_outside", *LIMITS, *MACHINE)
 """Options that may be given with ``--resume``."""
 
 SETTINGS = ("epochs", "batch_size", "learning_rate", "seed", "val_fraction", "synth_mix")
@@ -109,8 +109,8 @@ def _plan(
                 raise click.UsageError(f"--resume takes everything from the run: leave out {shown}")
         run_dir = Path(options["resume"])
         spec, checkpoint = read_checkpoint(run_dir)
-        machine = {name: options[name] for name in MACHINE if name in given}
-        return replace(spec, limits=replace(spec.limits, **limits), **machine), checkpoint, run_dir
+        changes = {name: options[name] for name in (*MACHINE, "allow_outside") if name in given}
+        return replace(spec, limits=replace(spec.limits, **limits), **changes), checkpoint, run_dir
     spec = _new_spec(options, Limits(**limits))
     workers = options["workers"]
     if workers is None:
@@ -148,6 +148,8 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
         settings=settings,
         data=_resolved(options["data"]),
         val=_resolved(options["val"]),
+        images=_resolved(options["images"]),
+        allow_outside=options["allow_outside"],
         init=init,
         limits=limits,
         device=options["device"],

@@ -15,6 +15,7 @@ from exprocr.cli.options import (
     limit_option,
     model_option,
     pass_session,
+    table_options,
 )
 from exprocr.cli.visualize.kinds import KINDS, Kind, Request
 
@@ -125,6 +126,7 @@ def _kinds_help() -> str:
 )
 @click.option("--errors", is_flag=True, help="Samples: only what is read wrong, the worst first.")
 @limit_option("Samples: images on the sheet, at most.")
+@table_options
 @compute_options
 @pass_session
 @click.pass_context

@@ -72,7 +72,7 @@ KINDS = {
     ),
     "samples": Kind(
         summary="images with truth, reading and confidence",
-        options=("image", "seed", "errors", "limit"),
+        options=("image", "seed", "errors", "limit", "images", "allow_outside"),
     ),
     "architecture": Kind(
         summary="each stage's output of an image, its parameters, multiply-adds and time",
@@ -125,6 +125,12 @@ class Request:
 
     limit: int = 24
     """Images of a sheet, at most."""
+
+    images: str | None = None
+    """The folder that the paths of samples' table start from; None is the table's own."""
+
+    allow_outside: bool = False
+    """Whether they may lead out of it."""
 
     device: str = "auto"
     threads: int | None = None

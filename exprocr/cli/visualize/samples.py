@@ -14,6 +14,7 @@ from exprocr.cli.options import BAD_INPUT
 from exprocr.cli.output import cell, new_table, print_table, progress, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.subject import load_recognizer
+from exprocr.core.data.dataset import TablePaths
 from exprocr.core.data.pictures import PictureSet, file_pictures, rendered_pictures
 from exprocr.core.evaluation.measure import Example, Extremes, Measurement, read_pictures
 from exprocr.core.image.preprocess import load_image
@@ -57,9 +58,13 @@ def show(request: Request) -> None:
 def _pictures(request: Request) -> PictureSet:
     """Return the pictures asked for: a data set's, what a run validated on, or rendered ones."""
     if request.image is not None:
-        return file_pictures(find_samples(request.session, request.image), request.image)
+        samples = find_samples(
+            request.session, request.image, request.images, allow_outside=request.allow_outside
+        )
+        return file_pictures(samples, request.image)
     if request.runs:
-        found = validation_pictures(request.runs[0])
+        paths = TablePaths(allow_outside=request.allow_outside)
+        found = validation_pictures(request.runs[0], paths)
         return replace(found, name=f"{found.name} ({request.runs[0]})")
     number = max(request.limit, NUM_RENDERED) if request.errors else request.limit
     renderer = Renderer(find_fonts([], CHARACTERS).usable)

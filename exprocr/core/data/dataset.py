@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.data.labels import Layout, Sample
-from exprocr.core.data.layouts import train_val
+from exprocr.core.data.labels import LabelFile, Layout, Sample, TablePaths
+from exprocr.core.data.layouts import table, train_val
 from exprocr.core.text.charset import Charset
 from exprocr.errors import DataError
 
 __all__ = [
     "DataSet",
     "Sample",
+    "TablePaths",
     "check_charset",
     "check_widths",
     "load_dataset",
@@ -53,6 +54,9 @@ class DataSet:
     warnings: list[str] = field(default_factory=list)
     """Minor defects, one line each."""
 
+    images: Path | None = None
+    """The folder that the paths of its tables start from, where the caller named one."""
+
     @property
     def charset(self) -> Charset:
         """The characters of all labels."""
@@ -61,9 +65,9 @@ class DataSet:
     def digest(self) -> str:
         """Return a fingerprint, which shows on resuming whether the data set has changed.
 
-        It covers each picture's part, path relative to the root, label and file size, in any
-        order. No pixels are read: if a picture is replaced by one of the same file size, the
-        fingerprint stays the same.
+        It covers each picture's part, path relative to the root (or to `images`), label and file
+        size, in any order. No pixels are read: if a picture is replaced by one of the same file
+        size, the fingerprint stays the same.
 
         Returns:
             BLAKE2b of 16 bytes, hexadecimal.
@@ -71,7 +75,7 @@ class DataSet:
         Raises:
             DataError: A picture no longer exists.
         """
-        base = self.root if self.root.is_dir() else self.root.parent
+        base = self.images or (self.root if self.root.is_dir() else self.root.parent)
         contents: dict[str, list[tuple[str, str, int]]] = {}
         for part, samples in self.parts.items():
             rows = contents[part] = []
@@ -87,28 +91,48 @@ class DataSet:
         return hashlib.blake2b(encoded, digest_size=16).hexdigest()
 
 
-def load_dataset(path: Path) -> DataSet:
+def load_dataset(path: Path, paths: TablePaths | None = None) -> DataSet:
     """Recognize a data set's layout and read its labels; no picture is opened.
 
     Args:
         path: A folder or a table, in any of `LAYOUTS`.
+        paths: Where the paths of a table start and may lead; None keeps them in its folder.
 
     Raises:
-        DataError: There is no data set, a label is malformed, there is no label, more than half of
-            the labels have no image, or more than half of the images have no label.
+        DataError: There is no data set, a label is malformed, there is no label, a path leads out
+            of the folder it starts from, more than half of the labels have no image, or more than
+            half of the images have no label.
     """
+    paths = paths or TablePaths()
     try:
         layout = next((layout for find in LAYOUTS if (layout := find(path))), None)
         if layout is None:
             raise _no_data_set(path)
         warnings: list[str] = []
         parts = {
-            part: labels.read(labels.file, labels.folder, warnings)
+            part: labels.read(_place(labels, paths), warnings)
             for part, labels in layout.parts.items()
         }
     except OSError as error:
         raise _unreadable(Path(error.filename or path), error) from error
-    return DataSet(path, layout.description, parts, warnings)
+    return DataSet(path, layout.description, parts, warnings, paths.images)
+
+
+def _place(labels: LabelFile, paths: TablePaths) -> LabelFile:
+    """Return a label file with the folder that its paths start from and whether they may leave it.
+
+    Raises:
+        DataError: A folder is named, and there is none, or the labels are in no table.
+    """
+    folder = paths.images
+    if folder is not None and not folder.is_dir():
+        found = "a file" if folder.exists() else "no such folder"
+        raise DataError(f"{folder}: expected a folder, which --images names, found {found}")
+    if folder is not None and labels.file.suffix.lower() not in table.SUFFIXES:
+        raise DataError(
+            f"{labels.file}: expected a table, which --images is for, found labels by number"
+        )
+    return labels._replace(folder=folder or labels.folder, allow_outside=paths.allow_outside)
 
 
 def _no_data_set(path: Path) -> DataError:

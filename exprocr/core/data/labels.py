@@ -55,6 +55,17 @@ class Label(NamedTuple):
     """The value written beside it, right or wrong; None if there is none."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TablePaths:
+    """Where the paths of a table's pictures start, and whether they may lead elsewhere."""
+
+    images: Path | None = None
+    """The folder that they start from; None is the table's own."""
+
+    allow_outside: bool = False
+    """Whether they may be absolute, or leave that folder by ``..``."""
+
+
 class LabelFile(NamedTuple):
     """A label file that a layout has found."""
 
@@ -64,8 +75,11 @@ class LabelFile(NamedTuple):
     folder: Path
     """The folder of its pictures."""
 
-    read: Callable[[Path, Path, list[str]], list[Sample]]
-    """Reads the samples; its arguments are `file`, `folder` and a list for warnings."""
+    read: Callable[[LabelFile, list[str]], list[Sample]]
+    """Reads the samples; its arguments are this label file and a list for warnings."""
+
+    allow_outside: bool = False
+    """Whether pictures may lie outside `folder`."""
 
 
 class Layout(NamedTuple):
@@ -78,8 +92,12 @@ class Layout(NamedTuple):
     """Either ``train`` and ``val``, or ``all``."""
 
 
-def read_lines(file: Path) -> list[str]:
+def read_lines(file: Path, *, keep_returns: bool = False) -> list[str]:
     """Read the lines of a UTF-8 file, with or without a byte-order mark, with either line end.
+
+    Args:
+        file: The file.
+        keep_returns: Keep the carriage return before a line feed, which may be within quotes.
 
     Returns:
         The lines without their ends; blank lines at the end of the file are left out.
@@ -96,7 +114,7 @@ def read_lines(file: Path) -> list[str]:
         raise DataError(f"{file}, line {line}: expected UTF-8, found {found}") from None
     while lines and not lines[-1].strip():
         lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+    return lines if keep_returns else [line.removesuffix("\r") for line in lines]
 
 
 def is_plain(text: str) -> bool:
@@ -144,14 +162,20 @@ def check_labels(file: Path, labels: Iterable[Label], warnings: list[str]) -> li
     return labels
 
 
-def join(file: Path, folder: Path, labels: Sequence[Label], warnings: list[str]) -> list[Sample]:
+def join(source: LabelFile, labels: Sequence[Label], warnings: list[str]) -> list[Sample]:
     """Join labels with their pictures, without opening any; warn of missing ones.
 
     Raises:
-        DataError: More than half of the pictures are missing.
+        DataError: A path leads out of the folder, or more than half of the pictures are missing.
     """
+    file, folder = source.file, source.folder
     samples, missing = [], []
     for line, image, text, value in labels:
+        if not source.allow_outside and _leads_out(image):
+            raise DataError(
+                f"{file}, line {line}: image: expected a path inside {folder}, found "
+                f"{quoted(image)}; give --allow-outside if you trust this table"
+            )
         path = folder / image
         # isfile, because Path.is_file raises an error if the name is too long.
         if os.path.isfile(path):
@@ -160,6 +184,13 @@ def join(file: Path, folder: Path, labels: Sequence[Label], warnings: list[str])
             missing.append(image)
     report_missing(file, "labels have no image", missing, len(labels), warnings)
     return samples
+
+
+def _leads_out(path: str) -> bool:
+    """Return whether a path is absolute or climbs above its start; links are not looked at."""
+    if path.startswith(("/", os.sep)) or os.path.splitdrive(path)[0]:
+        return True
+    return ".." in path and os.path.normpath(path).split(os.sep, 1)[0] == os.pardir
 
 
 def report_missing(

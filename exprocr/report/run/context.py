@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from exprocr.core.data.dataset import TablePaths
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.errors import ExprocrError
 from exprocr.report.page import Missing, printable
@@ -51,6 +52,9 @@ class Run:
 
     limit: int
     """Images shown of those read wrong, at most."""
+
+    paths: TablePaths | None = None
+    """Where paths may lead in a ``val.csv`` that was changed since the run wrote it."""
 
     @property
     def name(self) -> str:

@@ -33,7 +33,8 @@ def make_report(run: Run) -> tuple[Report, Validation | None]:
         The page, and what was read in the validation images; None where they are gone.
     """
     (found,) = run.attempt(
-        "the evaluation", lambda: [read_validation(run, validation_pictures(run.path))]
+        "the evaluation",
+        lambda: [read_validation(run, validation_pictures(run.path, run.paths))],
     )
     validation = None if isinstance(found, Missing) else found
     sections = [curves_section(run)]

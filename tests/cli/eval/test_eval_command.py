@@ -39,6 +39,38 @@ def test_every_wrong_image_as_csv(evaluate: Eval, data: Path, tmp_path: Path) ->
     assert all(0 < float(row["confidence"]) < 1 for row in rows)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such file names")
+@pytest.mark.parametrize("name", ["a\rb", "a\r\nb", 'a,"b', "a\u2028b", "=1"])
+def test_errors_in_a_folder_with_an_odd_name(
+    evaluate: Eval, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_data(Path(name))
+    evaluate(name, "--errors", "e.csv")
+    with open("e.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    guard = "./" if name == "=1" else ""
+    assert [row["path"] for row in rows] == [f"{guard}{name}/{i}.png" for i in WRONG]
+    assert [row["read"] for row in rows] == [SCRIPT[i][1] for i in WRONG]
+
+
+def test_a_table_may_lead_out_of_its_folder_if_the_user_says_so(
+    evaluate: Eval, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tables").mkdir()
+    table = tmp_path / "tables" / "labels.csv"
+    for start, options in (("../data/", ["--allow-outside"]), ("", ["--images", data])):
+        rows = [f"{start}{i}.png,{truth}\n" for i, (truth, _, _) in enumerate(SCRIPT)]
+        table.write_text("image,text\n" + "".join(rows))
+        result = evaluate(table)
+        assert (result.exit_code, result.stdout) == (1, "")
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(f"exprocr: {table}")
+        result = evaluate(table, *options, "--json", tmp_path / "a.json")
+        assert result.exit_code == 0, result.stderr
+        assert figures(tmp_path / "a.json")["num_images"] == len(SCRIPT)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="file names that are no text")
 def test_a_folder_whose_name_is_no_text(evaluate: Eval, tmp_path: Path) -> None:
     data = make_data(tmp_path / os.fsdecode(b"d\xff"))

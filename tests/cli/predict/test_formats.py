@@ -104,6 +104,31 @@ def test_csv() -> None:
     assert [float(row[3]) for row in rows] == [1, 0.9999, 0.25, 0, 1]
 
 
+HOSTILE = ["a\rb", "a\nb\r\n", 'a"b,c', "\r", "a\u2028b\x85", "\udcff.png", " a", "-1+2", "=1"]
+
+
+def test_a_row_is_a_row_whatever_is_in_it() -> None:
+    some = [prediction(f"x/{text}", text, None, 1) for text in HOSTILE]
+    assert [row[:2] for row in rows_of_csv(some)[1:]] == [[f"x/{text}", text] for text in HOSTILE]
+    for format_ in ("tsv", "contest"):
+        numbered = [replace(one, path=f"{i}.png") for i, one in enumerate(some)]
+        assert len(written(format_, numbered).splitlines()) == len(HOSTILE)
+    rows = written("tsv", some).splitlines()
+    assert [row.count("\t") for row in rows] == [3] * len(HOSTILE)
+
+
+def test_a_path_is_no_formula() -> None:
+    names = ["=1+1.png", "+1.png", "-1.png", "@2x.png", "\t1.png", "\r1.png", "-", "0=.png"]
+    some = [prediction(name, "-1+2", Fraction(1), 1) for name in names]
+    guarded = ["./=1+1.png", "./+1.png", "./-1.png", "./@2x.png", "./\t1.png", "./\r1.png"]
+    rows = rows_of_csv(some)[1:]
+    assert [row[0] for row in rows] == [*guarded, *names[6:]]
+    assert {row[1] for row in rows} == {"-1+2"}  # as it was read
+    tsv = [line.split("\t")[0] for line in written("tsv", some).splitlines()]
+    assert tsv == [*guarded[:4], "./\\t1.png", "./\\r1.png", *names[6:]]
+    assert [row["path"] for row in json_rows(some)] == names
+
+
 def test_csv_with_everything() -> None:
     assert rows_of_csv(SEVERAL, min_confidence=0.75, num_best=3) == [
         [

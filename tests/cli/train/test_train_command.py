@@ -236,6 +236,51 @@ def test_a_name_that_is_no_text(train: Train, files: Path, tmp_path: Path) -> No
     assert invoke("-q", "train", "--resume", run, "--epochs", 2).exit_code == 0
 
 
+def table_of(files: Path, table: Path, start: str = "") -> Path:
+    """Write a table of labeled files, whose paths begin with a text."""
+    table.parent.mkdir()
+    labels = (files / "labels.txt").read_text().splitlines()
+    rows = [f"{start}{i}.png,{label.split()[0]}" for i, label in enumerate(labels)]
+    table.write_text("image,text\n" + "\n".join(rows) + "\n")
+    return table
+
+
+def test_the_images_of_a_table_are_remembered(
+    train: Train, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, run = table_of(files, tmp_path / "tables" / "t.csv"), tmp_path / "run"
+    monkeypatch.chdir(files.parent)
+    result = train(table, "--images", files.name, "--output", run, "--epochs", 1)
+    assert result.exit_code == 0, result.stderr
+    spec, _ = read_checkpoint(run)
+    assert (spec.images, spec.allow_outside) == (str(files), False)
+    record = json.loads((run / "split.json").read_text())
+    assert sorted(record["train"] + record["val"], key=lambda name: int(name[:-4])) == [
+        f"{i}.png" for i in range(len(list(files.glob("*.png"))))
+    ]
+    monkeypatch.chdir(tmp_path)
+    assert invoke("-q", "train", "--resume", run, "--epochs", 2).exit_code == 0
+    assert invoke("eval", run / "val.csv", "--model", run, "--threads", 1).exit_code == 0
+    result = invoke("-q", "train", "--resume", run, "--images", files)
+    assert result.exit_code == 2
+    assert "leave out --images" in result.stderr
+
+
+def test_a_table_that_leads_elsewhere_needs_a_word(
+    train: Train, files: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    table = table_of(files, tmp_path / "tables" / "t.csv", start=f"{files}/")
+    result = train(table, "--output", run, "--epochs", 1)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "t.csv, line 2: image: expected a path inside" in result.stderr
+    assert not run.exists()
+    assert train(table, "--allow-outside", "--output", run, "--epochs", 1).exit_code == 0
+    assert invoke("-q", "train", "--resume", run, "--epochs", 2).exit_code == 0
+    assert invoke("eval", run / "val.csv", "--model", run, "--threads", 1).exit_code == 0
+    assert train(table, "--val", run / "val.csv", "--output", tmp_path / "b").exit_code == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
 def test_process_ctrl_c_and_going_on(files: Path, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "a run"

@@ -193,6 +193,16 @@ def test_a_run_shows_what_it_validated_on(
     assert int(facts(result)["wrong"]) == round(5 * (1 - evaluation["val_exact_match"]))
 
 
+def test_a_table_and_its_images(samples: SamplesOf, data: Path, tmp_path: Path) -> None:
+    table = tmp_path / "here" / "labels.csv"
+    table.write_text("image,text\n0.png,1+1\n1.png,2+2\n")
+    result = samples(table, "--images", data)
+    assert [row[0] for row in rows(result)] == list(map(str, images_in(data)[:2]))
+    table.write_text("image,text\n../data/0.png,1+1\n")
+    assert "image: expected a path inside" in one_error(samples(table))
+    assert len(rows(samples(table, "--allow-outside"))) == 1
+
+
 def test_a_runs_model_reads_another_data_set(
     samples: SamplesOf, data: Path, tiny_model: Path
 ) -> None:

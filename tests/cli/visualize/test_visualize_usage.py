@@ -24,6 +24,8 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "over": ("--over", "time"),
     "errors": ("--errors",),
     "limit": ("--limit", "5"),
+    "images": ("--images", "d"),
+    "allow_outside": ("--allow-outside",),
 }
 """An option of each kind of picture, and one that fits."""
 

@@ -37,12 +37,11 @@ def find(path: Path) -> Layout | None:
     return Layout(f"one folder, labels in {NAME}", {"all": LabelFile(file, path, read)})
 
 
-def read(file: Path, folder: Path, warnings: list[str]) -> list[Sample]:
+def read(source: LabelFile, warnings: list[str]) -> list[Sample]:
     """Read the labels and join them with their images; no image is opened.
 
     Args:
-        file: The label file.
-        folder: The folder of the images.
+        source: The label file and the folder of the images.
         warnings: Receives one line for wrong values, one for labels without an image, and one for
             images without a label.
 
@@ -51,15 +50,15 @@ def read(file: Path, folder: Path, warnings: list[str]) -> list[Sample]:
             half of the labels have no image, or more than half of the images have no label.
         OSError: The file or the folder cannot be read.
     """
-    labels = check_labels(file, _parse(file), warnings)
-    images = _images_by_stem(folder)
+    labels = check_labels(source.file, _parse(source.file), warnings)
+    images = _images_by_stem(source.folder)
     num_images = len(images)
     named = [
         label._replace(image=images.pop(label.image, f"{label.image}.png")) for label in labels
     ]
-    samples = join(file, folder, named, warnings)
+    samples = join(source, named, warnings)
     unlabeled = sorted(images.values(), key=lambda name: (len(name), name))
-    report_missing(folder, "images have no label", unlabeled, num_images, warnings)
+    report_missing(source.folder, "images have no label", unlabeled, num_images, warnings)
     return samples
 
 

@@ -1,7 +1,7 @@
 """Tables: CSV, TSV or JSON Lines with ``image``, ``text`` and, optionally, ``value``.
 
-The paths of the images are relative to the table's folder. The path of a data set is the table, or
-a folder with a table called ``labels``.
+The paths of the images start from the table's folder, or from another one that the user names. The
+path of a data set is the table, or a folder with a table called ``labels``.
 """
 
 from __future__ import annotations
@@ -42,28 +42,33 @@ def find(path: Path) -> Layout | None:
     return None
 
 
-def read(file: Path, folder: Path, warnings: list[str]) -> list[Sample]:
+def read(source: LabelFile, warnings: list[str]) -> list[Sample]:
     """Read the labels and join them with their images; no image is opened.
 
     Args:
-        file: The table.
-        folder: The folder that the paths of the images are relative to.
+        source: The table, and the folder that the paths of the images start from.
         warnings: Receives one line for wrong values and one for labels without an image.
 
     Raises:
-        DataError: The table is malformed, there is no label, or more than half of the labels have
-            no image.
+        DataError: The table is malformed, there is no label, a path leads out of the folder, or
+            more than half of the labels have no image.
         OSError: The file cannot be read.
     """
-    return join(file, folder, check_labels(file, _parse(file), warnings), warnings)
+    return join(source, check_labels(source.file, parse(source.file), warnings), warnings)
 
 
-def _parse(file: Path) -> Iterator[Label]:
-    lines = read_lines(file)
+def parse(file: Path) -> Iterator[Label]:
+    """Yield the labels of a table, each with its path as it is written.
+
+    Raises:
+        DataError: The table is malformed.
+        OSError: The file cannot be read.
+    """
     suffix = file.suffix.lower()
     if suffix == ".jsonl":
-        rows = _json_rows(file, lines)
+        rows = _json_rows(file, read_lines(file))
     else:
+        lines = read_lines(file, keep_returns=True)
         rows = _csv_rows(file, lines, "\t" if suffix == ".tsv" else ",")
     for number, row in rows:
         where = f"{file}, line {number}"

@@ -1,0 +1,44 @@
+"""A run's ``val.csv``, whose paths lead to the data set that the run was trained on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from exprocr.core.data.dataset import DataSet, TablePaths, load_dataset
+from exprocr.core.data.labels import read_lines
+from exprocr.core.data.layouts import table
+from exprocr.core.runs.layout import SPLIT_NAME, VAL_NAME
+from exprocr.errors import DataError
+
+
+def load_labeled(path: Path, paths: TablePaths | None = None) -> DataSet:
+    """Load a data set as `load_dataset` does; the table of a run may lead out of its folder.
+
+    Raises:
+        DataError: See `load_dataset`.
+    """
+    paths = paths or TablePaths()
+    return load_dataset(
+        path, replace(paths, allow_outside=paths.allow_outside or is_val_table(path))
+    )
+
+
+def is_val_table(path: Path) -> bool:
+    """Return whether a table is the one that a run wrote, and nobody has added to it.
+
+    It is called ``val.csv``, lies beside the run's ``split.json``, and lists the files that were
+    held out there, in their order.
+    """
+    split = path.with_name(SPLIT_NAME) if path.name == VAL_NAME else None
+    if split is None or not (path.is_file() and split.is_file()):
+        return False
+    try:
+        names = json.loads("\n".join(read_lines(split)))["val"]
+        images = [label.image for label in table.parse(path)]
+        return len(images) == len(names) and all(
+            f"/{image}".endswith(f"/{name}") for image, name in zip(images, names, strict=True)
+        )
+    except (DataError, OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
