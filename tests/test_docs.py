@@ -240,6 +240,6 @@ def test_marked_blocks_run(page: Path, tmp_path: Path) -> None:
         env=os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
