@@ -50,7 +50,7 @@ ONLY_IN = {
         "viz.saliency.cost",
         "viz.architecture.profile",
     ),
-    "onnx": ("core.model.onnx_graph",),
+    "onnx": ("core.model.onnx_graph", "core.model.onnx_check"),
     "onnxruntime": ("core.model.onnx_engine",),
     "matplotlib": ("viz.",),
     "jinja2": ("report.page",),

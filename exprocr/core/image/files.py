@@ -75,7 +75,7 @@ def read_picture(source: Path | str | bytes | BinaryIO) -> tuple[Image.Image, tu
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             # The formats are given, because Pillow would start a program for some others.
-            image = Image.open(_Metered(content), formats=FORMATS)
+            image = Image.open(metered := _Metered(content), formats=FORMATS)
         except UnidentifiedImageError:
             raise ImageError(
                 f"expected a picture ({FORMAT_NAMES}), found a file in no known image format"
@@ -92,6 +92,7 @@ def read_picture(source: Path | str | bytes | BinaryIO) -> tuple[Image.Image, tu
         # Decoders in this table are written in Python.
         if any(tile[0] in Image.DECODERS for tile in image.tile[:1]):
             _check_pixels(width, height, MAX_SLOW_PIXELS)
+            metered.left += 10 * MAX_SLOW_PIXELS  # they can read pixel by pixel
         image.load()
         _check_exif(image.info.get("exif", b""))
         loaded = image.size
@@ -159,7 +160,9 @@ class _Jpeg(NamedTuple):
 def _check_jpeg(content: bytes) -> _Jpeg:
     """Read a JPEG's header and check its EXIF data, which Pillow parses when it opens the file."""
     exif, frame, position = b"", b"", 2
-    while position + 4 <= len(content):
+    for _ in range(MAX_PICTURE_READS + MAX_READS_BY_SIZE):  # Pillow's limit here, too
+        if position + 4 > len(content):
+            break
         marker, length = struct.unpack_from(">HH", content, position)
         if marker < 0xFF01:  # no marker: skip what is there, as Pillow does
             position += 1

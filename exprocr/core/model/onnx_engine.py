@@ -23,6 +23,8 @@ from exprocr.core.model.artifact import (
     json_object,
     parse_metadata,
 )
+from exprocr.core.system.files import read_regular
+from exprocr.core.system.limits import MAX_MODEL_BYTES
 from exprocr.errors import ModelFileError
 
 DIGEST_KEY = "weights_digest"
@@ -44,9 +46,6 @@ _UNUSABLE = (
 )
 """Errors of ONNX Runtime for a file that is no graph, or that it cannot run. They have no common
 base class."""
-
-_OTHER_FILE = b"\n\x08location"
-"""Start of a reference to another file with a tensor, in ONNX's format: a length and this key."""
 
 
 class OnnxEngine:
@@ -72,8 +71,6 @@ class OnnxEngine:
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
         self.path = name
-        if _OTHER_FILE in graph:
-            raise ModelFileError(f"{name}: expected a graph in one file, found parts in others")
         try:
             self.session = onnxruntime.InferenceSession(
                 graph,
@@ -111,8 +108,29 @@ class OnnxEngine:
         return np.asarray(log_probs, dtype=np.float32)
 
 
-def load_graph(path: Path) -> tuple[ModelInfo, str, OnnxEngine]:
-    """Read a graph file.
+def read_graph(path: Path) -> bytes:
+    """Return the content of a graph file.
+
+    Raises:
+        ModelFileError: It is missing, no regular file, or larger than a graph may be.
+    """
+    try:
+        return read_regular(path, MAX_MODEL_BYTES)
+    except FileNotFoundError:
+        raise ModelFileError(f"{path}: expected an ONNX graph, found none") from None
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: expected an ONNX graph, found: {error.strerror or error}"
+        ) from None
+
+
+def load_graph(path: Path, graph: bytes | None = None) -> tuple[ModelInfo, str, OnnxEngine]:
+    """Load a graph that this program has written or checked.
+
+    Args:
+        path: Its file.
+        graph: The graph, from `exprocr.core.model.onnx_check.check_graph`; None is the content of
+            the file, which ONNX Runtime then runs whatever it does.
 
     Returns:
         The model, the digest of the weights, and the engine that runs the graph.
@@ -121,15 +139,7 @@ def load_graph(path: Path) -> tuple[ModelInfo, str, OnnxEngine]:
         ModelFileError: The file is missing, is no graph that exprocr has written, or has damaged
             metadata.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path}: expected an ONNX graph, found none")
-    try:
-        graph = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(
-            f"{path}: expected an ONNX graph, found: {error.strerror or error}"
-        ) from None
-    engine = OnnxEngine(graph, str(path))
+    engine = OnnxEngine(read_graph(path) if graph is None else graph, str(path))
     entries = engine.metadata
     if METADATA_KEY not in entries:
         raise ModelFileError(

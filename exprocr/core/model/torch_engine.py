@@ -12,11 +12,9 @@ from exprocr.core.config.schema import ModelConfig, PreprocessConfig
 from exprocr.core.model.artifact import ModelFile
 from exprocr.core.model.engine import pick_threads
 from exprocr.core.model.network import Network, num_parameters
+from exprocr.core.system.limits import MAX_PARAMETERS
 from exprocr.core.text.charset import Charset
 from exprocr.errors import ConfigError, ModelFileError
-
-MAX_PARAMETERS = 200_000_000
-"""Largest number of parameters of a new network."""
 
 
 class TorchEngine:
@@ -85,7 +83,7 @@ def new_network(model: ModelConfig, preprocess: PreprocessConfig, charset: Chars
     """Create a network with random weights, on the CPU.
 
     Raises:
-        ConfigError: It would have more than `MAX_PARAMETERS` parameters, or the pictures are too
+        ConfigError: It would have more than `MAX_PARAMETERS` values, or the pictures are too
             low for its convolutions. This is checked before its memory is allocated.
     """
     try:

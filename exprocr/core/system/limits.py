@@ -20,7 +20,7 @@ MAX_PICTURE_PIXELS = 20_000_000
 MAX_REDUCED_PIXELS = 50_000_000
 """Most pixels of a JPEG in one scan, which can be decoded at a reduced size."""
 
-MAX_SLOW_PIXELS = 1_000_000
+MAX_SLOW_PIXELS = 300_000
 """Most pixels of rare kinds of files that Pillow decodes in Python, such as PPM as text."""
 
 MAX_SCAN_PIXELS = 400_000_000
