@@ -101,9 +101,9 @@ def quoted(value: object) -> str:
         return f"a deeply nested {type(value).__name__}"
 
 
-def shortened(text: str) -> str:
-    """Return a text from a file for a message: its beginning, if it is long."""
-    return text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 3]}..."
+def shortened(text: str, length: int = LONGEST_QUOTE) -> str:
+    """Return a text from a file for a message: its beginning, if it is longer than ``length``."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def one_line(text: str) -> str:

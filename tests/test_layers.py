@@ -58,7 +58,6 @@ ONLY_IN = {
     "rich": ("cli.",),
     "tqdm": ("cli.",),
     "safetensors": ("core.model.artifact",),
-    "interegular": ("core.text.grammar.regex",),
     "tomli_w": ("training.", "core.config.", "cli."),
 }
 """Third-party packages that only some modules may import: whole names, or prefixes ending in a
@@ -279,8 +278,7 @@ names = []
 for room in ("exprocr.core.decode", "exprocr.core.text.grammar"):
     names += [name for _, name, _ in pkgutil.iter_modules(import_module(room).__path__, room + ".")]
 for name in names:
-    if name != "exprocr.core.text.grammar.regex":  # its compiler is loaded for a regex alone
-        import_module(name)
+    import_module(name)
 
 from exprocr.core.text.charset import Charset
 from exprocr.core.decode.decoder import Decoder
@@ -293,12 +291,10 @@ def read(grammar, **options):
     return [reading.alternatives[0].text for reading in decoder(log_probs)]
 
 texts = read("level1"), read("none", method="beam"), read("digits", by_value=True)
-loaded = [name for name in ("torch", "interegular") if name in sys.modules]
 texts += (read("regex:[0-9]+"),)
-loaded += [name for name in ("torch", "interegular") if name in sys.modules]
-print((len(names), [len(several) for several in texts], loaded))
+print((len(names), [len(several) for several in texts], "torch" in sys.modules))
 """
-    num_modules, num_texts, loaded = ast.literal_eval(python(code))
+    num_modules, num_texts, loaded_torch = ast.literal_eval(python(code))
     assert num_modules > 10
     assert num_texts == [3] * 4
-    assert loaded == ["interegular"]
+    assert not loaded_torch

@@ -26,6 +26,7 @@ from exprocr.core.model.artifact import (
 from exprocr.core.system.files import read_regular
 from exprocr.core.system.limits import MAX_MODEL_BYTES
 from exprocr.errors import ModelFileError
+from exprocr.words import quoted, shortened
 
 DIGEST_KEY = "weights_digest"
 
@@ -86,7 +87,8 @@ class OnnxEngine:
         if found != [(PICTURES, "tensor(uint8)")] or outputs != [LOG_PROBS]:
             raise ModelFileError(
                 f"{name}: expected a graph from {PICTURES!r}, tensor(uint8), to {LOG_PROBS!r}, "
-                f"found one from {found} to {outputs}; not a graph of exprocr"
+                f"found one from {shortened(str(found), 200)} to {shortened(str(outputs), 200)}; "
+                "not a graph of exprocr"
             )
 
     def __str__(self) -> str:
@@ -144,19 +146,21 @@ def load_graph(path: Path, graph: bytes | None = None) -> tuple[ModelInfo, str, 
     if METADATA_KEY not in entries:
         raise ModelFileError(
             f"{path}: expected the metadata entry {METADATA_KEY!r}, found "
-            f"{', '.join(sorted(entries)) or 'no metadata'}; not a graph of exprocr"
+            f"{quoted(', '.join(sorted(entries))) if entries else 'no metadata'}; "
+            "not a graph of exprocr"
         )
     metadata = json_object(path, METADATA_KEY, entries[METADATA_KEY])
     info = ModelInfo(**parse_metadata(path, metadata))
     digest = metadata.get(DIGEST_KEY)
     if not isinstance(digest, str):
-        raise ModelFileError(f"{path}: {DIGEST_KEY}: expected a string, found {digest!r}")
+        raise ModelFileError(f"{path}: {DIGEST_KEY}: expected a string, found {quoted(digest)}")
     height, num_classes = info.preprocess.height, info.charset.num_classes
     shapes = engine.session.get_inputs()[0].shape, engine.session.get_outputs()[0].shape
     if [shapes[0][1:2], shapes[1][2:]] != [[height], [num_classes]]:
         raise ModelFileError(
             f"{path}: expected a graph from (N, {height}, W) to (T, N, {num_classes}), as its "
-            f"metadata says, found one from {shapes[0]} to {shapes[1]}"
+            f"metadata says, found one from {shortened(str(shapes[0]))} to "
+            f"{shortened(str(shapes[1]))}"
         )
     return info, digest, engine
 
@@ -190,4 +194,4 @@ def check_match(path: Path, info: ModelInfo, digest: str, model: ModelFile) -> N
 
 def _line(error: Exception) -> str:
     """Return the message of an error on one line."""
-    return " ".join(str(error).split())
+    return shortened(" ".join(str(error).split()), 300)

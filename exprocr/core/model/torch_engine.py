@@ -15,6 +15,7 @@ from exprocr.core.model.network import Network, num_parameters
 from exprocr.core.system.limits import MAX_PARAMETERS
 from exprocr.core.text.charset import Charset
 from exprocr.errors import ConfigError, ModelFileError
+from exprocr.words import quoted
 
 
 class TorchEngine:
@@ -68,7 +69,7 @@ def pick_device(name: str = "auto") -> torch.device:
         name = next(device for device, is_there in there.items() if is_there)
     if not there.get(name, False):
         available = ", ".join(device for device, is_there in there.items() if is_there)
-        raise ConfigError(f"device: expected one of {available}, found {name!r}")
+        raise ConfigError(f"device: expected one of {available}, found {quoted(name)}")
     return torch.device(name)
 
 
@@ -141,10 +142,11 @@ def _check_shapes(network: Network, weights: Any, where: str) -> None:
     expected = network.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         if name not in weights:
-            raise ModelFileError(f"{where}: weights: expected a tensor {name!r}, found none")
+            raise ModelFileError(f"{where}: weights: expected a tensor {quoted(name)}, found none")
         if name not in expected:
             raise ModelFileError(
-                f"{where}: weights: expected the network's tensors, found another one, {name!r}"
+                f"{where}: weights: expected the network's tensors, found another one, "
+                f"{quoted(name)}"
             )
         shapes = tuple(expected[name].shape), tuple(weights[name].shape)
         if shapes[0] != shapes[1]:

@@ -52,6 +52,11 @@ def open_regular(path: Path | str, max_bytes: int) -> BinaryIO:
         raise
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """Open a file as ``open(..., opener=without_waiting)``: an error for a pipe nobody reads."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+
+
 def read_regular(path: Path | str, max_bytes: int) -> bytes:
     """Return the content of a regular file; see `open_regular`.
 

@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
+from exprocr.core.system.limits import MAX_LABEL_LENGTH
 from exprocr.errors import ExpressionError
 
-MAX_LENGTH = 1000
+MAX_LENGTH = MAX_LABEL_LENGTH
 """Longest text that is parsed, in characters.
 
 The result of an operator has at most one digit more than its two operands have together. So neither

@@ -147,7 +147,10 @@ def write_foreign(kind: str, path: Path) -> None:
         ("empty", "expected a safetensors file, found: "),
         ("torch.save", "expected a safetensors file, found: "),
         ("pickle", "expected a safetensors file, found: "),
-        ("foreign", "expected the metadata entry 'exprocr', found format; not a model of exprocr"),
+        (
+            "foreign",
+            "expected the metadata entry 'exprocr', found 'format'; not a model of exprocr",
+        ),
         ("bare", "metadata entry 'exprocr', found no metadata; not a model of exprocr"),
     ],
 )
