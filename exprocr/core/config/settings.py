@@ -22,6 +22,9 @@ from exprocr.words import quoted, shortened
 
 T = TypeVar("T")
 
+MAX_DOTS = 200
+"""Most dots of a line of a settings file."""
+
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Return a configuration as nested dictionaries of plain values, without the Nones."""
@@ -101,7 +104,11 @@ def read_toml(file: Path) -> dict[str, Any]:
         ConfigError: It cannot be read, is larger than `MAX_SETTINGS_BYTES`, or is no TOML.
     """
     try:
-        return tomllib.loads(read_regular(file, MAX_SETTINGS_BYTES).decode("utf-8"))
+        text = read_regular(file, MAX_SETTINGS_BYTES).decode("utf-8")
+        # Python's parser needs quadratic time for keys of very many parts.
+        if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+            raise RecursionError
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     except RecursionError:

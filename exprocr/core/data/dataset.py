@@ -207,8 +207,8 @@ def check_charset(samples: Sequence[Sample], charset: Charset) -> None:
         raise DataError(
             f"{first.where}: expected the model's characters {quoted(charset.characters)}, found "
             f"{quoted(charset.missing(first.text))} in the label {shortened(first.text)}; "
-            f"{len(outside)} of {len(samples)} labels are affected: correct them, or train a new model (without "
-            "--init)"
+            f"{len(outside)} of {len(samples)} labels are affected: correct them, or train a new "
+            "model (without --init)"
         )
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -155,10 +156,9 @@ def parse_value(value: object, where: str) -> Fraction | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return Fraction(value)
     if isinstance(value, str) and _VALUE.fullmatch(value):
-        try:
-            return Fraction(value)
-        except ZeroDivisionError:
-            pass
+        numerator, _, denominator = value.partition("/")
+        if int(denominator or 1):
+            return Fraction(int(numerator), int(denominator or 1))
     raise DataError(f"{where}: value: expected an integer or a fraction p/q, found {quoted(value)}")
 
 
@@ -169,13 +169,14 @@ def check_labels(file: Path, labels: Iterable[Label], warnings: list[str]) -> li
         DataError: There is no label.
     """
     labels = list(labels)
+    right_of = lru_cache(2**16)(value_of)  # texts are often repeated
     if not labels:
         raise DataError(f"{file}: expected labels, found none")
     wrong = [
         f"line {line}: {shortened(text)} is {shortened(format_value(right)) or 'without a value'}, "
         f"not {shortened(str(value))}"
         for line, _, text, value in labels
-        if value is not None and value != (right := value_of(text))
+        if value is not None and value != (right := right_of(text))
     ]
     if wrong:
         warnings.append(

@@ -223,7 +223,7 @@ def load_tensors(
             f"{MAX_HEADER_BYTES:,} bytes, found {header:,}"
         )
     try:
-        deserialize(content)  # checks the header
+        deserialize(content)  # type: ignore[no-untyped-call]  # checks the header
         metadata = json.loads(content[8 : 8 + header]).get("__metadata__") or {}
         if key not in metadata:
             raise ModelFileError(

@@ -89,7 +89,7 @@ MAX_TRANSITIONS = 10_000_000
 MAX_LEXICON_BYTES = 4 * MB
 """Largest lexicon."""
 
-MAX_LEXICON_NODES = 500_000
+MAX_LEXICON_NODES = 250_000
 """Most nodes of the tree of a lexicon's texts; equal beginnings share nodes."""
 
 # Runs

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from exprocr.core.system.files import read_regular
-from exprocr.core.system.limits import MAX_LEXICON_BYTES, MAX_LEXICON_NODES
+from exprocr.core.system.limits import MAX_LABEL_LENGTH, MAX_LEXICON_BYTES, MAX_LEXICON_NODES
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.automaton import Arcs
 from exprocr.errors import ConfigError
@@ -38,12 +38,19 @@ def lexicon_arcs(path: Path, charset: Charset) -> tuple[Arcs, Hashable, frozense
     except UnicodeDecodeError:
         raise ConfigError(f"grammar: {path}: expected UTF-8 text, found other bytes") from None
     texts = set()
+    known = set(charset.characters)
     for number, line in enumerate(lines, start=1):
         text = line.strip()
-        if missing := charset.missing(text):
+        if not known.issuperset(text):
+            missing = charset.missing(text[:MAX_LABEL_LENGTH])
             raise ConfigError(
                 f"grammar: {path}, line {number}: expected characters of "
                 f"{quoted(charset.characters)}, found {quoted(missing)}"
+            )
+        if len(text) > MAX_LABEL_LENGTH:
+            raise ConfigError(
+                f"grammar: {path}, line {number}: expected at most {MAX_LABEL_LENGTH:,} "
+                f"characters, found {len(text):,}"
             )
         texts.add(text)
     texts.discard("")
@@ -62,7 +69,7 @@ def _minimal(path: Path, texts: set[str]) -> tuple[Arcs, Hashable, frozenset[Any
     """Build a trie and merge equal states, from the leaves up (Revuz 1992)."""
     children: list[dict[str, int]] = [{}]
     ends: set[int] = set()
-    for text in texts:
+    for text in sorted(texts):  # so that the arcs of each node are ordered
         node = 0
         for character in text:
             if character not in children[node]:
@@ -79,7 +86,7 @@ def _minimal(path: Path, texts: set[str]) -> tuple[Arcs, Hashable, frozenset[Any
     name = [0] * len(children)
     for node in range(len(children) - 1, -1, -1):  # children before their parents
         children[node] = {c: name[child] for c, child in children[node].items()}
-        state = (node in ends, *sorted(children[node].items()))
+        state = (node in ends, *children[node].items())
         name[node] = merged.setdefault(state, node)
     kept = set(merged.values())
     return {node: children[node] for node in kept}, name[0], frozenset(ends & kept)
