@@ -211,6 +211,25 @@ def test_nothing_is_pickled_and_no_text_is_executed() -> None:
     assert wrong == []
 
 
+def test_pictures_are_opened_in_one_place() -> None:
+    """So that one list of formats holds: for some others, Pillow starts programs."""
+    calls = {
+        (module, ast.unparse(node))
+        for module, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Image.open")
+    }
+    ((module, call),) = calls
+    assert module == "core.image.files"
+    assert "formats=FORMATS" in call
+    assert not {
+        (module, name)
+        for module, tree in trees().items()
+        for name in imports(tree)
+        if name.startswith("PIL.") and name in ("PIL.Image.open", "PIL.ImageFile")
+    }
+
+
 def test_every_error_is_one_of_ours_or_pythons() -> None:
     """``raise Exception`` says nothing that could be caught."""
     wrong = [

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from exprocr.core.data.labels import Layout, Sample
 from exprocr.core.data.layouts import train_val
+from exprocr.core.system.memory import garbage_kept
 from exprocr.core.text.charset import Charset
 from exprocr.errors import DataError
 from exprocr.words import quoted, shortened
@@ -106,10 +107,11 @@ def load_dataset(path: Path) -> DataSet:
         if layout is None:
             raise _no_data_set(path)
         warnings: list[str] = []
-        parts = {
-            part: labels.read(labels.file, labels.folder, warnings)
-            for part, labels in layout.parts.items()
-        }
+        with garbage_kept():
+            parts = {
+                part: labels.read(labels.file, labels.folder, warnings)
+                for part, labels in layout.parts.items()
+            }
     except OSError as error:
         raise _unreadable(Path(error.filename or path), error) from error
     return DataSet(path, layout.description, parts, warnings)

@@ -133,8 +133,7 @@ def _gray_band(image: Image.Image, factor: int) -> NDArray[np.float32]:
 
 def _brightness(image: Image.Image) -> NDArray[np.float32]:
     """Return the values of a picture of more than 8 bits or of floats, scaled to 0..1."""
-    values = np.array(image, dtype=np.float32)
-    np.nan_to_num(values, copy=False)
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
     # These modes do not define the value of white: take the smallest depth that fits.
     depths = (1, 255, 1023, 4095, 65535)
     top = next((depth for depth in depths if values.max() <= depth), values.max())
