@@ -107,13 +107,13 @@ def to_gray(image: Image.Image) -> NDArray[np.float32]:
     factor = _reduction(image)
     if image.mode.startswith("I") or image.mode == "F":
         return _brightness(_reduce(image, factor))
+    if image.width * image.height <= BAND_PIXELS:
+        return _gray_band(image, factor)
     # In bands, because each conversion of a large picture takes its memory again.
     rows = max(1, BAND_PIXELS // (image.width * factor)) * factor
-    bands = [
-        _gray_band(image.crop((0, top, image.width, min(top + rows, image.height))), factor)
-        for top in range(0, image.height, rows)
-    ]
-    return bands[0] if len(bands) == 1 else np.concatenate(bands)
+    tops = range(0, image.height, rows)
+    boxes = ((0, top, image.width, min(top + rows, image.height)) for top in tops)
+    return np.concatenate([_gray_band(image.crop(box), factor) for box in boxes])
 
 
 def _gray_band(image: Image.Image, factor: int) -> NDArray[np.float32]:

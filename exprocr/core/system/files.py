@@ -64,7 +64,11 @@ def read_regular(path: Path | str, max_bytes: int) -> bytes:
         OSError: It cannot be read, is no regular file, or is larger. ``strerror`` is the reason.
     """
     with open_regular(path, max_bytes) as file:
-        content = file.read(max_bytes + 1)  # the sizes of some system files are not known before
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1)
+        while size < len(content) <= max_bytes:  # it has grown, or is a system file of no size
+            size = len(content)
+            content += file.read(2**20)
     if len(content) > max_bytes:
         raise too_large(path, max_bytes)
     return content

@@ -37,10 +37,10 @@ MAX_READS_BY_SIZE = 60_000
 
 # Models, graphs and settings
 
-MAX_PARAMETERS = 20_000_000
+MAX_PARAMETERS = 15_000_000
 """Most values of a network."""
 
-MAX_MODEL_BYTES = 100 * MB
+MAX_MODEL_BYTES = 70 * MB
 """Largest model file or graph."""
 
 MAX_CHECKPOINT_BYTES = 5 * MAX_MODEL_BYTES

@@ -223,7 +223,7 @@ WIDE = ConvModuleConfig(kernel_sizes=(99,), channels=(4096,), strides=(1,))
         (
             ModelConfig(conv2=WIDE, conv3=WIDE),
             6000,
-            "model: expected a network of at most 20,000,",
+            "model: expected a network of at most 15,000,",
         ),
         (ModelConfig(padding=False), 10, "preprocess.height: pictures 10 px high are too low"),
     ],

@@ -140,7 +140,7 @@ def claim_a_huge_network(graph: onnx.ModelProto) -> None:
         (enlarge_constant, "found another one"),
         (refer_to_a_file, "values of conv1.0.bias, found 0 bytes"),
         (set_newer_opset, "found another one"),
-        (claim_a_huge_network, "expected a network of at most 20,000,000 values, found"),
+        (claim_a_huge_network, "expected a network of at most 15,000,000 values, found"),
     ],
 )
 def test_other_graphs_are_refused(
