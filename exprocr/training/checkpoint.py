@@ -23,6 +23,7 @@ from exprocr.core.evaluation.metrics import NO_SCORE, Score, score
 from exprocr.core.model.artifact import ModelFile, check_version, load_tensors, save_tensors
 from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import export_weights, load_weights
+from exprocr.core.system.limits import MAX_CHECKPOINT_BYTES
 from exprocr.errors import ConfigError, ModelFileError
 
 ENTRY = "exprocr_checkpoint"
@@ -124,7 +125,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelFileError: The file is missing, damaged, or of a newer program.
     """
-    tensors, entry = load_tensors(path, ENTRY, "checkpoint")
+    tensors, entry = load_tensors(path, ENTRY, "checkpoint", MAX_CHECKPOINT_BYTES)
     check_version(path, entry, FORMAT_VERSION)
     state, settings = entry.get("state"), entry.get("settings")
     if not isinstance(state, Mapping) or not isinstance(settings, dict):

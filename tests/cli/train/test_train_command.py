@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +24,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from exprocr.cli.options import Session
-from exprocr.cli.train.report import ProgressBar
+from exprocr.cli.train.run import ProgressBar
 from exprocr.core.config.settings import load_settings
 from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.evaluation.reliability import Reliability
@@ -185,11 +184,9 @@ def test_rendered_images_alone(train: Train, tmp_path: Path) -> None:
 
 
 def test_time_limit(train: Train, files: Path, tmp_path: Path) -> None:
-    started = time.monotonic()
     result = train(files, "--output", tmp_path / "run", "--max-time", "1s", "--epochs", 10**6)
     assert result.exit_code == 0
     assert "time limit reached" in result.stdout
-    assert time.monotonic() - started < 30
 
 
 def test_init(train: Train, files: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -239,6 +236,51 @@ def test_a_name_that_is_no_text(train: Train, files: Path, tmp_path: Path) -> No
     assert invoke("-q", "train", "--resume", run, "--epochs", 2).exit_code == 0
 
 
+def table_of(files: Path, table: Path, start: str = "") -> Path:
+    """Write a table of labeled files, whose paths begin with a text."""
+    table.parent.mkdir()
+    labels = (files / "labels.txt").read_text().splitlines()
+    rows = [f"{start}{i}.png,{label.split()[0]}" for i, label in enumerate(labels)]
+    table.write_text("image,text\n" + "\n".join(rows) + "\n")
+    return table
+
+
+def test_the_images_of_a_table_are_remembered(
+    train: Train, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, run = table_of(files, tmp_path / "tables" / "t.csv"), tmp_path / "run"
+    monkeypatch.chdir(files.parent)
+    result = train(table, "--images", files.name, "--output", run, "--epochs", 1)
+    assert result.exit_code == 0, result.stderr
+    spec, _ = read_checkpoint(run)
+    assert (spec.images, spec.allow_outside) == (str(files), False)
+    record = json.loads((run / "split.json").read_text())
+    assert sorted(record["train"] + record["val"], key=lambda name: int(name[:-4])) == [
+        f"{i}.png" for i in range(len(list(files.glob("*.png"))))
+    ]
+    monkeypatch.chdir(tmp_path)
+    assert invoke("-q", "train", "--resume", run, "--epochs", 2).exit_code == 0
+    assert invoke("eval", run / "val.csv", "--model", run, "--threads", 1).exit_code == 0
+    result = invoke("-q", "train", "--resume", run, "--images", files)
+    assert result.exit_code == 2
+    assert "leave out --images" in result.stderr
+
+
+def test_a_table_that_leads_elsewhere_needs_a_word(
+    train: Train, files: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    table = table_of(files, tmp_path / "tables" / "t.csv", start=f"{files}/")
+    result = train(table, "--output", run, "--epochs", 1)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "t.csv, line 2: image: expected a path inside" in result.stderr
+    assert not run.exists()
+    assert train(table, "--allow-outside", "--output", run, "--epochs", 1).exit_code == 0
+    assert invoke("-q", "train", "--resume", run, "--epochs", 2).exit_code == 0
+    assert invoke("eval", run / "val.csv", "--model", run, "--threads", 1).exit_code == 0
+    assert train(table, "--val", run / "val.csv", "--output", tmp_path / "b").exit_code == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
 def test_process_ctrl_c_and_going_on(files: Path, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "a run"
@@ -251,11 +293,9 @@ def test_process_ctrl_c_and_going_on(files: Path, config: Path, tmp_path: Path) 
         text=True,
         start_new_session=True,  # a process group of its own, as a shell makes one
     )
-    deadline = time.monotonic() + 300
-    while not (run / "checkpoint" / "state.safetensors").exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    assert any(line.startswith("epoch 1: ") for line in lines)
     os.killpg(process.pid, signal.SIGINT)  # the rendering process gets it too
     stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 130, stderr
@@ -270,12 +310,12 @@ def test_process_ctrl_c_and_going_on(files: Path, config: Path, tmp_path: Path) 
     epochs = checkpoint.state.step // steps_per_epoch + 1
     resumed = subprocess.run(
         [*program, *commands_in(stderr)[-1], "--epochs", str(epochs)],
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert resumed.returncode == 0, resumed.stderr
     assert f"{epochs} ({epochs * steps_per_epoch:,} steps)" in resumed.stdout
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    steps = [r["step"] for r in map(json.loads, lines) if r["kind"] == "step"]
+    records = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    steps = [r["step"] for r in records if r["kind"] == "step"]
     assert steps == list(range(1, epochs * steps_per_epoch + 1))
     assert read_checkpoint(run)[0].settings == spec.settings
 
@@ -297,15 +337,3 @@ def test_resume_takes_limits_only(train: Train, files: Path, config: Path, tmp_p
     assert result.exit_code == 0
     assert "2 (24 steps)" in result.stdout
     assert read_checkpoint(run)[0].limits.patience == 9
-
-
-def test_help_imports_neither_torch_nor_matplotlib() -> None:
-    code = (
-        "import sys; from exprocr.cli import run; run(['train', '--help']); "
-        "print([m for m in ('torch', 'matplotlib', 'numpy') if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert "--target-accuracy" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[]"
