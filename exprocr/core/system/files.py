@@ -1,14 +1,33 @@
-"""Writing files so that no half-written file is ever visible."""
+"""Writing files so that no half-written file is ever visible.
+
+A file is written under a temporary name beside its place, ``.NAME.PID-RANDOM.exprocr-tmp``, and
+moved into place. The process that writes it holds a lock on it, which ends with the process,
+however that ends. So the next one that writes the same place knows which temporary files are
+left over.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from exprocr.errors import OutputError
+
+if sys.platform != "win32":
+    import fcntl
+
+ENDING = ".exprocr-tmp"
+"""End of the name of a file that is being written."""
+
+RESCUED_ENDING = ".exprocr-part"
+"""The same for a file that is kept if it is not completed."""
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
@@ -17,11 +36,17 @@ def output_error(path: Path, error: OSError) -> OutputError:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, rescue: Callable[[Path], object] | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; move the file into place when the block succeeds.
 
     Missing parent folders are created. A device or pipe (``/dev/stdout``) is written directly.
-    After an error, the temporary file is deleted and an existing ``path`` is unchanged.
+    After an error, the temporary file is deleted and an existing ``path`` is unchanged. Temporary
+    files of the same ``path`` whose processes were killed are deleted too.
+
+    Args:
+        path: The file.
+        rescue: Called with each file that was not completed, instead of deleting it: with this one
+            after an error, and with those of killed processes that wrote with a ``rescue`` too.
 
     Raises:
         OutputError: The file cannot be written.
@@ -35,14 +60,66 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if target.exists() and not stat.S_ISREG(target.stat().st_mode):
             yield target
             return
-        temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
-        try:
-            yield temporary
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        ending = ENDING if rescue is None else RESCUED_ENDING
+        _clear(target, ending, rescue or _delete)
+        with _temporary(target, ending) as temporary:
+            try:
+                yield temporary
+                temporary.replace(target)
+            except BaseException:
+                (rescue or _delete)(temporary)
+                raise
     except OSError as error:
         raise output_error(path, error) from error
+
+
+@contextmanager
+def _temporary(target: Path, ending: str) -> Iterator[Path]:
+    """Create an empty file with a name of its own, and hold a lock on it during the block."""
+    while True:
+        unique = f"{os.getpid()}-{secrets.token_hex(4)}"
+        temporary = target.with_name(f".{target.name}.{unique}{ending}")
+        if sys.platform == "win32":  # there, no open file can be moved
+            yield temporary
+            return
+        with temporary.open("xb") as held:
+            # Until it is locked it looks like a leftover, and another process may remove it.
+            if _lock(held) is not False and os.fstat(held.fileno()).st_nlink:
+                yield temporary
+                return
+
+
+def _clear(target: Path, ending: str, remove: Callable[[Path], object]) -> None:
+    """Remove the temporary files of a place that no process holds a lock on."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9]+-[0-9a-f]+{re.escape(ending)}")
+    with suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in list(entries):
+            if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                # It may be gone, or another user's.
+                with suppress(OSError), open(entry.path, "r+b") as file:
+                    if _lock(file):
+                        remove(Path(entry.path))
+
+
+def _delete(file: Path) -> None:
+    file.unlink(missing_ok=True)
+
+
+def _lock(file: IO[bytes]) -> bool | None:
+    """Lock a file until it is closed.
+
+    Returns:
+        False if another process holds the lock; None if the file system has no locks.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def make_folder(path: Path) -> Path:
