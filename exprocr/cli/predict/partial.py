@@ -9,29 +9,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from exprocr.cli.options import Session
 from exprocr.core.system.files import atomic_write, output_error
 from exprocr.errors import OutputError
 from exprocr.words import quantity
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
 SUFFIX = ".partial"
 
 
-class _NamedFile(io.FileIO):
-    """A file whose write errors name the path that the user gave."""
+class _Lines(io.TextIOWrapper):
+    """A text file that writes each line at once, and whose errors name the user's path.
+
+    The layers below are Python's own: a signal's exception in one of ours could come when the line
+    is written and not yet counted as written, and the line would be written twice.
+    """
 
     def __init__(self, file: Path, place: Path) -> None:
-        super().__init__(file, "w")
+        super().__init__(
+            file.open("wb"),
+            encoding="utf-8",
+            errors="surrogateescape",
+            newline="\n",
+            line_buffering=True,
+        )
         self.place = place
 
-    def write(self, data: ReadableBuffer) -> int:
+    def write(self, text: str) -> int:
         try:
-            return super().write(data)
+            return super().write(text)
         except OSError as error:
             raise output_error(self.place, error) from error
 
@@ -42,8 +49,7 @@ def open_lines(path: Path, session: Session) -> Iterator[TextIO]:
 
     After an error or an interrupt, the complete lines so far are kept in a file with `SUFFIX`
     added to the name of ``path``, and the user is told. ``path`` itself is left as it was. If the
-    process is killed, the next call for this ``path`` does the same with the lines it finds. Each
-    line is written at once, so that they are all there.
+    process is killed, the next call for this ``path`` does the same with the lines it finds.
 
     Raises:
         OutputError: The place cannot be written. Errors of the block pass as they are.
@@ -56,20 +62,12 @@ def open_lines(path: Path, session: Session) -> Iterator[TextIO]:
 
     temporary: Path | None = None
     try:
-        with atomic_write(path, rescue=rescue) as temporary:
-            raw = _NamedFile(temporary, path)
-            with io.TextIOWrapper(
-                io.BufferedWriter(raw),
-                encoding="utf-8",
-                errors="surrogateescape",
-                newline="\n",
-                line_buffering=True,
-            ) as stream:
-                try:
-                    yield stream
-                except BaseException as error:
-                    failure = error
-                    raise
+        with atomic_write(path, rescue=rescue) as temporary, _Lines(temporary, path) as stream:
+            try:
+                yield stream
+            except BaseException as error:
+                failure = error
+                raise
     except OutputError:
         # `atomic_write` takes every OSError in its block for an error of its own file.
         if isinstance(failure, OSError):
