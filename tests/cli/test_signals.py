@@ -6,20 +6,24 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import tomli_w
 
 from exprocr.core.data.dataset import load_dataset
+from exprocr.core.system.files import atomic_write
 from exprocr.training.run import read_checkpoint
 from tests.support.pictures import matplotlib_fonts
 from tests.support.predict_runs import draw
 from tests.support.processes import (
     Process,
     finish,
+    run,
     send,
     start,
     wait_for_line,
@@ -46,9 +50,10 @@ def wait():
 def body():
 {body}
 
-cli.LazyGroup.get_command = lambda self, ctx, name: click.Command(name, callback=body)
-sys.argv = ["exprocr", "try"]
-cli.main()
+if __name__ == "__main__":
+    cli.LazyGroup.get_command = lambda self, ctx, name: click.Command(name, callback=body)
+    sys.argv = ["exprocr", "try"]
+    cli.main()
 """
 """A program whose only command does something else."""
 
@@ -60,6 +65,17 @@ CLEANING_UP = """
         wait()
 """
 ENDING = "    atexit.register(wait)"
+POOL = """
+    from exprocr.core.system.processes import starting_workers, worker_pool
+    pool = worker_pool(2)
+    with starting_workers():
+        pool.submit(exec, "import time; time.sleep(1000)")
+    try:
+        wait()
+    finally:
+        print("ending", flush=True)
+        pool.shutdown()
+"""
 
 
 def command(body: str, **options: object) -> Process:
@@ -207,3 +223,70 @@ def test_what_ctrl_c_keeps_every_signal_keeps(
     assert code == CODES[sent], stderr
     assert "Traceback" not in stderr
     check(out, stderr)
+
+
+def test_what_a_killed_predict_had_read_is_never_thrown_away(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    earlier = out / "o.tsv.partial"
+    earlier.write_text("earlier\n")
+    process, _ = predict(place, out)
+    wait_until(process, lambda: sum(file.stat().st_size for file in out.iterdir()) > 1000)
+    process.kill()
+    finish(process)
+    (leftover,) = set(os.listdir(out)) - {earlier.name}
+    with (out / leftover).open("a") as file:
+        file.write("0.png\tincompl")
+    # Another command that writes the same place leaves it alone.
+    with atomic_write(out / "o.tsv") as temporary:
+        temporary.write_text("something else")
+    code, _, stderr = run("-q", "predict", place / "0.png", "--output", out / "o.tsv")
+    assert code == 0
+    partial = out / "o.tsv.partial-2"
+    lines = partial.read_text().splitlines()
+    assert stderr == (
+        f"What was written by a run that was killed, {len(lines):,} lines, is in {partial}\n"
+    )
+    assert [line.split("\t")[0].rpartition("/")[2] for line in lines] == [
+        f"{number}.png" for number in range(1, len(lines) + 1)
+    ]
+    assert sorted(os.listdir(out)) == ["o.tsv", earlier.name, partial.name]
+    assert earlier.read_text() == "earlier\n"
+    assert len((out / "o.tsv").read_text().splitlines()) == 1
+
+
+def test_a_second_ctrl_c_while_processes_end() -> None:
+    process = command(POOL)
+    send(process, signal.SIGINT)
+    wait_for_line(process, "ending")
+    send(process, signal.SIGINT)
+    assert finish(process) == (130, "", "")  # when the processes have ended too
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(7))
+def test_a_second_ctrl_c_at_synth(attempt: int, place: Path, tmp_path: Path) -> None:
+    process, in_the_middle = synth(place, tmp_path)
+    wait_until(process, in_the_middle)
+    send(process, signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(attempt / 20)  # at several points of the ending
+    send(process, signal.SIGINT)
+    code, stdout, stderr = finish(process)
+    assert (code, stdout) == (130, "")
+    assert not stderr or stderr.startswith("Interrupted")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", CODES)
+@pytest.mark.parametrize("name", ["report", "visualize"])
+def test_commands_that_keep_nothing(name: str, sent: str, tmp_path: Path) -> None:
+    if not os.path.exists("/proc/self/maps"):
+        pytest.skip("cannot see what a process has loaded")
+    options = ["--output", tmp_path / "o.png", draw(tmp_path / "0.png")]
+    line = [name, tmp_path] if name == "report" else [name, *options]
+    process = start(*line)
+    maps = Path(f"/proc/{process.pid}/maps")
+    wait_until(process, lambda: "libtorch_cpu" in maps.read_text())
+    send(process, getattr(signal, sent))
+    assert finish(process) == (CODES[sent], "", "\nexprocr: interrupted\n")
