@@ -21,6 +21,7 @@ from exprocr.training.run import read_checkpoint
 from tests.support.pictures import matplotlib_fonts
 from tests.support.predict_runs import draw
 from tests.support.processes import (
+    DEADLINE_S,
     Process,
     finish,
     run,
@@ -30,6 +31,10 @@ from tests.support.processes import (
     wait_until,
 )
 from tests.support.tiny_runs import SETTINGS
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
 
@@ -63,6 +68,12 @@ CLEANING_UP = """
         wait()
     finally:
         wait()
+"""
+PRINTING = """
+    try:
+        wait()
+    finally:
+        print("kept", flush=True)
 """
 ENDING = "    atexit.register(wait)"
 POOL = """
@@ -112,6 +123,19 @@ def test_a_signal_that_is_ignored_from_the_start_stays_ignored() -> None:
     assert finish(process)[0] == 143
 
 
+def test_a_terminal_that_is_closed() -> None:
+    master, terminal = os.openpty()
+    process = start(
+        code=COMMAND.format(body=PRINTING),
+        **dict.fromkeys(("stdin", "stdout", "stderr"), terminal),
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(terminal)
+    assert b"ready" in os.read(master, 1000)
+    os.close(master)  # SIGHUP; from now on each write to the terminal fails
+    assert process.wait(DEADLINE_S) == CODES["SIGHUP"]
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a labeled set, whose first picture is damaged, and settings."""
@@ -131,8 +155,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def predict(place: Path, out: Path) -> tuple[Process, Callable[[], object]]:
-    process = start("-q", "predict", place / "data", "--output", out / "o.tsv")
+def predict(place: Path, out: Path, *options: str) -> tuple[Process, Callable[[], object]]:
+    process = start("-q", "predict", place / "data", "--output", out / "o.tsv", *options)
     return process, lambda: any(file.stat().st_size for file in out.iterdir())
 
 
