@@ -162,5 +162,7 @@ def test_a_file_that_another_process_removes_before_it_is_locked(
 
     monkeypatch.setattr(fcntl, "flock", too_late)
     with atomic_write(tmp_path / "file.txt") as temporary:
+        with temporary.open("ab") as file, pytest.raises(BlockingIOError):
+            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is locked
         temporary.write_text("new")
     assert (tmp_path / "file.txt").read_text() == "new"
