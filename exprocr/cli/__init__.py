@@ -1,6 +1,7 @@
 """The command line: the group of commands, and the one place where errors become exit codes.
 
-Exit codes: 0 done, 1 bad input, 2 usage, 3 finished but below a bar the user set, 130 interrupted.
+Exit codes: 0 done, 1 bad input, 2 usage, 3 finished but below a bar the user set, 128 + the number
+of the signal that ended the command: 129 SIGHUP, 130 Ctrl-C, 143 SIGTERM.
 
 ``cli/NAME/command.py`` holds a command's options. It is imported when the command is called. What
 the command does is in ``cli/NAME/run.py``, which is imported when the options are parsed, so that
@@ -10,19 +11,18 @@ every ``--help`` answers at once.
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
 
 from exprocr import __version__
-from exprocr.cli.options import BAD_INPUT, INTERRUPTED, Session
+from exprocr.cli import signals, streams
+from exprocr.cli.options import BAD_INPUT, Session
 from exprocr.errors import ExprocrError
 from exprocr.words import one_line
 
@@ -95,13 +95,15 @@ def group(ctx: click.Context, verbose: int, quiet: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process and exit: the console script."""
-    if sys.stdout is None:  # closed by whoever started this
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    if isinstance(sys.stdout, TextIOWrapper):
-        # File names need not be text: pass their bytes through, or show what cannot be written.
-        utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
-        sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
-    sys.exit(run())
+    try:
+        signals.catch()
+        streams.prepare()
+        code = run()
+        streams.flush_stdout()  # `run` writes what is left only if the command succeeds
+        signals.end_at_once()
+    except KeyboardInterrupt:  # before or after `run`
+        code = signals.exit_code()
+    sys.exit(code)
 
 
 def run(args: Sequence[str] | None = None) -> int:
@@ -120,21 +122,22 @@ def run(args: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         _write("interrupted")
-        return INTERRUPTED
+        return signals.exit_code()
     except BrokenPipeError:  # the reader has seen enough, as in `exprocr predict ... | head`
-        _drop_stdout()
+        streams.drop_stdout()
     except ExprocrError as error:
         _write(str(error), session)
     except OSError as error:
         place, reason = error.filename, error.strerror or str(error)
         if place is None and error.errno in STREAM_ERRORS:
             place = "standard output"  # the files that are written name themselves
-            _drop_stdout()
+            streams.drop_stdout()
         _write(f"{place}: {reason}" if place else reason, session)
     except Exception as error:  # what is left is no fault of the user's
         advice = "" if session.verbose else " (-v shows where)"
         _write(f"this is a bug in {PROGRAM}: {type(error).__name__}: {error}{advice}", session)
-    return BAD_INPUT
+    # An error after a signal comes from ending: a terminal that is gone cannot be written to.
+    return signals.exit_code() if signals.was_received() else BAD_INPUT
 
 
 def _invoke(args: Sequence[str] | None, session: Session) -> int:
@@ -152,11 +155,3 @@ def _write(message: str, session: Session | None = None) -> None:
         if session is not None and session.verbose:
             traceback.print_exc()
         click.echo(f"{PROGRAM}: {one_line(message)}", err=True)
-
-
-def _drop_stdout() -> None:
-    """Throw away what is still buffered; the interpreter would fail to write it at its exit."""
-    with suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)

@@ -21,10 +21,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 MAX_IMAGES_SHOWN = 400
 """Greatest ``--limit``."""
 
-# Exit codes, beside 0 (done) and 2 (click's usage error). Where two apply, bad input wins.
+# Exit codes, beside 0 (done), 2 (click's usage error) and those of `exprocr.cli.signals`. Where two
+# apply, bad input wins.
 BAD_INPUT = 1
 BELOW_BAR = 3
-INTERRUPTED = 130
 
 
 class FiniteRange(click.FloatRange):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from exprocr.core.config.schema import SynthConfig
 from exprocr.core.system.files import atomic_write, make_folder, output_error
-from exprocr.core.system.processes import interrupt_held_back, worker_pool
+from exprocr.core.system.processes import starting_workers, worker_pool
 from exprocr.core.text.expression import evaluate, format_value
 from exprocr.errors import OutputError
 from exprocr.synth.fonts import FontFile
@@ -50,7 +50,7 @@ class WriteReport:
     """Processor time of rendering, encoding and writing, summed over processes."""
 
     interrupted: bool
-    """Whether Ctrl-C stopped it early; the folder then has the first images."""
+    """Whether a `KeyboardInterrupt` stopped it early; the folder then has the first images."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ def write_samples(
 ) -> WriteReport:
     """Render samples 0 to ``num_images`` - 1 of a stream into a folder.
 
-    If Ctrl-C or an error stops it early, the images before the first missing one stay, with their
-    labels. This is the same data set as with a smaller ``num_images``.
+    If a `KeyboardInterrupt` or an error stops it early, the images before the first missing one
+    stay, with their labels. This is the same data set as with a smaller ``num_images``.
 
     Args:
         folder: An empty folder, or one to create.
@@ -153,12 +153,13 @@ def write_samples(
                 done[chunk.start] = chunk
                 if on_progress:
                     on_progress(len(chunk.texts))
-    except KeyboardInterrupt:
+        num_kept = _finish(folder, done, num_images)
+    except KeyboardInterrupt:  # also while the labels are written, which begins anew
         interrupted = True
+        num_kept = _finish(folder, done, num_images)
     except OutputError as error:
         num_kept = _finish(folder, done, num_images)
         raise OutputError(f"{error}; {num_kept} of {num_images} images are complete") from error
-    num_kept = _finish(folder, done, num_images)
     cpu_s = sum(chunk.cpu_s for chunk in done.values())
     return WriteReport(num_images=num_kept, cpu_s=cpu_s, interrupted=interrupted)
 
@@ -228,7 +229,7 @@ def _render_parallel(
     futures: list[Future[_Chunk]] = []
     pool = worker_pool(workers, _start_worker, fonts, config)
     try:
-        with interrupt_held_back():
+        with starting_workers():
             futures += [pool.submit(_render_in_worker, task) for task in tasks]
         for future in as_completed(futures):
             yield future.result()

@@ -6,7 +6,6 @@ workers or on interruptions.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from exprocr.core.config.schema import PreprocessConfig, SynthConfig, TrainingConfig
 from exprocr.core.image.preprocess import preprocess
+from exprocr.core.system.processes import begin_worker, starting_workers
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
 
@@ -75,9 +75,8 @@ class RenderedBatches(Dataset[Batch]):
         return Batch(np.stack(inks), [text for text, _ in samples])
 
 
-def _ignore_interrupts(worker_id: int) -> None:
-    # Ctrl-C is sent to all processes of the terminal; only the main process acts on it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _begin_worker(worker_id: int) -> None:
+    begin_worker()
 
 
 class Batches:
@@ -150,19 +149,19 @@ class Batches:
             return iter(())
         options: dict[str, Any] = {}
         if self.workers:
-            options = {"prefetch_factor": 4, "worker_init_fn": _ignore_interrupts}
-        return iter(
-            DataLoader(
-                self.rendered,
-                batch_size=None,
-                sampler=range(first_step, last_step),
-                num_workers=self.workers,
-                collate_fn=_unchanged,
-                # Else it would draw from the global generator, which dropout uses.
-                generator=torch.Generator(),
-                **options,
-            )
+            options = {"prefetch_factor": 4, "worker_init_fn": _begin_worker}
+        loader = DataLoader(
+            self.rendered,
+            batch_size=None,
+            sampler=range(first_step, last_step),
+            num_workers=self.workers,
+            collate_fn=_unchanged,
+            # Else it would draw from the global generator, which dropout uses.
+            generator=torch.Generator(),
+            **options,
         )
+        with starting_workers():
+            return iter(loader)
 
 
 def _side_by_side(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -26,7 +26,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from exprocr.cli.options import INTERRUPTED
+from exprocr.cli.signals import INTERRUPTED
 from tests.benchmarks import learning, peers, reading, speed
 from tests.benchmarks.measuring import Options, Row, describe_machine
 

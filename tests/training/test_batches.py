@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,9 +15,36 @@ from exprocr.synth.renderer import random_expression
 from exprocr.training.batches import Batches
 from exprocr.training.run import RunSpec, read_data
 from exprocr.training.setup import MAX_RENDERED_LENGTH
+from tests.support.processes import finish, start, wait_for_line
 from tests.support.tiny_runs import prepare, tiny_settings
 
 pytestmark = pytest.mark.usefixtures("one_font")
+
+RENDERING = """
+import signal
+from exprocr.core.config.schema import PreprocessConfig, SynthConfig, TrainingConfig
+from exprocr.synth.fonts import FontFile
+from exprocr.training.batches import Batches, RenderedBatches
+
+if __name__ == "__main__":
+    rendered = RenderedBatches(
+        [FontFile("Built-in", "Regular", "")], SynthConfig(), PreprocessConfig(),
+        seed=0, stream=0, size=16,
+    )
+    batches = Batches([], [], rendered, TrainingConfig(batch_size=16), workers=2).between(0, 100)
+    next(batches)
+    print("rendered", flush=True)
+    signal.pause()
+"""
+"""Takes one batch, of 173 kB: the next ones fill the pipe, and the processes wait to write."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+def test_rendering_processes_end_with_their_parent() -> None:
+    process = start(code=RENDERING)
+    wait_for_line(process, "rendered")
+    process.send_signal(signal.SIGKILL)
+    assert finish(process) == (-signal.SIGKILL, "", "")  # when nobody holds the pipes
 
 
 def test_an_epoch_takes_every_file_once() -> None:

@@ -209,19 +209,26 @@ class _ContestWriter(_Writer):
     def __init__(self, stream: TextIO, extras: Extras) -> None:
         super().__init__(stream, extras)
         self.lines: dict[int, str] = {}
+        self.num_written = 0
 
     def write(self, prediction: Prediction) -> None:
         _, text, value, _, *marks = self.extras.first(prediction)
         others = [" ".join(other) for other in self.extras.others(prediction)]
         fields = [f"{text} {value}".rstrip(), *(marks if others or any(marks) else ()), *others]
         self.lines[contest_number(prediction.path)] = "\t".join(map(one_line, fields))
+        while self.num_written in self.lines:  # not at the end alone: this process may be killed
+            self._write_next()
 
     def skip(self, path: str) -> None:
         self.lines[contest_number(path)] = ""
 
     def close(self) -> None:
-        for number in range(max(self.lines, default=-1) + 1):
-            self.stream.write(self.lines.get(number, "") + "\n")
+        for _ in range(self.num_written, max(self.lines, default=-1) + 1):
+            self._write_next()
+
+    def _write_next(self) -> None:
+        self.stream.write(self.lines.pop(self.num_written, "") + "\n")
+        self.num_written += 1
 
 
 def json_value(value: Fraction | None) -> int | str | None:

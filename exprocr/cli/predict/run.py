@@ -14,6 +14,7 @@ from exprocr.cli.output import note_remark, note_unproven, progress
 from exprocr.cli.predict.formats import (
     Extras,
     check_contest_numbers,
+    contest_number,
     is_contest_number,
     pick_format,
     prediction_writer,
@@ -68,7 +69,8 @@ def run(
     inputs, missing, num_bad = find_inputs(paths, session)
     if format_ == "contest":
         check_contest_numbers(item.path for item in inputs)
-        missing = list(filter(is_contest_number, missing))
+        known = {contest_number(item.path) for item in inputs}
+        missing = [p for p in filter(is_contest_number, missing) if contest_number(p) not in known]
     counts = _Counts()
     if inputs:
         recognizer = Recognizer.load(**options)

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from exprocr.cli.options import INTERRUPTED, Session
+from exprocr.cli import signals
+from exprocr.cli.options import Session
 from exprocr.cli.output import print_table, progress, summary_table
 from exprocr.core.config.schema import SynthConfig
 from exprocr.core.config.settings import load_settings
@@ -65,7 +66,7 @@ def run(
             f"Interrupted: {num_written:,} of {num_images:,} images are in {out}, with their "
             "labels; the same command with --overwrite renders all."
         )
-        return INTERRUPTED
+        return signals.exit_code()
     print_table(_summary(out, parts, written, report, looks, seed, seconds, session))
     session.note(f"Next: exprocr train {shlex.quote(str(out))}")
     return 0

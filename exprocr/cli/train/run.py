@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import time
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from signal import SIGINT, SIGTERM
 from typing import Any
 
 import click
 from tqdm import tqdm
 
+from exprocr.cli import signals
 from exprocr.cli.options import Session
 from exprocr.cli.output import print_table, progress, summary_table
 from exprocr.core.config.schema import PRESETS
@@ -77,9 +76,8 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
     with progress(session, len(data.texts), description="reading") as bar:
         trainer = make_trainer(spec, data, run_dir, resume=checkpoint, progress=bar.update)
     session.note(_describe(trainer, data, run_dir))
-    signals: list[int] = []
     try:
-        outcome = _train(session, trainer, spec, signals, with_events=with_events)
+        outcome = _train(session, trainer, spec, with_events=with_events)
         _finish(session, trainer, data, run_dir, outcome)
     except ExprocrError:
         if (run_dir / CHECKPOINT_NAME).exists():
@@ -87,7 +85,7 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
         raise
     if outcome == "interrupted":
         session.report(_how_to_go_on(run_dir))
-        return 128 + signals[0]
+        return signals.exit_code()
     return 0
 
 
@@ -202,13 +200,11 @@ def _describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
     )
 
 
-def _train(
-    session: Session, trainer: Trainer, spec: RunSpec, signals: list[int], *, with_events: bool
-) -> str:
-    """Train under a progress bar; a signal, added to ``signals``, stops it after the step."""
+def _train(session: Session, trainer: Trainer, spec: RunSpec, *, with_events: bool) -> str:
+    """Train under a progress bar; a signal stops it after the step."""
     steps = (spec.limits.epochs or trainer.config.epochs) * trainer.batches.steps_per_epoch
     with ExitStack() as stack:
-        stack.enter_context(_collect(signals))
+        received = stack.enter_context(signals.collected())
         events = [stack.enter_context(write_events(trainer))] if with_events else []
         bar = stack.enter_context(progress(session, steps, description="training", unit="step"))
         # Short enough for 80 columns: what is done, the figures, the time left.
@@ -216,23 +212,7 @@ def _train(
         bar.update(trainer.state.step)
         bar.unpause()
         observer = Observers(*events, ProgressBar(bar, session, trainer))
-        return trainer.train(spec.limits, observer, lambda: bool(signals))
-
-
-@contextmanager
-def _collect(received: list[int]) -> Iterator[None]:
-    """Collect Ctrl-C and SIGTERM instead of ending; a second Ctrl-C ends at once."""
-
-    def remember(number: int, frame: object) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    previous = {number: signal.signal(number, remember) for number in (SIGINT, SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        return trainer.train(spec.limits, observer, lambda: bool(received))
 
 
 class ProgressBar:

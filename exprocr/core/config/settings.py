@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from exprocr.core.config.schema import PRESETS, Preset
-from exprocr.core.system.files import read_regular
 from exprocr.core.system.limits import MAX_SETTINGS_BYTES
+from exprocr.core.system.regular import read_regular
 from exprocr.errors import ConfigError, unknown_name
 from exprocr.words import quoted, shortened
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from exprocr.core.config.schema import PreprocessConfig
 from exprocr.core.data.labels import Sample
 from exprocr.core.image.preprocess import load
-from exprocr.core.system.processes import interrupt_held_back, worker_pool
+from exprocr.core.system.processes import starting_workers, worker_pool
 from exprocr.errors import DataError, ImageError
 from exprocr.words import first_few
 
@@ -78,7 +78,7 @@ def _read_all(
     # threads share.
     pool = worker_pool(workers)
     try:
-        with interrupt_held_back():
+        with starting_workers():
             futures = [
                 pool.submit(_read_chunk, paths[start : start + CHUNK_SIZE], config)
                 for start in range(0, len(paths), CHUNK_SIZE)

@@ -14,13 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from exprocr.core.system.files import open_regular
 from exprocr.core.system.limits import (
     MAX_LABEL_FILE_BYTES,
     MAX_LABEL_LENGTH,
     MAX_LABELS,
     MAX_LINE_LENGTH,
 )
+from exprocr.core.system.regular import open_regular
 from exprocr.core.text.expression import format_value, value_of
 from exprocr.errors import DataError
 from exprocr.words import NUM_NAMED, first_few, quoted, shortened

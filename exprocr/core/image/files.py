@@ -17,7 +17,6 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from exprocr.core.system.files import read_regular, too_large
 from exprocr.core.system.limits import (
     MAX_PICTURE_BYTES,
     MAX_PICTURE_PIXELS,
@@ -28,6 +27,7 @@ from exprocr.core.system.limits import (
     MAX_SLOW_PIXELS,
     MAX_TAG_VALUES,
 )
+from exprocr.core.system.regular import read_regular, too_large
 from exprocr.errors import ImageError
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "TIFF", "WEBP")
@@ -270,7 +270,7 @@ def _silence_libtiff() -> None:
     Pillow reports its errors anyway. Redirecting standard error would affect other threads.
     """
     try:
-        library = ctypes.CDLL(Image.core.__file__)
+        library = ctypes.CDLL(Image.core.__file__)  # type: ignore[attr-defined]
         for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
             setter = getattr(library, name)
             setter.restype, setter.argtypes = ctypes.c_void_p, [ctypes.c_void_p]

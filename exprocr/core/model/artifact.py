@@ -21,8 +21,9 @@ from safetensors.numpy import load, save
 
 from exprocr.core.config.schema import ModelConfig, PreprocessConfig
 from exprocr.core.config.settings import from_dict, to_dict
-from exprocr.core.system.files import atomic_write, read_regular
+from exprocr.core.system.files import atomic_write
 from exprocr.core.system.limits import MAX_HEADER_BYTES, MAX_MODEL_BYTES
+from exprocr.core.system.regular import read_regular
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import SHIPPED
 from exprocr.errors import ConfigError, ModelFileError, unknown_name

@@ -23,8 +23,8 @@ from exprocr.core.model.artifact import (
     json_object,
     parse_metadata,
 )
-from exprocr.core.system.files import read_regular
 from exprocr.core.system.limits import MAX_MODEL_BYTES
+from exprocr.core.system.regular import read_regular
 from exprocr.errors import ModelFileError
 from exprocr.words import quoted, shortened
 

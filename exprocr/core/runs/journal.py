@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from exprocr.core.system.files import atomic_write, output_error, read_regular, without_waiting
+from exprocr.core.system.files import atomic_write, output_error
 from exprocr.core.system.limits import MAX_RECORD_BYTES
+from exprocr.core.system.regular import read_regular, without_waiting
 from exprocr.errors import DataError
 from exprocr.words import quoted
 

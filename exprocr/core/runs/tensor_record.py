@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.system.files import atomic_write, output_error, read_regular, without_waiting
+from exprocr.core.system.files import atomic_write, output_error
 from exprocr.core.system.limits import MAX_RECORD_BYTES
+from exprocr.core.system.regular import read_regular, without_waiting
 from exprocr.errors import DataError
 from exprocr.words import quoted
 

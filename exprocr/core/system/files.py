@@ -1,83 +1,33 @@
-"""Reading regular files alone, and writing files so that no half-written file is ever visible."""
+"""Writing files so that no half-written file is ever visible.
+
+A file is written under a temporary name beside its place, ``.NAME.PID-RANDOM.exprocr-tmp``, and
+moved into place. The process that writes it holds a lock on it, which ends with the process,
+however that ends. So the next one that writes the same place knows which temporary files are
+left over.
+"""
 
 from __future__ import annotations
 
-import errno
 import os
+import re
+import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
-from exprocr.core.system.limits import MB
 from exprocr.errors import OutputError
 
-_KINDS = (
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
+if sys.platform != "win32":
+    import fcntl
 
+ENDING = ".exprocr-tmp"
+"""End of the name of a file that is being written."""
 
-def open_regular(path: Path | str, max_bytes: int) -> BinaryIO:
-    """Open a regular file for reading; never wait for a pipe, and never read a device.
-
-    Args:
-        path: The file, or a link to it.
-        max_bytes: Its largest size.
-
-    Raises:
-        OSError: It cannot be opened, is no regular file, or is larger. ``strerror`` is the reason.
-    """
-    # The opened file is checked, not the path, which can change meanwhile. O_NONBLOCK, because
-    # opening a pipe would wait for its other end.
-    flags = os.O_RDONLY
-    for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"):
-        flags |= getattr(os, name, 0)
-    descriptor = os.open(path, flags)
-    try:
-        status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(status.st_mode):
-            kind = next((kind for test, kind in _KINDS if test(status.st_mode)), "something else")
-            raise OSError(errno.EINVAL, f"{kind}, not a regular file", str(path))
-        if status.st_size > max_bytes:
-            raise too_large(path, max_bytes)
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def without_waiting(path: str, flags: int) -> int:
-    """Open a file as ``open(..., opener=without_waiting)``: an error for a pipe nobody reads."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
-
-
-def read_regular(path: Path | str, max_bytes: int) -> bytes:
-    """Return the content of a regular file; see `open_regular`.
-
-    Raises:
-        OSError: It cannot be read, is no regular file, or is larger. ``strerror`` is the reason.
-    """
-    with open_regular(path, max_bytes) as file:
-        size = os.fstat(file.fileno()).st_size
-        content = file.read(size + 1)
-        while size < len(content) <= max_bytes:  # it has grown, or is a system file of no size
-            size = len(content)
-            content += file.read(2**20)
-    if len(content) > max_bytes:
-        raise too_large(path, max_bytes)
-    return content
-
-
-def too_large(path: Path | str, max_bytes: int) -> OSError:
-    """Return the error of a file that is larger than allowed."""
-    limit = f"{max_bytes / MB:,.10g} MB"
-    return OSError(errno.EFBIG, f"a file of more than {limit}, the limit", str(path))
+RESCUED_ENDING = ".exprocr-part"
+"""The same for a file that is kept if it is not completed."""
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
@@ -86,11 +36,17 @@ def output_error(path: Path, error: OSError) -> OutputError:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, rescue: Callable[[Path], object] | None = None) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; move the file into place when the block succeeds.
 
     Missing parent folders are created. A device or pipe (``/dev/stdout``) is written directly.
-    After an error, the temporary file is deleted and an existing ``path`` is unchanged.
+    After an error, the temporary file is deleted and an existing ``path`` is unchanged. Temporary
+    files of the same ``path`` whose processes were killed are deleted too.
+
+    Args:
+        path: The file.
+        rescue: Called with each file that was not completed, instead of deleting it: with this one
+            after an error, and with those of killed processes that wrote with a ``rescue`` too.
 
     Raises:
         OutputError: The file cannot be written.
@@ -104,14 +60,66 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if target.exists() and not stat.S_ISREG(target.stat().st_mode):
             yield target
             return
-        temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
-        try:
-            yield temporary
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        ending = ENDING if rescue is None else RESCUED_ENDING
+        _clear(target, ending, rescue or _delete)
+        with _temporary(target, ending) as temporary:
+            try:
+                yield temporary
+                temporary.replace(target)
+            except BaseException:
+                (rescue or _delete)(temporary)
+                raise
     except OSError as error:
         raise output_error(path, error) from error
+
+
+@contextmanager
+def _temporary(target: Path, ending: str) -> Iterator[Path]:
+    """Create an empty file with a name of its own, and hold a lock on it during the block."""
+    while True:
+        unique = f"{os.getpid()}-{secrets.token_hex(4)}"
+        temporary = target.with_name(f".{target.name}.{unique}{ending}")
+        if sys.platform == "win32":  # there, no open file can be moved
+            yield temporary
+            return
+        with temporary.open("xb") as held:
+            # Until it is locked it looks like a leftover, and another process may remove it.
+            if _lock(held) is not False and os.fstat(held.fileno()).st_nlink:
+                yield temporary
+                return
+
+
+def _clear(target: Path, ending: str, remove: Callable[[Path], object]) -> None:
+    """Remove the temporary files of a place that no process holds a lock on."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9]+-[0-9a-f]+{re.escape(ending)}")
+    with suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in list(entries):
+            if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                # It may be gone, or another user's.
+                with suppress(OSError), open(entry.path, "r+b") as file:
+                    if _lock(file):
+                        remove(Path(entry.path))
+
+
+def _delete(file: Path) -> None:
+    file.unlink(missing_ok=True)
+
+
+def _lock(file: IO[bytes]) -> bool | None:
+    """Lock a file until it is closed.
+
+    Returns:
+        False if another process holds the lock; None if the file system has no locks.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def make_folder(path: Path) -> Path:

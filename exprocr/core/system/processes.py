@@ -1,19 +1,35 @@
 """Number of usable processors, and worker processes.
 
-Ctrl-C interrupts the parent process alone. Workers end when their parent ends.
+Ctrl-C, SIGTERM and SIGHUP, which a terminal or a supervisor sends to all processes of a group, are
+for the parent alone. Workers end with their parent, however it ends.
 """
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
+
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+"""The signals that end a program and that this system has."""
+
+CAN_BLOCK = hasattr(signal, "pthread_sigmask")
+
+FILTERS = "PYTHONWARNINGS"
+
+PR_SET_PDEATHSIG = 1
+"""The request of Linux's ``prctl`` for a signal at the end of the parent."""
 
 
 def usable_processors() -> int:
@@ -22,49 +38,73 @@ def usable_processors() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+class _Worker(SpawnProcess):
+    def terminate(self) -> None:
+        """End the process as a pool does where another of its processes died."""
+        self.kill()  # it ignores SIGTERM
+
+
+class _Context(SpawnContext):
+    # Starting anew works on every system and, unlike forking, in a program with threads.
+    Process = _Worker
+
+
 def worker_pool(
     num: int, prepare: Callable[..., object] | None = None, *args: Any
 ) -> ProcessPoolExecutor:
     """Return a pool of processes; each calls ``prepare(*args)`` first.
 
-    The processes start when the first tasks are submitted: submit them in `interrupt_held_back`.
+    The processes start when the first tasks are submitted: submit them in `starting_workers`.
 
     Args:
         num: Number of processes.
         prepare: A module's function; None to prepare nothing.
         args: Its arguments.
     """
-    return ProcessPoolExecutor(
-        num,
-        # Works on every system and, unlike forking, in a program with threads.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start,
-        initargs=(prepare, args),
-    )
+    with starting_workers():
+        return ProcessPoolExecutor(
+            num, mp_context=_Context(), initializer=_start, initargs=(prepare, args)
+        )
 
 
 @contextmanager
-def interrupt_held_back() -> Iterator[None]:
-    """Delay Ctrl-C during the block; processes and threads started in it never receive Ctrl-C."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def starting_workers() -> Iterator[None]:
+    """Start processes in the block: `SIGNALS` wait until its end, and never reach the processes.
+
+    Python also starts a resource tracker, which removes what killed processes leave behind. It
+    does so without a warning; it takes its filters of warnings from the environment.
+    """
+    filters = os.environ.get(FILTERS)
+    os.environ[FILTERS] = ",".join(filter(None, [filters, "ignore:resource_tracker"]))
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS) if CAN_BLOCK else ()
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+        if filters is None:
+            del os.environ[FILTERS]
+        else:
+            os.environ[FILTERS] = filters
+        if CAN_BLOCK:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def begin_worker() -> None:
+    """Make this process a worker: it ignores `SIGNALS`, and ends when its parent has ended."""
+    for number in SIGNALS:  # on systems that cannot hold them back
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":  # also if the thread below cannot run, because the worker hangs
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _start(prepare: Callable[..., object] | None, args: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on systems that cannot hold it back
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin_worker()
     if prepare is not None:
         prepare(*args)
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent has ended, for whatever reason."""
+    """End this process when its parent has ended, or already had when this was called."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -255,34 +251,6 @@ def test_full_disk_keeps_what_is_complete(
             num_images=100,
         )
     check_set(tmp_path / "out", 50, (60, 20))
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
-def test_process_ctrl_c(font_folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "exprocr", "synth", str(out), "-n", "200000", "--workers", "2"),
-            *("--no-system-fonts", "--fonts", str(font_folder), "--size", "60x20"),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a process group of its own, as a shell makes one
-    )
-    for _ in range(600):
-        if (out / "60.png").exists():
-            break
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)  # until all of the group have ended
-    assert (process.returncode, stdout) == (130, "")
-    # Not a word from the processes that rendered.
-    match = re.fullmatch(r"Interrupted: ([0-9,]+) of 200,000 images are in .*\n", stderr)
-    assert match, stderr
-    num_kept = int(match[1].replace(",", ""))
-    assert num_kept >= 50
-    check_set(out, num_kept, (60, 20))
 
 
 @pytest.mark.parametrize("size", ["19x20", "20x19", "6001x20", "20x1001"])

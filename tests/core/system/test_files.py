@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from exprocr.core.model.artifact import ModelFile
-from exprocr.core.system.files import atomic_write, read_regular
+from exprocr.core.system.files import atomic_write
 from exprocr.errors import OutputError
+from tests.support.processes import finish, start, wait_for_line
 
 
 def test_a_failed_write_leaves_the_old_file(
@@ -83,41 +84,85 @@ def test_atomic_write_shows_all_or_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file.txt"]
 
 
-def run_python(code: str) -> str:
-    """Run code in another process, which is killed if it waits for a pipe."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
-    return done.stdout.strip()
-
-
-def test_only_regular_files_are_read(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to("pipe")
-    code = f"""
-from exprocr.core.system.files import open_regular, read_regular
-for path in ({str(tmp_path / "pipe")!r}, {str(tmp_path / "link")!r}, "/dev/zero", "/"):
-    try:
-        open_regular(path, 10)
-    except OSError as error:
-        assert error.filename == path
-        print(error.strerror)
+WRITER = """
+import signal, sys
+from pathlib import Path
+from exprocr.core.system.files import atomic_write
+with atomic_write(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    print("written", flush=True)
+    signal.pause()
 """
-    assert run_python(code).splitlines() == [
-        "a named pipe, not a regular file",
-        "a named pipe, not a regular file",
-        "a device, not a regular file",
-        "Is a directory",
-    ]
 
 
-def test_large_files_are_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_bytes(b"12345")
-    assert read_regular(path, 5) == b"12345"
-    with pytest.raises(OSError, match=r"a file of more than 4e-06 MB, the limit"):
-        read_regular(path, 4)
-    with pytest.raises(OSError, match="a file of more than"):  # says that it is empty
-        read_regular("/proc/self/environ", 10)
-    with pytest.raises(FileNotFoundError):
-        read_regular(tmp_path / "b", 4)
+@pytest.mark.skipif(sys.platform == "win32", reason="there, leftovers stay")
+def test_leftovers_of_killed_writers_are_removed_and_no_others(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    killed, alive, other = (
+        start(path if name == "file.txt" else tmp_path / name, code=WRITER)
+        for name in ("file.txt", "file.txt", "file.txt.5")
+    )
+    for process in (killed, alive, other):
+        wait_for_line(process, "written")
+    other.kill()
+    killed.kill()
+    finish(other), finish(killed)
+    assert len(os.listdir(tmp_path)) == 3
+    own = tmp_path / ".file.txt.5.tmp"
+    own.write_text("the user's")
+    with atomic_write(path) as temporary:
+        temporary.write_text("new")
+    alive_file, *rest = sorted(set(os.listdir(tmp_path)) - {"file.txt", own.name})
+    assert f".{alive.pid}-" in alive_file
+    assert len(rest) == 1, "the leftover of another file"
+    assert f".{other.pid}-" in rest[0]
+    alive.kill()
+    finish(alive)
+    with atomic_write(path) as temporary:
+        temporary.write_text("newer")
+    assert set(os.listdir(tmp_path)) == {"file.txt", own.name, *rest}
+    assert path.read_text() == "newer"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, leftovers stay")
+def test_without_locks_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def no_locks(*args: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    process = start(tmp_path / "file.txt", code=WRITER)
+    wait_for_line(process, "written")
+    process.kill()
+    finish(process)
+    (leftover,) = os.listdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", no_locks)
+        with atomic_write(tmp_path / "file.txt") as temporary:
+            temporary.write_text("new")
+    assert sorted(os.listdir(tmp_path)) == [leftover, "file.txt"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, leftovers stay")
+def test_a_file_that_another_process_removes_before_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    flock, num_locked = fcntl.flock, 0
+
+    def too_late(file: IO[bytes], operation: int) -> None:
+        nonlocal num_locked
+        num_locked += 1
+        if num_locked == 1:
+            os.unlink(file.name)
+        if num_locked == 2:
+            raise BlockingIOError
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with atomic_write(tmp_path / "file.txt") as temporary:
+        with temporary.open("ab") as file, pytest.raises(BlockingIOError):
+            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is locked
+        temporary.write_text("new")
+    assert (tmp_path / "file.txt").read_text() == "new"

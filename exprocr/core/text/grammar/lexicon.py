@@ -6,8 +6,8 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-from exprocr.core.system.files import read_regular
 from exprocr.core.system.limits import MAX_LABEL_LENGTH, MAX_LEXICON_BYTES, MAX_LEXICON_NODES
+from exprocr.core.system.regular import read_regular
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.automaton import Arcs
 from exprocr.errors import ConfigError
