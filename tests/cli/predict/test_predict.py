@@ -63,7 +63,7 @@ def test_stdin(predict: Predict, images: Path) -> None:
 def test_stdin_that_is_no_image(predict: Predict, content: bytes, found: str) -> None:
     result = predict("-", stdin=content)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("exprocr: standard input: expected a picture, ")
+    assert result.stderr.startswith("exprocr: standard input: expected a picture")
     assert found in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
