@@ -75,8 +75,8 @@ IN_FUNCTIONS = {
     # Only one of ONNX Runtime and PyTorch runs a network.
     ("core.model.loading", "exprocr.core.model.onnx_engine"),
     ("core.model.loading", "exprocr.core.model.torch_engine"),
-    # The compiler of regular expressions is loaded for a regular expression alone.
-    ("core.text.grammar.grammars", "exprocr.core.text.grammar.regex"),
+    # A user's graph is checked; the one in the package starts without the onnx package.
+    ("core.model.loading", "exprocr.core.model.onnx_check"),
     # TensorBoard need not be installed.
     ("training.tensorboard", "torch.utils.tensorboard"),
 }
