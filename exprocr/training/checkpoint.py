@@ -63,6 +63,12 @@ class TrainingState:
     epoch_images: int = 0
     """Number of these images."""
 
+    skipped_steps: int = 0
+    """Steps that changed nothing, because their loss or gradient was not finite."""
+
+    skipped_in_a_row: int = 0
+    """How many of them are the last ones."""
+
     @property
     def best_score(self) -> Score:
         """The score of the best network so far; `NO_SCORE` before the first evaluation."""

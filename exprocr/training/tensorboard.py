@@ -91,7 +91,7 @@ class EventWriter:
     def __init__(self, trainer: Trainer) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.folder = trainer.run_dir / EVENTS_NAME
+        self.folder = trainer.folder.path / EVENTS_NAME
         self.network = trainer.network
         self.device = trainer.device
         self.picture = trainer.validation.inks[0]
@@ -155,7 +155,8 @@ def scalars(record: Mapping[str, Any]) -> dict[str, float]:
         record: A line of ``metrics.jsonl``.
     """
     if record["kind"] == "step":
-        return {"loss/step": record["loss"], "learning_rate": record["learning_rate"]}
+        figures = {"loss/step": record["loss"], "learning_rate": record["learning_rate"]}
+        return {tag: value for tag, value in figures.items() if value is not None}
     tags = {}
     for name, value in record.items():
         part, _, figure = name.partition("_")
