@@ -11,6 +11,7 @@ import tomli_w
 import torch
 
 import exprocr
+from exprocr.choices import DEVICES
 from exprocr.core.config.schema import Preset
 from exprocr.core.config.settings import from_dict, to_dict
 from exprocr.core.data.dataset import DataSet, Sample, load_dataset, split
@@ -18,10 +19,13 @@ from exprocr.core.runs.layout import CHECKPOINT_NAME, CONFIG_NAME, SPLIT_NAME, V
 from exprocr.core.system.files import atomic_write
 from exprocr.core.system.processes import usable_processors
 from exprocr.core.text.charset import Charset
-from exprocr.errors import ConfigError, DataError, ModelFileError
+from exprocr.errors import ConfigError, DataError, ModelFileError, unknown_name
 from exprocr.training.checkpoint import Checkpoint, load_checkpoint
 from exprocr.training.limits import Limits
 from exprocr.training.precision import Precision
+
+MAX_PROCESSES = 1024
+"""Most threads, and most processes that render ahead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,11 @@ class RunSpec:
     checkpoints without this entry."""
 
     def __post_init__(self) -> None:
+        for name, low in (("threads", 1), ("workers", 0)):
+            if not low <= (number := getattr(self, name)) <= MAX_PROCESSES:
+                raise ConfigError(f"{name}: expected {low} to {MAX_PROCESSES}, found {number}")
+        if self.device not in DEVICES:
+            raise ConfigError(unknown_name("device", self.device, DEVICES, what="device"))
         if self.data is None and self.settings.training.synth_mix < 1:
             raise ConfigError(
                 "training.synth_mix: expected 1 where no data set is given, found "
@@ -211,7 +220,7 @@ def read_checkpoint(run_dir: Path) -> tuple[RunSpec, Checkpoint]:
     checkpoint = load_checkpoint(run_dir / CHECKPOINT_NAME)
     values = dict(checkpoint.settings)
     try:
-        Charset(values.pop("charset", None) or "")
+        Charset(str(values.pop("charset", None) or ""))
         return from_dict(RunSpec, values, "settings"), checkpoint
     except (ConfigError, ValueError, TypeError) as error:
         raise ModelFileError(f"{checkpoint.name}: {error}") from None

@@ -23,6 +23,7 @@ from exprocr.core.model.artifact import ModelFile
 from exprocr.core.model.geometry import num_frames
 from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import build_network, new_network, pick_device, set_threads
+from exprocr.core.runs.layout import CHECKPOINT_NAME
 from exprocr.core.system.memory import keep_freed_memory
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.expression import value_of
@@ -92,8 +93,8 @@ def make_trainer(
     paths = [str(sample.path) for sample in data.train]
     batches = Batches(train_inks, texts, paths, rendered, settings.training, spec.workers)
     folder = RunFolder(run_dir)
-    if not resume:
-        check_new(run_dir)  # again, because another run may have begun and ended meanwhile
+    if not resume and (run_dir / CHECKPOINT_NAME).exists():
+        check_new(run_dir)  # another run began here meanwhile
     validation = _validation(data, val_inks, rendered_val)
     trainer = Trainer(learner, spec, batches, validation, folder, resume)
     write_run_files(run_dir, spec, data)

@@ -315,9 +315,9 @@ def _finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, ou
     if best is not None:
         rows += [
             ("images/s", f"{trainer.images_per_s:.0f}"),
-            ("best after epoch", best["epoch"]),
+            ("best after epoch", best.get("epoch", "?")),
             ("validation exact match", f"{best['val_exact_match']:.2%}"),
-            ("validation CER", f"{best['val_cer']:.3%}"),
+            ("validation CER", f"{best.get('val_cer') or 0:.3%}"),
         ]
     rows.append(("model", run_dir / MODEL_FILE_NAME))
     if trainer.best.graph_path.exists():

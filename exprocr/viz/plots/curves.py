@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from exprocr.core.runs.journal import EVALUATION, STEP
 from exprocr.core.runs.summary import (
-    EVALUATION,
-    STEP,
     Records,
     Series,
     best_evaluation,
