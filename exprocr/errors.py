@@ -71,5 +71,5 @@ def unknown_name(name: str, key: str, known: Iterable[str], *, what: str) -> str
         what: What the names are of, such as ``preset``.
     """
     known = list(known)
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+    near = difflib.get_close_matches(key[:100], known, n=1, cutoff=0.0)
     return f"{name}: unknown {what}; did you mean {near[0]!r}? ({what}s: {', '.join(known)})"

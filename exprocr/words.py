@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
+import unicodedata
 from collections.abc import Sequence
 
 NUM_NAMED = 3
 """How many names a message lists when there are many."""
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+LONGEST_QUOTE = 60
+"""Characters of a text from a file that a message shows."""
+
+_ACTING = {"Cc", "Cf", "Zl", "Zp"}
+"""Unicode's categories of characters that act on a line instead of standing in it: control and
+format characters (the direction of writing, zero width), line and paragraph separators."""
 
 
 def quantity(number: int, noun: str) -> str:
@@ -87,11 +92,22 @@ def first_few(names: Sequence[str], separator: str = ", ") -> str:
 
 
 def quoted(value: object) -> str:
-    """Return a value in quotes, shortened so that a message stays one readable line."""
-    quoted = repr(value)
-    return quoted if len(quoted) <= 60 else f"{quoted[:57]}..."
+    """Quote a value so that the message stays one readable line."""
+    if isinstance(value, str | bytes):
+        value = value[: 2 * LONGEST_QUOTE]  # the quotation of a huge text would be huge
+    try:
+        return shortened(repr(value))
+    except RecursionError:
+        return f"a deeply nested {type(value).__name__}"
+
+
+def shortened(text: str, length: int = LONGEST_QUOTE) -> str:
+    """Return a text from a file for a message: its beginning, if it is longer than ``length``."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def one_line(text: str) -> str:
-    r"""Return a text with its control characters escaped (``\n``, ``\t``, ``\x1b``): one line."""
-    return _CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
+    r"""Write characters that act on a line as escapes (``\n``, ``\x1b``, ``\u202e``)."""
+    if text.isprintable():
+        return text
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in _ACTING else c for c in text)

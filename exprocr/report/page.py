@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from exprocr.core.image.files import read_picture
 from exprocr.viz.canvas.picture import to_png
 
 if TYPE_CHECKING:
@@ -166,11 +166,10 @@ def figure(picture: Picture, alt: str, caption: str, title: str = "") -> Figure:
     it could swallow what is faint.
     """
     image = to_png(picture)
-    with Image.open(io.BytesIO(image)) as decoded:
-        size = decoded.size
-        if not isinstance(picture, Image.Image):
-            few = decoded.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-            image = to_png(few)
+    decoded, size = read_picture(image)
+    if not isinstance(picture, Image.Image):
+        few = decoded.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        image = to_png(few)
     return Figure(image, size, alt, caption, title)
 
 

@@ -101,7 +101,8 @@ def system_font_folders() -> list[Path]:
 
 def _font_paths(folders: Iterable[Path]) -> Iterator[Path]:
     for folder in folders:
-        yield from sorted(p for p in folder.rglob("*") if p.suffix.lower() in FONT_SUFFIXES)
+        paths = (p for p in folder.rglob("*") if p.suffix.lower() in FONT_SUFFIXES)
+        yield from sorted(p for p in paths if p.is_file())
 
 
 def find_fonts(folders: Sequence[Path], characters: str, *, system: bool = True) -> FontReport:

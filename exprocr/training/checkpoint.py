@@ -23,6 +23,7 @@ from exprocr.core.evaluation.metrics import NO_SCORE, Score, score
 from exprocr.core.model.artifact import ModelFile, check_version, load_tensors, save_tensors
 from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import export_weights, load_weights
+from exprocr.core.system.limits import MAX_CHECKPOINT_BYTES
 from exprocr.errors import ConfigError, ModelFileError
 
 ENTRY = "exprocr_checkpoint"
@@ -133,7 +134,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelFileError: The file is missing, damaged, or of a newer program.
     """
-    tensors, entry = load_tensors(path, ENTRY, "checkpoint")
+    tensors, entry = load_tensors(path, ENTRY, "checkpoint", MAX_CHECKPOINT_BYTES)
     check_version(path, entry, FORMAT_VERSION)
     state, settings = entry.get("state"), entry.get("settings")
     if not isinstance(state, Mapping) or not isinstance(settings, dict):
@@ -204,13 +205,17 @@ def _check_best(checkpoint: Checkpoint) -> None:
         for part in ("best", "network")
     )
     if best and best != network:
-        name = next(
-            n for n in sorted(best.keys() | network.keys()) if best.get(n) != network.get(n)
-        )
-        raise ModelFileError(
-            f"{checkpoint.name}: best.{name[:100]}: expected shape {network.get(name)}, found "
-            f"{best.get(name)}"
-        )
+        raise ModelFileError(f"{checkpoint.name}: best.{_first_difference(network, best)}")
+
+
+def _first_difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Return a message on the first name whose shapes differ, or that only one side has."""
+    names = sorted(expected.keys() | found.keys())
+    name = next(name for name in names if expected.get(name) != found.get(name))
+    sides = [
+        f"shape {shapes[name]}" if name in shapes else "no tensor" for shapes in (expected, found)
+    ]
+    return f"{name[:100]}: expected {sides[0]}, found {sides[1]}"
 
 
 def _moments(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> dict[str, NDArray[Any]]:
@@ -223,13 +228,7 @@ def _moments(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> dict[s
         expected |= {f"{index}.step": (), f"{index}.exp_avg": shape, f"{index}.exp_avg_sq": shape}
     shapes = {name: values.shape for name, values in found.items()}
     if found and shapes != expected:
-        name = next(
-            n for n in sorted(shapes.keys() | expected.keys()) if shapes.get(n) != expected.get(n)
-        )
-        raise ModelFileError(
-            f"{checkpoint.name}: optimizer.{name[:100]}: expected shape {expected.get(name)}, "
-            f"found {shapes.get(name)}"
-        )
+        raise ModelFileError(f"{checkpoint.name}: optimizer.{_first_difference(expected, shapes)}")
     for name, values in found.items():
         if values.dtype != np.float32:
             raise ModelFileError(

@@ -15,9 +15,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from exprocr.core.config.schema import PRESETS, Preset
+from exprocr.core.system.files import read_regular
+from exprocr.core.system.limits import MAX_SETTINGS_BYTES
 from exprocr.errors import ConfigError, unknown_name
+from exprocr.words import quoted, shortened
 
 T = TypeVar("T")
+
+MAX_DOTS = 200
+"""Most dots of a line of a settings file."""
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -46,13 +52,13 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "", base: T 
     hints = typing.get_type_hints(cls)
     changes: dict[str, Any] = {}
     for key, value in values.items():
-        name = f"{where}.{key}" if where else key
+        name = shortened(f"{where}.{key}" if where else key)
         if key not in hints:
             raise ConfigError(unknown_name(name, key, hints, what="key"))
         hint = hints[key]
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{name}: expected a section, found {value!r}")
+                raise ConfigError(f"{name}: expected a section, found {quoted(value)}")
             inner = getattr(base, key) if base is not None else None
             changes[key] = from_dict(hint, value, name, inner)
         else:
@@ -83,16 +89,32 @@ def load_settings(
         raise ConfigError(unknown_name("preset", preset, PRESETS, what="preset"))
     settings = PRESETS[preset]
     if file is not None:
+        values = read_toml(file)
         try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
             settings = from_dict(Preset, values, base=settings)
-        except OSError as error:
-            raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
-        except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
-            raise ConfigError(f"{file}: expected TOML, found: {error}") from None
         except ConfigError as error:
             raise ConfigError(f"{file}: {error}") from None
     return from_dict(Preset, changes or {}, base=settings)
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Read a settings file.
+
+    Raises:
+        ConfigError: It cannot be read, is larger than `MAX_SETTINGS_BYTES`, or is no TOML.
+    """
+    try:
+        text = read_regular(file, MAX_SETTINGS_BYTES).decode("utf-8")
+        # Python's parser needs quadratic time for keys of very many parts.
+        if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+            raise RecursionError
+        return tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: expected TOML, found: values nested too deeply") from None
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise ConfigError(f"{file}: expected TOML, found: {shortened(str(error), 200)}") from None
 
 
 def _convert(hint: Any, value: Any, name: str) -> Any:
@@ -103,17 +125,19 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     if origin is Literal:
         if value in args:
             return value
-        raise ConfigError(f"{name}: expected one of {', '.join(map(repr, args))}, found {value!r}")
+        raise ConfigError(
+            f"{name}: expected one of {', '.join(map(repr, args))}, found {quoted(value)}"
+        )
     if origin is tuple:
         if isinstance(value, list | tuple) and (args[-1] is ... or len(args) == len(value)):
             return tuple(_convert(args[0], item, name) for item in value)
         many = "" if args[-1] is ... else f" of {len(args)}"
-        raise ConfigError(f"{name}: expected a list{many}, found {value!r}")
+        raise ConfigError(f"{name}: expected a list{many}, found {quoted(value)}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         try:
             return float(value)
         except OverflowError:
             raise ConfigError(f"{name}: expected float, found a number beyond it") from None
     if type(value) is not hint:
-        raise ConfigError(f"{name}: expected {hint.__name__}, found {value!r}")
+        raise ConfigError(f"{name}: expected {hint.__name__}, found {quoted(value)}")
     return value

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from exprocr.core.data.labels import Layout, Sample
 from exprocr.core.data.layouts import train_val
+from exprocr.core.system.memory import garbage_kept
 from exprocr.core.text.charset import Charset
 from exprocr.errors import DataError
+from exprocr.words import quoted, shortened
 
 __all__ = [
     "DataSet",
@@ -55,8 +57,11 @@ class DataSet:
 
     @property
     def charset(self) -> Charset:
-        """The characters of all labels."""
-        return Charset.from_texts(s.text for part in self.parts.values() for s in part)
+        """The characters of all labels; a `DataError` if there are too many."""
+        try:
+            return Charset.from_texts(s.text for part in self.parts.values() for s in part)
+        except ValueError as error:
+            raise DataError(f"{self.root}: {error}") from None
 
     def digest(self) -> str:
         """Return a fingerprint, which shows on resuming whether the data set has changed.
@@ -102,10 +107,11 @@ def load_dataset(path: Path) -> DataSet:
         if layout is None:
             raise _no_data_set(path)
         warnings: list[str] = []
-        parts = {
-            part: labels.read(labels.file, labels.folder, warnings)
-            for part, labels in layout.parts.items()
-        }
+        with garbage_kept():
+            parts = {
+                part: labels.read(labels.file, labels.folder, warnings)
+                for part, labels in layout.parts.items()
+            }
     except OSError as error:
         raise _unreadable(Path(error.filename or path), error) from error
     return DataSet(path, layout.description, parts, warnings)
@@ -182,8 +188,8 @@ def check_widths(
         sample, needed, available = misfits[0]
         raise DataError(
             f"{sample.path}: expected a picture wide enough for {needed} frames, which its label "
-            f"{sample.text} needs, found {available}; {len(misfits)} of {len(samples)} labels are "
-            "too long for their picture"
+            f"{shortened(sample.text)} needs, found {available}; {len(misfits)} of {len(samples)} "
+            "labels are too long for their picture"
         )
 
 
@@ -201,10 +207,10 @@ def check_charset(samples: Sequence[Sample], charset: Charset) -> None:
     if outside:
         first = outside[0]
         raise DataError(
-            f"{first.where}: expected the model's characters {charset.characters!r}, found "
-            f"{charset.missing(first.text)!r} in the label {first.text}; {len(outside)} of "
-            f"{len(samples)} labels are affected: correct them, or train a new model (without "
-            "--init)"
+            f"{first.where}: expected the model's characters {quoted(charset.characters)}, found "
+            f"{quoted(charset.missing(first.text))} in the label {shortened(first.text)}; "
+            f"{len(outside)} of {len(samples)} labels are affected: correct them, or train a new "
+            "model (without --init)"
         )
 
 

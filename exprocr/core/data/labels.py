@@ -7,17 +7,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from exprocr.core.system.files import open_regular
+from exprocr.core.system.limits import (
+    MAX_LABEL_FILE_BYTES,
+    MAX_LABEL_LENGTH,
+    MAX_LABELS,
+    MAX_LINE_LENGTH,
+)
 from exprocr.core.text.expression import format_value, value_of
 from exprocr.errors import DataError
-from exprocr.words import first_few, quoted
+from exprocr.words import NUM_NAMED, first_few, quoted, shortened
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+
+MANY = 1_000
+"""With fewer labels, each picture is looked up by itself."""
 
 _VALUE = re.compile(r"-?[0-9]{1,1000}(/[0-9]{1,1000})?")
 
@@ -78,30 +89,60 @@ class Layout(NamedTuple):
     """Either ``train`` and ``val``, or ``all``."""
 
 
-def read_lines(file: Path) -> list[str]:
+def read_lines(file: Path) -> Iterator[str]:
     """Read the lines of a UTF-8 file, with or without a byte-order mark, with either line end.
 
-    Returns:
+    Yields:
         The lines without their ends; blank lines at the end of the file are left out.
 
     Raises:
-        DataError: The file is not UTF-8.
-        OSError: The file cannot be read.
+        DataError: The file is not UTF-8, or a line or the file is longer than allowed.
+        OSError: The file cannot be read, or is no regular file.
     """
-    try:
-        lines = file.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        found = f"the byte 0x{error.object[error.start]:02x}"
-        raise DataError(f"{file}, line {line}: expected UTF-8, found {found}") from None
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
+    num_blank = 0
+    with open_regular(file, MAX_LABEL_FILE_BYTES) as lines:
+        for number in range(1, MAX_LABELS + 2):
+            content = lines.readline(MAX_LINE_LENGTH + 1)
+            if not content:
+                return
+            where = f"{file}, line {number}"
+            if len(content) > MAX_LINE_LENGTH:
+                raise DataError(f"{where}: expected at most {MAX_LINE_LENGTH:,} bytes, found more")
+            try:
+                line = content.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                found = f"the byte 0x{error.object[error.start]:02x}"
+                raise DataError(f"{where}: expected UTF-8, found {found}") from None
+            if not line.strip():
+                num_blank += 1
+                continue
+            yield from [""] * num_blank
+            num_blank = 0
+            yield line.removesuffix("\n").removesuffix("\r")
+    raise DataError(f"{file}: expected at most {MAX_LABELS:,} lines, found more")
 
 
 def is_plain(text: str) -> bool:
     """Return whether a text has neither white space nor other unprintable characters."""
     return text.isprintable() and " " not in text
+
+
+def check_text(text: object, where: str) -> str:
+    """Return the text of a label.
+
+    Raises:
+        DataError: It is empty, longer than `MAX_LABEL_LENGTH`, or has white space or other
+            unprintable characters.
+    """
+    if not isinstance(text, str) or not text or not is_plain(text):
+        raise DataError(
+            f"{where}: text: expected an expression without white space, found {quoted(text)}"
+        )
+    if len(text) > MAX_LABEL_LENGTH:
+        raise DataError(
+            f"{where}: text: expected at most {MAX_LABEL_LENGTH:,} characters, found {len(text):,}"
+        )
+    return text
 
 
 def parse_value(value: object, where: str) -> Fraction | None:
@@ -115,10 +156,9 @@ def parse_value(value: object, where: str) -> Fraction | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return Fraction(value)
     if isinstance(value, str) and _VALUE.fullmatch(value):
-        try:
-            return Fraction(value)
-        except ZeroDivisionError:
-            pass
+        numerator, _, denominator = value.partition("/")
+        if int(denominator or 1):
+            return Fraction(int(numerator), int(denominator or 1))
     raise DataError(f"{where}: value: expected an integer or a fraction p/q, found {quoted(value)}")
 
 
@@ -129,12 +169,14 @@ def check_labels(file: Path, labels: Iterable[Label], warnings: list[str]) -> li
         DataError: There is no label.
     """
     labels = list(labels)
+    right_of = lru_cache(2**16)(value_of)  # texts are often repeated
     if not labels:
         raise DataError(f"{file}: expected labels, found none")
     wrong = [
-        f"line {line}: {text} is {format_value(value_of(text)) or 'without a value'}, not {value}"
+        f"line {line}: {shortened(text)} is {shortened(format_value(right)) or 'without a value'}, "
+        f"not {shortened(str(value))}"
         for line, _, text, value in labels
-        if value is not None and value != value_of(text)
+        if value is not None and value != (right := right_of(text))
     ]
     if wrong:
         warnings.append(
@@ -151,15 +193,45 @@ def join(file: Path, folder: Path, labels: Sequence[Label], warnings: list[str])
         DataError: More than half of the pictures are missing.
     """
     samples, missing = [], []
+    is_file = _file_finder(folder, len(labels))
     for line, image, text, value in labels:
-        path = folder / image
-        # isfile, because Path.is_file raises an error if the name is too long.
-        if os.path.isfile(path):
-            samples.append(Sample(path, text, f"{file}, line {line}", value))
+        if is_file(image):
+            samples.append(Sample(folder / image, text, f"{file}, line {line}", value))
         else:
             missing.append(image)
     report_missing(file, "labels have no image", missing, len(labels), warnings)
     return samples
+
+
+def _file_finder(folder: Path, num: int) -> Callable[[str], bool]:
+    """Return a function that tells whether a path in a folder is a file.
+
+    Args:
+        folder: The folder.
+        num: How many paths there are. Of many, whole folders are listed, which is faster.
+    """
+    base = str(folder)
+    listed: dict[str, set[str]] = {}
+
+    def is_file(image: str) -> bool:
+        # os.path, because Path.is_file raises an error if the name is too long.
+        place, name = os.path.split(image)
+        if num >= MANY and place not in listed:
+            listed[place] = _files_in(os.path.join(base, place))
+        if name in listed.get(place, ()):
+            return True
+        return os.path.isfile(os.path.join(base, image))  # the file system may ignore the case
+
+    return is_file
+
+
+def _files_in(folder: str) -> set[str]:
+    """Return the names of a folder's regular files, without links; empty if there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+    except (OSError, ValueError):
+        return set()
 
 
 def report_missing(
@@ -172,7 +244,8 @@ def report_missing(
     """
     if not names:
         return
-    found = f"{len(names)} of {total} {what}: {first_few(names)}"
+    named = first_few([shortened(name) for name in names[: NUM_NAMED + 1]])
+    found = f"{len(names)} of {total} {what}: {named}"
     if 2 * len(names) > total:
         raise DataError(f"{place}: expected at most half missing; {found}")
     warnings.append(f"{place}: {found}")

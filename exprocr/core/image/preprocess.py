@@ -10,17 +10,17 @@ pictures can be widened with zeros, which are background.
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from exprocr.core.config.schema import MAX_WIDTH_PX, PreprocessConfig
+from exprocr.core.image.files import read_picture
+from exprocr.core.system.limits import MAX_PICTURE_PIXELS
 from exprocr.errors import ImageError
 
 ImageSource = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
@@ -28,6 +28,9 @@ ImageSource = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
 MAX_PIXELS = 2**24
 """Pictures with more pixels or more than 960 rows are reduced by an integer factor, before the
 conversion to floating point."""
+
+BAND_PIXELS = 2**20
+"""Pixels of a picture that are converted at a time."""
 
 GRAY_LEVEL = 1 / 255
 FAINTEST_INK = 1.5 * GRAY_LEVEL
@@ -50,45 +53,46 @@ def load_image(source: ImageSource) -> Image.Image:
         source: A path, the bytes of a file, a binary file object, a Pillow image, or a uint8
             array of shape (H, W) or (H, W, 3 or 4).
 
+    Returns:
+        The picture. A JPEG of more than 20 million pixels has a half of its width and height, or
+        less.
+
     Raises:
-        ImageError: The file does not exist, is no picture, is damaged, or has more pixels than
-            ``PIL.Image.MAX_IMAGE_PIXELS``; or an array is not uint8.
+        ImageError: The file does not exist, is in no known format, is damaged, or is beyond one of
+            the limits in `exprocr.core.system.limits`; or an array is not uint8.
     """
+    return _load_image(source)[0]
+
+
+def _load_image(source: ImageSource) -> tuple[Image.Image, tuple[int, int]]:
+    """Return the result of `load_image`, and the original size of the picture, upright, px."""
     name = describe(source)
     try:
         if isinstance(source, np.ndarray):
             if source.dtype != np.uint8:
-                raise ImageError(f"{name}: expected an array of uint8, found {source.dtype}")
+                raise ImageError(f"expected an array of uint8, found {source.dtype}")
             source = Image.fromarray(source)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            warnings.simplefilter("ignore", UserWarning)  # about unusual metadata
-            if isinstance(source, Image.Image):
-                return ImageOps.exif_transpose(source)
-            # The transposed image is a copy, so the file can be closed.
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                image.load()
-                return ImageOps.exif_transpose(image)
-    except ImageError:
-        raise
+        if not isinstance(source, Image.Image):
+            return read_picture(source)
+        image = ImageOps.exif_transpose(source)
+        return image, image.size
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
     except FileNotFoundError:
         raise ImageError(f"{name}: expected a picture, found no such file") from None
     except IsADirectoryError:
         raise ImageError(f"{name}: expected a picture, found a folder") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise ImageError(
-            f"{name}: expected at most {Image.MAX_IMAGE_PIXELS} pixels, found more"
-        ) from None
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{name}: expected a picture, found a file in no known image format"
-        ) from None
+        limit = min(Image.MAX_IMAGE_PIXELS or MAX_PICTURE_PIXELS, MAX_PICTURE_PIXELS)
+        raise ImageError(f"{name}: expected at most {limit:,} pixels, found more") from None
     except MemoryError:
         raise
     # Pillow's decoders raise many types of errors for damaged files.
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImageError(f"{name}: expected a readable picture, found: {reason}") from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ImageError(
+            f"{name}: expected a readable picture, found: {reason.splitlines()[0]}"
+        ) from error
 
 
 def to_gray(image: Image.Image) -> NDArray[np.float32]:
@@ -100,13 +104,19 @@ def to_gray(image: Image.Image) -> NDArray[np.float32]:
     Returns:
         float32 (H, W), 0 black .. 1 white, not rounded to 8 bits.
     """
+    factor = _reduction(image)
     if image.mode.startswith("I") or image.mode == "F":
-        image = _reduce(image)
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        # These modes do not define the value of white: take the smallest depth that fits.
-        depths = (1, 255, 1023, 4095, 65535)
-        top = next((depth for depth in depths if values.max() <= depth), values.max())
-        return np.asarray(np.clip(values / top, 0.0, 1.0), dtype=np.float32)
+        return _brightness(_reduce(image, factor))
+    if image.width * image.height <= BAND_PIXELS:
+        return _gray_band(image, factor)
+    # In bands, because each conversion of a large picture takes its memory again.
+    rows = max(1, BAND_PIXELS // (image.width * factor)) * factor
+    tops = range(0, image.height, rows)
+    boxes = ((0, top, image.width, min(top + rows, image.height)) for top in tops)
+    return np.concatenate([_gray_band(image.crop(box), factor) for box in boxes])
+
+
+def _gray_band(image: Image.Image, factor: int) -> NDArray[np.float32]:
     if image.mode in ("La", "RGBa"):  # premultiplied
         image = image.convert(image.mode.upper())
     if image.has_transparency_data:
@@ -115,18 +125,30 @@ def to_gray(image: Image.Image) -> NDArray[np.float32]:
         image = Image.alpha_composite(white, image)
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
-    image = _reduce(image)
-    values = np.asarray(image, dtype=np.float32)
+    values = np.asarray(_reduce(image, factor), dtype=np.float32)
     if values.ndim == 3:
         values = values @ _LUMA
     return values * np.float32(GRAY_LEVEL)
 
 
-def _reduce(image: Image.Image) -> Image.Image:
-    """Reduce a huge picture by an integer factor, which bounds the memory it needs."""
+def _brightness(image: Image.Image) -> NDArray[np.float32]:
+    """Return the values of a picture of more than 8 bits or of floats, scaled to 0..1."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    # These modes do not define the value of white: take the smallest depth that fits.
+    depths = (1, 255, 1023, 4095, 65535)
+    top = next((depth for depth in depths if values.max() <= depth), values.max())
+    values /= np.float32(top)
+    return np.clip(values, 0.0, 1.0, out=values)
+
+
+def _reduction(image: Image.Image) -> int:
+    """Return the integer factor to reduce a huge picture by, which bounds the memory it needs."""
     by_height = image.height // 480 if image.height > 960 else 1
     by_area = math.isqrt(image.width * image.height // MAX_PIXELS) + 1
-    factor = max(by_height, by_area)
+    return max(by_height, by_area)
+
+
+def _reduce(image: Image.Image, factor: int) -> Image.Image:
     if factor == 1:
         return image
     if image.mode.startswith("I;"):  # 16 bits, which Pillow cannot reduce
@@ -223,8 +245,8 @@ class Loaded(NamedTuple):
 
 def load(source: ImageSource, config: PreprocessConfig) -> Loaded:
     """Return ``preprocess(load_image(source), config)``; an `ImageError` names the source."""
-    image = load_image(source)
+    image, size = _load_image(source)
     try:
-        return Loaded(preprocess(image, config), image.size)
+        return Loaded(preprocess(image, config), size)
     except ImageError as error:
         raise ImageError(f"{describe(source)}: {error}") from None

@@ -16,15 +16,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import load, save
 
 from exprocr.core.config.schema import ModelConfig, PreprocessConfig
 from exprocr.core.config.settings import from_dict, to_dict
-from exprocr.core.system.files import atomic_write
+from exprocr.core.system.files import atomic_write, read_regular
+from exprocr.core.system.limits import MAX_HEADER_BYTES, MAX_MODEL_BYTES
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import SHIPPED
 from exprocr.errors import ConfigError, ModelFileError, unknown_name
+from exprocr.words import quoted, shortened
 
 FORMAT_VERSION = 1
 METADATA_KEY = "exprocr"
@@ -139,7 +141,7 @@ def parse_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
     try:
         characters = metadata.get("charset")
         if not isinstance(characters, str):
-            raise ConfigError(f"charset: expected a string, found {characters!r}")
+            raise ConfigError(f"charset: expected a string, found {quoted(characters)}")
         grammar, temperature = _decoding(metadata)
         return {
             "model": from_dict(ModelConfig, _section(metadata, "model"), "model"),
@@ -163,14 +165,14 @@ def _decoding(metadata: Mapping[str, Any]) -> tuple[str, float]:
     if grammar not in SHIPPED:
         raise ConfigError(unknown_name("grammar", str(grammar), SHIPPED, what="grammar"))
     if type(temperature) not in (int, float) or not 0.01 <= temperature <= 100:
-        raise ConfigError(f"temperature: expected 0.01 to 100, found {temperature!r}")
+        raise ConfigError(f"temperature: expected 0.01 to 100, found {quoted(temperature)}")
     return grammar, float(temperature)
 
 
 def _section(metadata: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = metadata.get(name)
     if not isinstance(section, dict):
-        raise ConfigError(f"{name}: expected a section, found {section!r}")
+        raise ConfigError(f"{name}: expected a section, found {quoted(section)}")
     return section
 
 
@@ -191,7 +193,7 @@ def save_tensors(
 
 
 def load_tensors(
-    path: Path, key: str, what: str = "model"
+    path: Path, key: str, what: str = "model", max_bytes: int = MAX_MODEL_BYTES
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read the tensors and one JSON metadata entry of a safetensors file.
 
@@ -199,35 +201,48 @@ def load_tensors(
         path: The file.
         key: Name of the metadata entry, a JSON object.
         what: Kind of the file, for messages.
+        max_bytes: Largest size of the file.
 
     Returns:
         The tensors by name, and the entry.
 
     Raises:
-        ModelFileError: The file does not exist, or is no safetensors file with that entry.
+        ModelFileError: The file does not exist, is no safetensors file with that entry, or is
+            larger than allowed.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path}: expected a {what} file, found none")
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if key not in metadata:
-                raise ModelFileError(
-                    f"{path}: expected the metadata entry {key!r}, found "
-                    f"{', '.join(sorted(metadata)) or 'no metadata'}; not a {what} of exprocr"
-                )
-            entry = json_object(path, key, metadata[key])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"{path}: expected a safetensors file, found: {error}") from None
-    except (TypeError, AttributeError) as error:  # number formats that NumPy does not have
+        content = read_regular(path, max_bytes)
+    except (FileNotFoundError, IsADirectoryError):
+        raise ModelFileError(f"{path}: expected a {what} file, found none") from None
+    except OSError as error:
+        raise ModelFileError(f"{path}: expected a {what} file, found: {error.strerror}") from None
+    header = int.from_bytes(content[:8], "little")
+    if MAX_HEADER_BYTES < header <= len(content):
+        raise ModelFileError(
+            f"{path}: expected a safetensors file with a header of at most "
+            f"{MAX_HEADER_BYTES:,} bytes, found {header:,}"
+        )
+    try:
+        deserialize(content)  # type: ignore[no-untyped-call]  # checks the header
+        metadata = json.loads(content[8 : 8 + header]).get("__metadata__") or {}
+        if key not in metadata:
+            raise ModelFileError(
+                f"{path}: expected the metadata entry {key!r}, found "
+                f"{quoted(', '.join(sorted(metadata))) if metadata else 'no metadata'}; "
+                f"not a {what} of exprocr"
+            )
+        tensors = load(content)
+    except SafetensorError as error:
+        found = shortened(str(error), 200)
+        raise ModelFileError(f"{path}: expected a safetensors file, found: {found}") from None
+    except (TypeError, AttributeError, KeyError) as error:  # number formats NumPy does not have
         raise ModelFileError(f"{path}: expected tensors NumPy can hold, found: {error}") from None
     for name, tensor in tensors.items():
         if tensor.dtype.kind not in "biuf":  # a type that another package added to NumPy
             raise ModelFileError(
-                f"{path}: expected tensors NumPy can hold, found: {name}, {tensor.dtype}"
+                f"{path}: expected tensors NumPy can hold, found: {quoted(name)}, {tensor.dtype}"
             )
-    return tensors, entry
+    return tensors, json_object(path, key, metadata[key])
 
 
 def json_object(path: Path, key: str, text: str) -> dict[str, Any]:
@@ -241,7 +256,7 @@ def json_object(path: Path, key: str, text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path}: {key}: expected JSON, found: {error}") from None
     if not isinstance(entry, dict):
-        raise ModelFileError(f"{path}: {key}: expected a JSON object, found {text[:40]}")
+        raise ModelFileError(f"{path}: {key}: expected a JSON object, found {quoted(text)}")
     return entry
 
 
@@ -253,7 +268,9 @@ def check_version(path: Path, entry: Mapping[str, Any], known: int) -> None:
     """
     version = entry.get("format_version")
     if type(version) is not int or version < 1:
-        raise ModelFileError(f"{path}: format_version: expected 1 to {known}, found {version!r}")
+        raise ModelFileError(
+            f"{path}: format_version: expected 1 to {known}, found {quoted(version)}"
+        )
     if version > known:
         raise ModelFileError(
             f"{path}: format_version: expected {known} or older, found {version}; "

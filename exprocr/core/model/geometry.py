@@ -79,3 +79,51 @@ def num_frames(config: ModelConfig, width: int) -> int:
     for module in (config.conv1, config.conv2, config.conv3):
         width = output_length(width, module, config.padding, axis=1)
     return width
+
+
+def weight_shapes(config: ModelConfig, height: int, num_classes: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights that the results of a network depend on, by name.
+
+    Args:
+        config: The network's shape.
+        height: Height of the pictures, px.
+        num_classes: K, the blank included.
+
+    Raises:
+        ValueError: The pictures are too low for the convolutions.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def add_linear(name: str, norm: str, *shape: int) -> None:
+        shapes[f"{name}.weight"] = shape
+        if not norm:
+            shapes[f"{name}.bias"] = shape[:1]
+            return
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{norm}.{part}"] = shape[:1]
+
+    channels, rows = 1, height
+    for layer in CONV_LAYERS:
+        module: ConvModuleConfig = getattr(config, layer)
+        rows = output_length(rows, module, config.padding, axis=ROWS)
+        position = 0  # in the module: convolution, optional batch norm, ReLU
+        for kernel, outputs in zip(module.kernel_sizes, module.channels, strict=True):
+            norm = f"{layer}.{position + 1}" if config.batch_norm else ""
+            add_linear(f"{layer}.{position}", norm, outputs, channels, kernel, kernel)
+            channels = outputs
+            position += 3 if config.batch_norm else 2
+    if rows < 1:
+        raise ValueError(f"pictures {height} px high are too low for these convolutions")
+    units = config.gru_units
+    norm = "fc1.norm" if config.batch_norm else ""
+    add_linear("fc1.linear", norm, config.fc1_units, channels * rows)
+    inputs = {"gru1": config.fc1_units, "gru2": units * (1 if config.gru1_merge == "sum" else 2)}
+    for layer, size in inputs.items():
+        for way in ("", "_reverse"):
+            shapes[f"{layer}.gru.weight_ih_l0{way}"] = 3 * units, size
+            shapes[f"{layer}.gru.weight_hh_l0{way}"] = 3 * units, units
+            shapes[f"{layer}.gru.bias_ih_l0{way}"] = shapes[f"{layer}.gru.bias_hh_l0{way}"] = (
+                3 * units,
+            )
+    add_linear("fc2", "", num_classes, 2 * units)
+    return shapes

@@ -84,9 +84,15 @@ def load_model(
 
 def _load_graph(path: Path, model: ModelFile | None, threads: int | None) -> LoadedModel:
     # Imported here, so that only the chosen engine's library is loaded.
-    from exprocr.core.model.onnx_engine import check_match, load_graph
+    from exprocr.core.model.onnx_engine import check_match, load_graph, read_graph
 
-    info, digest, engine = load_graph(path)
+    graph = read_graph(path)
+    if path != model_path(None).with_suffix(GRAPH_SUFFIX):
+        # Only here, because the model inside the package starts faster without its library.
+        from exprocr.core.model.onnx_check import check_graph
+
+        graph = check_graph(path, graph)
+    info, digest, engine = load_graph(path, graph)
     if model:
         check_match(path, info, digest, model)
         info = model  # its temperature can be newer

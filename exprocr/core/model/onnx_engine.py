@@ -23,7 +23,10 @@ from exprocr.core.model.artifact import (
     json_object,
     parse_metadata,
 )
+from exprocr.core.system.files import read_regular
+from exprocr.core.system.limits import MAX_MODEL_BYTES
 from exprocr.errors import ModelFileError
+from exprocr.words import quoted, shortened
 
 DIGEST_KEY = "weights_digest"
 
@@ -44,9 +47,6 @@ _UNUSABLE = (
 )
 """Errors of ONNX Runtime for a file that is no graph, or that it cannot run. They have no common
 base class."""
-
-_OTHER_FILE = b"\n\x08location"
-"""Start of a reference to another file with a tensor, in ONNX's format: a length and this key."""
 
 
 class OnnxEngine:
@@ -72,8 +72,6 @@ class OnnxEngine:
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
         self.path = name
-        if _OTHER_FILE in graph:
-            raise ModelFileError(f"{name}: expected a graph in one file, found parts in others")
         try:
             self.session = onnxruntime.InferenceSession(
                 graph,
@@ -89,7 +87,8 @@ class OnnxEngine:
         if found != [(PICTURES, "tensor(uint8)")] or outputs != [LOG_PROBS]:
             raise ModelFileError(
                 f"{name}: expected a graph from {PICTURES!r}, tensor(uint8), to {LOG_PROBS!r}, "
-                f"found one from {found} to {outputs}; not a graph of exprocr"
+                f"found one from {shortened(str(found), 200)} to {shortened(str(outputs), 200)}; "
+                "not a graph of exprocr"
             )
 
     def __str__(self) -> str:
@@ -111,8 +110,29 @@ class OnnxEngine:
         return np.asarray(log_probs, dtype=np.float32)
 
 
-def load_graph(path: Path) -> tuple[ModelInfo, str, OnnxEngine]:
-    """Read a graph file.
+def read_graph(path: Path) -> bytes:
+    """Return the content of a graph file.
+
+    Raises:
+        ModelFileError: It is missing, no regular file, or larger than a graph may be.
+    """
+    try:
+        return read_regular(path, MAX_MODEL_BYTES)
+    except FileNotFoundError:
+        raise ModelFileError(f"{path}: expected an ONNX graph, found none") from None
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: expected an ONNX graph, found: {error.strerror or error}"
+        ) from None
+
+
+def load_graph(path: Path, graph: bytes | None = None) -> tuple[ModelInfo, str, OnnxEngine]:
+    """Load a graph that this program has written or checked.
+
+    Args:
+        path: Its file.
+        graph: The graph, from `exprocr.core.model.onnx_check.check_graph`; None is the content of
+            the file, which ONNX Runtime then runs whatever it does.
 
     Returns:
         The model, the digest of the weights, and the engine that runs the graph.
@@ -121,32 +141,26 @@ def load_graph(path: Path) -> tuple[ModelInfo, str, OnnxEngine]:
         ModelFileError: The file is missing, is no graph that exprocr has written, or has damaged
             metadata.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path}: expected an ONNX graph, found none")
-    try:
-        graph = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(
-            f"{path}: expected an ONNX graph, found: {error.strerror or error}"
-        ) from None
-    engine = OnnxEngine(graph, str(path))
+    engine = OnnxEngine(read_graph(path) if graph is None else graph, str(path))
     entries = engine.metadata
     if METADATA_KEY not in entries:
         raise ModelFileError(
             f"{path}: expected the metadata entry {METADATA_KEY!r}, found "
-            f"{', '.join(sorted(entries)) or 'no metadata'}; not a graph of exprocr"
+            f"{quoted(', '.join(sorted(entries))) if entries else 'no metadata'}; "
+            "not a graph of exprocr"
         )
     metadata = json_object(path, METADATA_KEY, entries[METADATA_KEY])
     info = ModelInfo(**parse_metadata(path, metadata))
     digest = metadata.get(DIGEST_KEY)
     if not isinstance(digest, str):
-        raise ModelFileError(f"{path}: {DIGEST_KEY}: expected a string, found {digest!r}")
+        raise ModelFileError(f"{path}: {DIGEST_KEY}: expected a string, found {quoted(digest)}")
     height, num_classes = info.preprocess.height, info.charset.num_classes
     shapes = engine.session.get_inputs()[0].shape, engine.session.get_outputs()[0].shape
     if [shapes[0][1:2], shapes[1][2:]] != [[height], [num_classes]]:
         raise ModelFileError(
             f"{path}: expected a graph from (N, {height}, W) to (T, N, {num_classes}), as its "
-            f"metadata says, found one from {shapes[0]} to {shapes[1]}"
+            f"metadata says, found one from {shortened(str(shapes[0]))} to "
+            f"{shortened(str(shapes[1]))}"
         )
     return info, digest, engine
 
@@ -180,4 +194,4 @@ def check_match(path: Path, info: ModelInfo, digest: str, model: ModelFile) -> N
 
 def _line(error: Exception) -> str:
     """Return the message of an error on one line."""
-    return " ".join(str(error).split())
+    return shortened(" ".join(str(error).split()), 300)

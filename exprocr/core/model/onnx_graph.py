@@ -21,8 +21,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from exprocr.core.config.schema import ConvModuleConfig
-from exprocr.core.model.artifact import ModelFile
+from exprocr.core.config.schema import ConvModuleConfig, ModelConfig
+from exprocr.core.model.artifact import ModelFile, ModelInfo
 from exprocr.core.model.geometry import CONV_LAYERS
 from exprocr.core.model.onnx_engine import LOG_PROBS, PICTURES
 
@@ -41,19 +41,35 @@ def build_graph(model: ModelFile, metadata: Mapping[str, str]) -> onnx.ModelProt
         model: The model; its weights must fit its configuration.
         metadata: Metadata entries of the file.
     """
-    nodes = _Nodes()
+    proto = _build(model, model.weights, _Nodes())
+    helper.set_model_props(proto, dict(metadata))
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
+
+
+def outline_graph(model: ModelInfo, shapes: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
+    """Build the graph of a model without the values of its weights, and without metadata.
+
+    Args:
+        model: The model.
+        shapes: The shapes of its weights, by name.
+    """
+    weights = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
+    return _build(model, weights, _Outline())
+
+
+def _build(model: ModelInfo, weights: Mapping[str, NDArray[Any]], nodes: _Nodes) -> onnx.ModelProto:
     maps = nodes.add("Cast", PICTURES, to=TensorProto.FLOAT)
     maps = nodes.add("Unsqueeze", maps, nodes.constant("channel_axis", np.array([1])))
     for layer in CONV_LAYERS:
-        maps = _add_conv_module(nodes, maps, layer, model, 1 / 255 if layer == "conv1" else 1.0)
+        scale = 1 / 255 if layer == "conv1" else 1.0
+        maps = _add_conv_module(nodes, maps, layer, model.model, weights, scale)
     frames = nodes.add("Transpose", maps, perm=[3, 0, 1, 2])  # (T, N, C, H')
     frames = nodes.add("Reshape", frames, nodes.constant("columns", np.array([0, 0, -1])))
-    frames = _add_frame_linear(nodes, frames, model)  # (T, N, fc1_units)
-    frames = _add_gru(nodes, frames, "gru1", model.weights, merge=model.model.gru1_merge)
-    frames = _add_gru(nodes, frames, "gru2", model.weights, merge="concat")
-    logits = _add_linear(
-        nodes, frames, "fc2", model.weights["fc2.weight"], model.weights["fc2.bias"]
-    )
+    frames = _add_frame_linear(nodes, frames, model.model, weights)  # (T, N, fc1_units)
+    frames = _add_gru(nodes, frames, "gru1", weights, merge=model.model.gru1_merge)
+    frames = _add_gru(nodes, frames, "gru2", weights, merge="concat")
+    logits = _add_linear(nodes, frames, "fc2", weights["fc2.weight"], weights["fc2.bias"])
     nodes.add("LogSoftmax", logits, output=LOG_PROBS, axis=2)
     pictures = helper.make_tensor_value_info(
         PICTURES, TensorProto.UINT8, ["N", model.preprocess.height, "W"]
@@ -62,12 +78,9 @@ def build_graph(model: ModelFile, metadata: Mapping[str, str]) -> onnx.ModelProt
         LOG_PROBS, TensorProto.FLOAT, ["T", "N", model.charset.num_classes]
     )
     graph = helper.make_graph(nodes.nodes, "exprocr", [pictures], [log_probs], nodes.constants)
-    proto = helper.make_model(
+    return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
     )
-    helper.set_model_props(proto, dict(metadata))
-    onnx.checker.check_model(proto, full_check=True)
-    return proto
 
 
 class _Nodes:
@@ -91,13 +104,32 @@ class _Nodes:
         return output
 
 
-def _add_conv_module(nodes: _Nodes, maps: str, layer: str, model: ModelFile, scale: float) -> str:
+class _Outline(_Nodes):
+    """Collects nodes and constants, without the values of floats."""
+
+    def constant(self, name: str, values: NDArray[Any]) -> str:
+        """Add a constant, with the type and shape alone if its values are floats."""
+        if values.dtype.kind != "f":
+            return super().constant(name, values)
+        kind = TensorProto.FLOAT
+        self.constants.append(TensorProto(name=name, dims=values.shape, data_type=kind))
+        return name
+
+
+def _add_conv_module(
+    nodes: _Nodes,
+    maps: str,
+    layer: str,
+    model: ModelConfig,
+    weights: Mapping[str, NDArray[Any]],
+    scale: float,
+) -> str:
     """Add a `ConvModule`, its inputs multiplied by ``scale``."""
-    config: ConvModuleConfig = getattr(model.model, layer)
+    config: ConvModuleConfig = getattr(model, layer)
     position = 0  # in the module: convolution, optional batch norm, ReLU
     for kernel, stride in zip(config.kernel_sizes, config.strides, strict=True):
         name = f"{layer}.{position}"
-        weight, bias = _fold(model.weights, name, f"{layer}.{position + 1}", model.model.batch_norm)
+        weight, bias = _fold(weights, name, f"{layer}.{position + 1}", model.batch_norm)
         maps = nodes.add(
             "Conv",
             maps,
@@ -105,23 +137,24 @@ def _add_conv_module(nodes: _Nodes, maps: str, layer: str, model: ModelFile, sca
             nodes.constant(f"{name}.bias", bias),
             kernel_shape=[kernel] * 2,
             strides=[stride] * 2,
-            pads=[kernel // 2 if model.model.padding else 0] * 4,
+            pads=[kernel // 2 if model.padding else 0] * 4,
         )
         maps = nodes.add("Relu", maps)
         scale = 1.0
-        position += 3 if model.model.batch_norm else 2
+        position += 3 if model.batch_norm else 2
     if config.pool != (1, 1):
         window = list(config.pool)
         maps = nodes.add("MaxPool", maps, kernel_shape=window, strides=window, ceil_mode=1)
     return maps
 
 
-def _add_frame_linear(nodes: _Nodes, frames: str, model: ModelFile) -> str:
+def _add_frame_linear(
+    nodes: _Nodes, frames: str, model: ModelConfig, weights: Mapping[str, NDArray[Any]]
+) -> str:
     """Add fc1."""
-    batch_norm = model.model.batch_norm
-    weight, bias = _fold(model.weights, "fc1.linear", "fc1.norm", batch_norm)
+    weight, bias = _fold(weights, "fc1.linear", "fc1.norm", model.batch_norm)
     frames = _add_linear(nodes, frames, "fc1", weight, bias)
-    return nodes.add("Relu", frames) if batch_norm else frames
+    return nodes.add("Relu", frames) if model.batch_norm else frames
 
 
 def _add_linear(

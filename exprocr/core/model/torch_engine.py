@@ -12,11 +12,10 @@ from exprocr.core.config.schema import ModelConfig, PreprocessConfig
 from exprocr.core.model.artifact import ModelFile
 from exprocr.core.model.engine import pick_threads
 from exprocr.core.model.network import Network, num_parameters
+from exprocr.core.system.limits import MAX_PARAMETERS
 from exprocr.core.text.charset import Charset
 from exprocr.errors import ConfigError, ModelFileError
-
-MAX_PARAMETERS = 200_000_000
-"""Largest number of parameters of a new network."""
+from exprocr.words import quoted
 
 
 class TorchEngine:
@@ -70,7 +69,7 @@ def pick_device(name: str = "auto") -> torch.device:
         name = next(device for device, is_there in there.items() if is_there)
     if not there.get(name, False):
         available = ", ".join(device for device, is_there in there.items() if is_there)
-        raise ConfigError(f"device: expected one of {available}, found {name!r}")
+        raise ConfigError(f"device: expected one of {available}, found {quoted(name)}")
     return torch.device(name)
 
 
@@ -85,7 +84,7 @@ def new_network(model: ModelConfig, preprocess: PreprocessConfig, charset: Chars
     """Create a network with random weights, on the CPU.
 
     Raises:
-        ConfigError: It would have more than `MAX_PARAMETERS` parameters, or the pictures are too
+        ConfigError: It would have more than `MAX_PARAMETERS` values, or the pictures are too
             low for its convolutions. This is checked before its memory is allocated.
     """
     try:
@@ -143,10 +142,11 @@ def _check_shapes(network: Network, weights: Any, where: str) -> None:
     expected = network.state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         if name not in weights:
-            raise ModelFileError(f"{where}: weights: expected a tensor {name!r}, found none")
+            raise ModelFileError(f"{where}: weights: expected a tensor {quoted(name)}, found none")
         if name not in expected:
             raise ModelFileError(
-                f"{where}: weights: expected the network's tensors, found another one, {name!r}"
+                f"{where}: weights: expected the network's tensors, found another one, "
+                f"{quoted(name)}"
             )
         shapes = tuple(expected[name].shape), tuple(weights[name].shape)
         if shapes[0] != shapes[1]:

@@ -253,7 +253,7 @@ class Recognizer:
             (T, N, K). Batches of the same width are consecutive.
 
         Raises:
-            ModelFileError: The network's output has NaN.
+            ModelFileError: The network's output are no probabilities.
         """
         with self._workers() as pool:
             yield from self._log_probs(inks, pool)
@@ -265,10 +265,11 @@ class Recognizer:
         batches = _batches(inks)
 
         def compute(batch: list[int]) -> NDArray[np.float32]:
-            return self.engine.log_probs(np.stack([inks[i] for i in batch]))
+            log_probs = self.engine.log_probs(np.stack([inks[i] for i in batch]))
+            return _checked(log_probs, len(batch), self.charset.num_classes)
 
         results = pool.map(compute, batches) if pool and batches[1:] else map(compute, batches)
-        return zip(batches, map(_checked, results), strict=True)
+        return zip(batches, results, strict=True)
 
 
 def _batches(inks: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
@@ -283,15 +284,28 @@ def _batches(inks: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
     return batches
 
 
-def _checked(log_probs: NDArray[np.float32]) -> NDArray[np.float32]:
+def _checked(log_probs: NDArray[np.float32], num: int, num_classes: int) -> NDArray[np.float32]:
     """Return log-probabilities without change.
 
+    Args:
+        log_probs: The output of an engine.
+        num: N, the number of pictures.
+        num_classes: K.
+
     Raises:
-        ModelFileError: They contain NaN.
+        ModelFileError: They are not (T, N, K) with at least one frame, or no probabilities.
     """
-    if np.isnan(log_probs).any():
+    shape = log_probs.shape
+    if len(shape) != 3 or not shape[0] or shape[1:] != (num, num_classes):
         raise ModelFileError(
-            "model: expected a network that gives probabilities, found one that gives NaN; its "
-            "weights are damaged, or its training diverged"
+            f"model: expected a network that gives (frames, {num}, {num_classes}) probabilities, "
+            f"found one that gives {shape}"
+        )
+    # In each frame some class has a probability above 0; NaN spreads to the maximum.
+    if not np.isfinite(log_probs.max(axis=2)).all():
+        found = "NaN" if np.isnan(log_probs).any() else "infinities"
+        raise ModelFileError(
+            f"model: expected a network that gives probabilities, found one that gives {found}; "
+            "its weights are damaged, or its training diverged"
         )
     return log_probs

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exprocr.core.system.files import atomic_write, output_error
+from exprocr.core.system.files import atomic_write, output_error, read_regular, without_waiting
+from exprocr.core.system.limits import MAX_RECORD_BYTES
 from exprocr.errors import DataError
+from exprocr.words import quoted
 
 STEP, EVALUATION = "step", "evaluation"
 """Kinds of records."""
@@ -42,7 +44,7 @@ class Journal:
             OutputError: The file cannot be written.
         """
         try:
-            with self.path.open("a", encoding="utf-8") as file:
+            with open(self.path, "a", encoding="utf-8", opener=without_waiting) as file:
                 file.writelines(json.dumps(record) + "\n" for record in self._pending)
         except OSError as error:
             raise output_error(self.path, error) from error
@@ -81,9 +83,10 @@ def read_records(path: Path) -> list[dict[str, Any]]:
             figure of a step or an evaluation is not what it should be.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        content = read_regular(path, MAX_RECORD_BYTES)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    lines = content.decode("utf-8", errors="replace").splitlines()
     records: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -94,7 +97,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
             _check(record, f"{path}, line {number}")
             records.append(record)
         elif number < len(lines):
-            raise DataError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}")
+            raise DataError(f"{path}, line {number}: expected a JSON object, found {quoted(line)}")
     return records
 
 

@@ -26,8 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exprocr.core.system.files import atomic_write, output_error
+from exprocr.core.system.files import atomic_write, output_error, read_regular, without_waiting
+from exprocr.core.system.limits import MAX_RECORD_BYTES
 from exprocr.errors import DataError
+from exprocr.words import quoted
 
 FORMAT_VERSION = 1
 PERCENTILES = (0, 7, 16, 31, 50, 69, 84, 93, 100)
@@ -160,7 +162,7 @@ class TensorRecorder:
             return
         try:
             if self.path.exists():
-                with self.path.open("r+b") as file:
+                with open(self.path, "r+b", opener=without_waiting) as file:
                     header = file.readline()
                     if _layout_of(self.path, header) != self._layout:
                         raise DataError(
@@ -227,7 +229,7 @@ def read_tensor_record(path: Path) -> TensorRecord:
 def _read(path: Path) -> tuple[_Layout, NDArray[np.void]]:
     """Return the layout and the complete records of a file, after checking their steps."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MAX_RECORD_BYTES)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     header = content[: content.find(b"\n") + 1] or content
@@ -245,7 +247,7 @@ def _layout_of(path: Path, line: bytes) -> _Layout:
     try:
         layout = _parse(line)
         if layout.header != line:  # other keys, other spacing, or no line end
-            raise DataError(f"expected a first line as exprocr writes it, found {line[:40]!r}")
+            raise DataError(f"expected a first line as exprocr writes it, found {quoted(line)}")
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     return layout
@@ -258,15 +260,15 @@ def _parse(line: bytes) -> _Layout:
     except (ValueError, RecursionError):
         entry = None
     if not isinstance(entry, dict):
-        raise DataError(f"expected a first line of JSON, found {line[:40]!r}")
+        raise DataError(f"expected a first line of JSON, found {quoted(line)}")
     version = entry.get("format_version")
     if type(version) is not int or version != FORMAT_VERSION:
-        raise DataError(f"format_version: expected {FORMAT_VERSION}, found {version!r}")
+        raise DataError(f"format_version: expected {FORMAT_VERSION}, found {quoted(version)}")
     if (found := entry.get("percentiles")) != list(PERCENTILES):
-        raise DataError(f"percentiles: expected {list(PERCENTILES)}, found {found!r}")
+        raise DataError(f"percentiles: expected {list(PERCENTILES)}, found {quoted(found)}")
     num_bins, names, shapes = (entry.get(key) for key in ("num_bins", "names", "shapes"))
     if type(num_bins) is not int or not 1 <= num_bins <= MAX_BINS:
-        raise DataError(f"num_bins: expected 1 to {MAX_BINS}, found {num_bins!r}")
+        raise DataError(f"num_bins: expected 1 to {MAX_BINS}, found {quoted(num_bins)}")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"names: expected names of tensors, found {str(names)[:40]}")
     if not 1 <= len(names) <= MAX_TENSORS:

@@ -1,9 +1,12 @@
-"""Settings of the C library that keep freed memory between training steps."""
+"""Memory: keeping freed memory between training steps, and creating very many objects."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's ``mallopt``."""
@@ -24,3 +27,15 @@ def keep_freed_memory() -> None:
     # M_TRIM_THRESHOLD alone would be worse: it stops glibc from raising M_MMAP_THRESHOLD by itself.
     if mallopt is not None and any(mallopt(M_MMAP_THRESHOLD, size) for size in LARGEST_KEPT):
         mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
+
+
+@contextmanager
+def garbage_kept() -> Iterator[None]:
+    """Do not search for garbage during the block, which creates very many objects that stay."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from exprocr.core.system.limits import MAX_CHARACTERS
 from exprocr.errors import DataError
+from exprocr.words import quoted
 
 BLANK = 0
 """Class id of the CTC blank; the characters have the ids from 1 on."""
@@ -19,14 +21,21 @@ class Charset:
         characters: Unique characters; ``characters[i]`` has class id ``i + 1``.
 
     Raises:
-        ValueError: ``characters`` is empty or repeats a character.
+        ValueError: ``characters`` is empty, repeats a character, or has more than
+            `MAX_CHARACTERS`.
     """
 
     characters: str
 
     def __post_init__(self) -> None:
         if not self.characters or len(set(self.characters)) != len(self.characters):
-            raise ValueError(f"a charset needs unique characters, found {self.characters!r}")
+            found = quoted(self.characters)
+            raise ValueError(f"a charset needs unique characters, found {found}")
+        if len(self.characters) > MAX_CHARACTERS:
+            raise ValueError(
+                f"a charset has at most {MAX_CHARACTERS:,} characters, found "
+                f"{len(self.characters):,}"
+            )
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Charset:
@@ -50,7 +59,8 @@ class Charset:
         """
         if missing := self.missing(text):
             raise DataError(
-                f"label {text!r}: expected characters of {self.characters!r}, found {missing!r}"
+                f"label {quoted(text)}: expected characters of {quoted(self.characters)}, "
+                f"found {quoted(missing)}"
             )
         return [self.characters.index(c) + 1 for c in text]
 

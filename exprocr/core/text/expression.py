@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
+from exprocr.core.system.limits import MAX_LABEL_LENGTH
 from exprocr.errors import ExpressionError
 
-MAX_LENGTH = 1000
+MAX_LENGTH = MAX_LABEL_LENGTH
 """Longest text that is parsed, in characters.
 
 The result of an operator has at most one digit more than its two operands have together. So neither
@@ -161,10 +162,10 @@ def _unexpected(token: _Token, want_operand: bool, depth: int) -> ExpressionErro
 
 def _evaluate_postfix(postfix: list[_Token]) -> Fraction:
     """Evaluate tokens in postfix notation."""
-    values: list[Fraction] = []
+    values: list[Fraction | int] = []  # integers as long as possible, which are faster
     for token in postfix:
         if token.is_integer:
-            values.append(Fraction(int(token.text)))
+            values.append(int(token.text))
             continue
         right = values.pop()
         if token.text == _NEGATE:
@@ -178,7 +179,7 @@ def _evaluate_postfix(postfix: list[_Token]) -> Fraction:
         elif token.text == "*":
             values.append(left * right)
         elif right:
-            values.append(left / right)
+            values.append(Fraction(left) / right)
         else:
             raise DivisionByZero(f"division by zero at position {token.position}", token.position)
-    return values.pop()
+    return Fraction(values.pop())

@@ -130,13 +130,7 @@ def settings_section(run: Run) -> Section:
 
 def _settings(run: Run) -> list[Facts | Row]:
     path = run.path / CONFIG_NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: expected TOML, found: {error}") from None
+    values = read_toml(path)
     tables = [
         Facts(list(_flat(section)), SETTINGS.get(name, name))
         for name, section in values.items()

@@ -243,7 +243,7 @@ WIDE = ConvModuleConfig(kernel_sizes=(99,), channels=(4096,), strides=(1,))
         (
             ModelConfig(conv2=WIDE, conv3=WIDE),
             6000,
-            "model: expected a network of at most 200,000,",
+            "model: expected a network of at most 15,000,",
         ),
         (ModelConfig(padding=False), 10, "preprocess.height: pictures 10 px high are too low"),
     ],
@@ -261,3 +261,29 @@ def test_a_new_network_is_the_one_of_its_seed() -> None:
     other = Network(settings.model, settings.preprocess.height, 3)
     for name, tensor in other.state_dict().items():
         assert torch.equal(tensor, network.state_dict()[name])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a = " + "[" * 10_000 + "]" * 10_000, "expected TOML, found: values nested too deeply"),
+        ("a." * 10_000 + "b = 1", "expected TOML, found: values nested too deeply"),
+        ("# no settings\n" * 10_000, "cannot be read: a file of more than 0.1 MB, the limit"),
+        (f"[{'a' * 50_000}]", "unknown key; did you mean"),
+        (f"[training]\nepochs = '{'a' * 50_000}'", "training.epochs: expected int, found 'aaa"),
+        ("[a]\n[a]" + ".a" * 150 + "\n[a]" + ".a" * 150, "expected TOML, found: "),
+    ],
+)
+def test_files_that_are_too_large(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(content)
+    with pytest.raises(ConfigError) as error:
+        load_settings("default", path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert message in str(error.value)
+    assert len(str(error.value)) < len(str(path)) + 400
+
+
+def test_settings_are_in_a_regular_file() -> None:
+    with pytest.raises(ConfigError, match="cannot be read: a device, not a regular file"):
+        load_settings("default", Path("/dev/zero"))

@@ -115,7 +115,7 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Image.new("L", size).save(path)
         with pytest.raises(ImageError) as error:
             load(path, CONFIG)
-        check_message(error, path, "expected at most 1000 pixels, found more")
+        check_message(error, path, "expected at most 1,000 pixels, found more")
     assert Image.MAX_IMAGE_PIXELS == 1000
 
 

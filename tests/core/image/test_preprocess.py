@@ -304,6 +304,6 @@ def test_reducing_first_changes_little(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Image.Image, "reduce", reduce)
     plain = preprocess(large, CONFIG)
-    assert calls == [2]
+    assert set(calls) == {2}
     assert np.abs(reduced.astype(int) - plain).mean() < 1
     assert correlation(reduced, plain) > 0.999

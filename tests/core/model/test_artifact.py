@@ -147,7 +147,10 @@ def write_foreign(kind: str, path: Path) -> None:
         ("empty", "expected a safetensors file, found: "),
         ("torch.save", "expected a safetensors file, found: "),
         ("pickle", "expected a safetensors file, found: "),
-        ("foreign", "expected the metadata entry 'exprocr', found format; not a model of exprocr"),
+        (
+            "foreign",
+            "expected the metadata entry 'exprocr', found 'format'; not a model of exprocr",
+        ),
         ("bare", "metadata entry 'exprocr', found no metadata; not a model of exprocr"),
     ],
 )
@@ -291,3 +294,20 @@ def test_number_formats_that_numpy_does_not_have(tmp_path: Path) -> None:
     save_torch_file({"w": torch.zeros(2, dtype=torch.bfloat16)}, path, {METADATA_KEY: "{}"})
     with pytest.raises(ModelFileError, match="expected tensors NumPy can hold, found: "):
         ModelFile.load(path)
+
+
+def test_a_large_header_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes((3 * 10**6).to_bytes(8, "little") + b"{" + b" " * (3 * 10**6))
+    with pytest.raises(ModelFileError, match=r"a header of at most 2,000,000 bytes, found 3,000,0"):
+        ModelFile.load(path)
+
+
+def test_model_files_are_limited(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.touch()
+    os.truncate(path, 70 * 10**6 + 1)  # without taking space
+    with pytest.raises(ModelFileError, match="found: a file of more than 70 MB, the limit"):
+        ModelFile.load(path)
+    with pytest.raises(ModelFileError, match="found: a device, not a regular file"):
+        ModelFile.load("/dev/zero")

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, external_data_helper, helper
+from onnx import TensorProto, helper
 
 from exprocr.core.model.artifact import METADATA_KEY, ModelFile
 from exprocr.core.model.onnx_engine import DIGEST_KEY, LOG_PROBS, PICTURES, OnnxEngine, load_graph
@@ -112,8 +112,8 @@ def write_foreign(kind: str, path: Path, graph: Path) -> None:
     ("kind", "message"),
     [
         ("missing", "expected an ONNX graph, found none"),
-        ("folder", "expected an ONNX graph, found none"),
-        ("socket", "expected an ONNX graph, found none"),
+        ("folder", "expected an ONNX graph, found: Is a directory"),
+        ("socket", "expected an ONNX graph, found: a named pipe, not a regular file"),
         ("empty", "expected an ONNX graph, found: "),
         ("text", "expected an ONNX graph, found: "),
         ("random", "expected an ONNX graph, found: "),
@@ -206,7 +206,7 @@ def test_metadata_that_is_no_json_object(graph: Path, tmp_path: Path, text: str)
 
 def test_metadata_of_another_program(graph: Path, tmp_path: Path) -> None:
     path = with_entry(graph, tmp_path / "x.onnx", "{}", key="producer")
-    check_refused(path, "expected the metadata entry 'exprocr', found producer; not a graph of exp")
+    check_refused(path, "expected the metadata entry 'exprocr', found 'producer'; not a graph of")
     proto = onnx.load(graph)
     del proto.metadata_props[:]
     onnx.save(proto, path)
@@ -241,20 +241,6 @@ def test_another_programs_graph(
     write_cast(path, inputs, outputs, kind)
     check_refused(path, "expected a graph from 'pictures', tensor(uint8), to 'log_probs', found o")
     check_refused(path, found)
-
-
-def test_no_other_file_is_read(
-    graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)  # where ONNX Runtime searches for them
-    proto = onnx.load(graph)
-    external_data_helper.convert_model_to_external_data(proto, location="w.bin", size_threshold=0)
-    onnx.save(proto, "x.onnx")
-    assert os.path.getsize("w.bin") > 5000
-    path = tmp_path / "x.onnx"
-    check_refused(path, "expected a graph in one file, found parts in others")
-    os.remove("w.bin")
-    check_refused(path, "expected a graph in one file, found parts in others")
 
 
 def test_pictures_of_a_wrong_height_are_refused(graph: Path) -> None:

@@ -255,12 +255,24 @@ print([name for name in ("torch", "click", "rich", "tqdm", "matplotlib") if name
     assert done.stdout.splitlines() == ["8", "[]"]
 
 
-def test_a_network_that_gives_nan_is_a_bad_model() -> None:
-    class Diverged:
+@pytest.mark.parametrize(
+    ("value", "frames", "classes", "message"),
+    [
+        (np.nan, 5, CHARSET.num_classes, "probabilities, found one that gives NaN"),
+        (np.inf, 5, CHARSET.num_classes, "probabilities, found one that gives infinities"),
+        (-np.inf, 5, CHARSET.num_classes, "probabilities, found one that gives infinities"),
+        (-1, 0, CHARSET.num_classes, r"found one that gives \(0, 1, 16\)"),
+        (-1, 5, 3, r"gives \(frames, 1, 16\) probabilities, found one that gives \(5, 1, 3\)"),
+    ],
+)
+def test_a_network_that_gives_no_probabilities_is_a_bad_model(
+    value: float, frames: int, classes: int, message: str
+) -> None:
+    class Broken:
         def log_probs(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-            return np.full((5, len(pictures), CHARSET.num_classes), np.nan, dtype=np.float32)
+            return np.full((frames, len(pictures), classes), value, dtype=np.float32)
 
     recognizer = scripted_recognizer()
-    recognizer.engine = Diverged()
-    with pytest.raises(ModelFileError, match="found one that gives NaN"):
+    recognizer.engine = Broken()
+    with pytest.raises(ModelFileError, match=message):
         recognizer.predict([np.zeros((60, 180), np.uint8)])

@@ -50,3 +50,11 @@ def test_refuses_empty_and_repeated(characters: str) -> None:
 def test_no_texts_make_no_charset() -> None:
     with pytest.raises(ValueError, match="unique characters"):
         Charset.from_texts([""])
+
+
+def test_a_charset_is_limited() -> None:
+    Charset("".join(map(chr, range(10_000))))
+    with pytest.raises(ValueError, match="a charset has at most 10,000 characters, found 10,001"):
+        Charset("".join(map(chr, range(10_001))))
+    with pytest.raises(ValueError, match=r"found 'aaa.*\.\.\.$"):
+        Charset("a" * 100_000)

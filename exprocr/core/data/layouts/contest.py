@@ -17,6 +17,7 @@ from exprocr.core.data.labels import (
     Layout,
     Sample,
     check_labels,
+    check_text,
     is_plain,
     join,
     parse_value,
@@ -75,7 +76,7 @@ def _parse(file: Path) -> Iterator[Label]:
                 f"{where}: expected an expression without white space, optionally one space and "
                 f"its value, found {quoted(line)}"
             )
-        yield Label(index + 1, str(index), text, parse_value(value, where))
+        yield Label(index + 1, str(index), check_text(text, where), parse_value(value, where))
 
 
 def _images_by_stem(folder: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ from exprocr.core.data.labels import (
     Layout,
     Sample,
     check_labels,
-    is_plain,
+    check_text,
     join,
     parse_value,
     read_lines,
@@ -70,15 +70,11 @@ def _parse(file: Path) -> Iterator[Label]:
         image, text, value = row["image"], row["text"], row.get("value")
         if not isinstance(image, str) or not image:
             raise DataError(f"{where}: image: expected a path, found {quoted(image)}")
-        if not isinstance(text, str) or not text or not is_plain(text):
-            raise DataError(
-                f"{where}: text: expected an expression without white space, found {quoted(text)}"
-            )
-        yield Label(number, image, text, parse_value(value, where))
+        yield Label(number, image, check_text(text, where), parse_value(value, where))
 
 
 def _csv_rows(
-    file: Path, lines: list[str], delimiter: str
+    file: Path, lines: Iterable[str], delimiter: str
 ) -> Iterator[tuple[int, dict[str, object]]]:
     # The line ends are kept, so that one inside quotes is found as white space.
     reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter, strict=True)
@@ -98,7 +94,7 @@ def _csv_rows(
         ) from None
 
 
-def _json_rows(file: Path, lines: list[str]) -> Iterator[tuple[int, dict[str, object]]]:
+def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, dict[str, object]]]:
     for number, line in enumerate(lines, start=1):
         where = f"{file}, line {number}"
         try:

@@ -13,7 +13,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from exprocr.core.system.limits import MAX_TRANSITIONS
 from exprocr.core.text.charset import BLANK, Charset
+from exprocr.errors import ConfigError
 
 DEAD = -1
 """The entry of `Automaton.transitions` for a class that is refused."""
@@ -51,8 +53,14 @@ class Automaton:
             The automaton; None if it would accept no text of these characters.
 
         Raises:
+            ConfigError: It would be larger than `MAX_TRANSITIONS`.
             ValueError: A state has two arcs for one character.
         """
+        if len(arcs) * charset.num_classes > MAX_TRANSITIONS:
+            raise ConfigError(
+                f"grammar: expected at most {MAX_TRANSITIONS:,} states times classes, found "
+                f"{len(arcs):,} times {charset.num_classes:,}"
+            )
         numbers = {start: 0}
         queue = [start]
         moves: list[tuple[int, int, int]] = []

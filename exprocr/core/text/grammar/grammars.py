@@ -23,7 +23,9 @@ from typing import Any
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.automaton import Arcs, Automaton
 from exprocr.core.text.grammar.lexicon import lexicon_arcs
+from exprocr.core.text.grammar.regex import regex_arcs
 from exprocr.errors import ConfigError, unknown_name
+from exprocr.words import quoted, shortened
 
 DIGITS = "0123456789"
 MAX_DEPTH = 4
@@ -102,9 +104,6 @@ def load_grammar(name: str, charset: Charset) -> Grammar:
             character outside the charset, or the grammar has no text of these characters.
     """
     if name.startswith(REGEX):
-        # Imported here, so that its compiler is loaded for this grammar alone.
-        from exprocr.core.text.grammar.regex import regex_arcs
-
         arcs, start, accepting = regex_arcs(name, name.removeprefix(REGEX), charset)
     elif name.startswith(LEXICON):
         arcs, start, accepting = lexicon_arcs(Path(name.removeprefix(LEXICON)), charset)
@@ -112,12 +111,12 @@ def load_grammar(name: str, charset: Charset) -> Grammar:
         arcs, start, accepting = _shipped(name, charset)
     else:
         known = (*SHIPPED, f"{REGEX}PATTERN", f"{LEXICON}FILE")
-        raise ConfigError(unknown_name(f"grammar {name}", name, known, what="grammar"))
+        raise ConfigError(unknown_name(f"grammar {shortened(name)}", name, known, what="grammar"))
     automaton = Automaton.build(arcs, start, accepting, charset)
     if automaton is None:
         raise ConfigError(
-            f"grammar {name}: expected texts of the model's characters {charset.characters!r}, "
-            "found none"
+            f"grammar {shortened(name)}: expected texts of the model's characters "
+            f"{quoted(charset.characters)}, found none"
         )
     return Grammar(name, charset, automaton)
 

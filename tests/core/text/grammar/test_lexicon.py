@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def refused(*args: object, **options: object) -> str:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refused)
+    monkeypatch.setattr(os, "open", refused)
     with pytest.raises(ConfigError, match=r"words\.txt: cannot be read: Permission denied$"):
         lexicon(tmp_path, b"1+2")
 
@@ -117,3 +118,32 @@ def test_a_character_outside_the_charset_names_the_line(
         lexicon(tmp_path, content.encode())
     assert str(info.value).endswith(f"found {found!r}")
     assert repr(CHARSET.characters) in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("1" * 1001, "line 1: expected at most 1,000 characters, found 1,001"),
+        ("12\n" * 1_400_000, "cannot be read: a file of more than 4 MB, the limit"),
+        (
+            "\n".join(f"{number:07}" for number in range(0, 10**7, 40)),
+            "expected texts whose tree has at most 250,000 nodes, found more",
+        ),
+    ],
+)
+def test_a_lexicon_is_limited(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        lexicon(tmp_path, content.encode())
+
+
+def test_a_lexicon_is_a_regular_file() -> None:
+    with pytest.raises(ConfigError, match="cannot be read: a device, not a regular file"):
+        load_grammar("lexicon:/dev/zero", CHARSET)
+
+
+def test_a_grammar_for_many_classes_is_limited(tmp_path: Path) -> None:
+    charset = Charset("".join(map(chr, range(48, 9_000))))
+    path = tmp_path / "words.txt"
+    path.write_text("".join(f"{'1' * i}{chr(50 + i)}{chr(60 + i)}\n" for i in range(950)))
+    with pytest.raises(ConfigError, match="expected at most 10,000,000 states times classes"):
+        load_grammar(f"lexicon:{path}", charset)

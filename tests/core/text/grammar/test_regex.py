@@ -138,10 +138,11 @@ def test_an_invalid_pattern(pattern: str, reason: str) -> None:
         (r"\A1", r"Escape \A"),
         (r"1\Z", r"Escape \Z"),
         (r"(1)\1", "Group references"),
-        ("(?P<a>1)(?P=a)", "Group references"),
+        ("(?P<a>1)(?P=a)", "'(?P='"),
         ("(?=1).", "'(?='"),
         ("(?!1).", "'(?!'"),
-        ("(?<=1)2", "lookbacks"),
+        ("(?<=1)2", "'(?<'"),
+        ("(?i)1", "'(?i'"),
         ("(?#no)1", "'(?#'"),
         ("(?>1*)1", "'(?>'"),
         ("1*+1", "'*+'"),
@@ -184,3 +185,36 @@ def test_a_character_outside_the_charset_may_be_excluded(pattern: str) -> None:
 def test_no_text_is_left() -> None:
     with pytest.raises(ConfigError, match=r"^grammar regex:\[\^1\]: expected texts of .* found n"):
         load_grammar("regex:[^1]", Charset("1"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("(1|2)*1(1|2){40}", "too much work (its states can grow exponentially)"),
+        ("1{999999}", "more than 4,000 characters and classes"),
+        ("((((1?){10}){10}){10}){10}", "more than 4,000 characters and classes"),
+        ("(1{0,1000}){0,1000}", "too much work"),
+        ("(" + "()" * 4000 + "1){3000}", "too much work"),
+        ("(1|2)(3|4)" * 1001, "expected at most 10,000 characters, found 10,010"),
+    ],
+)
+def test_a_pattern_that_needs_too_much_is_refused(pattern: str, found: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(found)) as error:
+        load_grammar(f"regex:{pattern}", CHARSET)
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("pattern", "num_states"),
+    [
+        ("(1|2)*1(1|2){11}", 2**12),
+        ("(){1000000000}1", 2),
+        ("((()|){1000}){1000}1", 2),
+        ("[^1]{4000}", 4001),
+        ("(1*)*" * 500, 1),
+        (r"[\w\W]1", 3),
+    ],
+)
+def test_a_pattern_that_looks_large(pattern: str, num_states: int) -> None:
+    grammar = load_grammar(f"regex:{pattern}", Charset("1234+" if "w" in pattern.lower() else "12"))
+    assert grammar.automaton.num_states <= num_states
