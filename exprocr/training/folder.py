@@ -41,7 +41,8 @@ class RunFolder:
         path: The directory.
 
     Raises:
-        OutputError: Another process trains in it, or it cannot be written.
+        OutputError: Another process trains in it, it cannot be written, or a pipe or device is in
+            it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,6 +59,13 @@ class RunFolder:
         except OSError as error:
             raise output_error(lock, error) from error
         self._identity = self._identify()
+        for file in path.iterdir():
+            # A file is written through a pipe or into a device where there is one, which is right
+            # for an output that the user names, and may wait for ever here.
+            if file.exists() and not (file.is_file() or file.is_dir()):
+                raise OutputError(
+                    f"{file}: expected a regular file or a folder, found a pipe or device"
+                )
 
     def check(self) -> None:
         """Check that the directory is still the one that the run began in.

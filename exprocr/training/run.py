@@ -23,6 +23,7 @@ from exprocr.errors import ConfigError, DataError, ModelFileError, unknown_name
 from exprocr.training.checkpoint import Checkpoint, load_checkpoint
 from exprocr.training.limits import Limits
 from exprocr.training.precision import Precision
+from exprocr.words import quoted
 
 MAX_PROCESSES = 1024
 """Most threads, and most processes that render ahead."""
@@ -220,7 +221,9 @@ def read_checkpoint(run_dir: Path) -> tuple[RunSpec, Checkpoint]:
     checkpoint = load_checkpoint(run_dir / CHECKPOINT_NAME)
     values = dict(checkpoint.settings)
     try:
-        Charset(str(values.pop("charset", None) or ""))
+        if not isinstance(charset := values.pop("charset", ""), str):
+            raise ConfigError(f"charset: expected a string, found {quoted(charset)}")
+        Charset(charset)
         return from_dict(RunSpec, values, "settings"), checkpoint
     except (ConfigError, ValueError, TypeError) as error:
         raise ModelFileError(f"{checkpoint.name}: {error}") from None

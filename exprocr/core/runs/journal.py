@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ COUNTED = ("step", "epoch")
 
 LARGEST = 10**15
 """Largest figure, by its absolute value; losses may be larger, or not finite."""
+
+LARGEST_LOSS = 1e40
+"""Larger than every float32, and small enough for a plot."""
 
 
 class Journal:
@@ -119,6 +123,7 @@ def _check(record: Mapping[str, Any], place: str) -> None:
         elif name not in ("kind", "images") and value is not None:  # images: of a skipped step
             if type(value) not in (int, float):
                 raise DataError(f"{place}: {name}: expected a number, found {value!r:.40}")
-            is_loss = "loss" in name and isinstance(value, float)
-            if not (is_loss or -LARGEST <= value <= LARGEST):
+            largest = LARGEST_LOSS if "loss" in name else LARGEST
+            is_lost = "loss" in name and isinstance(value, float) and not math.isfinite(value)
+            if not (is_lost or -largest <= value <= largest):
                 raise DataError(f"{place}: {name}: expected a finite number, found {value!r:.40}")

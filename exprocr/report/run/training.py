@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exprocr.core.config.settings import load_settings
+from exprocr.core.config.settings import load_settings, read_toml
 from exprocr.core.runs.journal import EVALUATION
 from exprocr.core.runs.layout import CONFIG_NAME, TENSORS_NAME
 from exprocr.core.runs.summary import Records, RunSummary, of_kind, read_run, summarize
@@ -130,7 +129,8 @@ def settings_section(run: Run) -> Section:
 
 def _settings(run: Run) -> list[Facts | Row]:
     path = run.path / CONFIG_NAME
-    values = read_toml(path)
+    load_settings("default", path)  # checks them
+    values, text = read_toml(path), path.read_text(encoding="utf-8")
     tables = [
         Facts(list(_flat(section)), SETTINGS.get(name, name))
         for name, section in values.items()
