@@ -10,11 +10,16 @@ PyTorch is imported by the first `Recognizer.load`.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 __all__ = ["ExprocrError", "Prediction", "Recognizer", "__version__"]
+
+# ONNX Runtime 1.29 and newer looks for its maker's server and writes a device id into the user's
+# cache as soon as it is imported. It reads this variable at that time.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from exprocr.core.reading.prediction import Prediction

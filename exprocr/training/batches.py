@@ -85,6 +85,7 @@ class Batches:
     Args:
         inks: Preprocessed pictures of the files, uint8 (H, W) each; may be empty.
         texts: Their expressions.
+        paths: Their files.
         rendered: Source of rendered pictures; its ``size`` is their number in each batch. None
             takes files alone.
         config: Batch size, length of an epoch, and seed.
@@ -95,12 +96,14 @@ class Batches:
         self,
         inks: Sequence[NDArray[np.uint8]],
         texts: Sequence[str],
+        paths: Sequence[str],
         rendered: RenderedBatches | None,
         config: TrainingConfig,
         workers: int,
     ) -> None:
         self.inks = inks
         self.texts = texts
+        self.paths = paths
         self.rendered = rendered
         self.seed = config.seed
         self.workers = workers
@@ -118,8 +121,7 @@ class Batches:
             epoch, position = divmod(step, self.steps_per_epoch)
             if self.num_from_files and (position == 0 or step == first_step):
                 order = self._order(epoch)
-            start = position * self.num_from_files
-            chosen = order[start : start + self.num_from_files]
+            chosen = self._chosen(order, position)
             inks = [self.inks[i] for i in chosen]
             texts = [self.texts[i] for i in chosen]
             if self.rendered:
@@ -127,6 +129,19 @@ class Batches:
                 inks += list(drawn.pictures)
                 texts += drawn.texts
             yield Batch(_side_by_side(inks), texts)
+
+    def names(self, step: int) -> list[str]:
+        """Return what the batch of a step holds: paths of files, and numbers of rendered pictures.
+
+        Args:
+            step: Number of steps before it.
+        """
+        epoch, position = divmod(step, self.steps_per_epoch)
+        names = [self.paths[i] for i in self._chosen(self._order(epoch), position)]
+        if self.rendered:
+            first = step * self.rendered.size
+            names += [f"rendered {first + i}" for i in range(self.rendered.size)]
+        return names
 
     def num_images(self, num_steps: int) -> int:
         """Return the number of images in the first ``num_steps`` batches.
@@ -139,6 +154,11 @@ class Batches:
         if self.num_from_files:
             per_epoch += len(self.inks)
         return epochs * per_epoch + steps * (self.num_from_files + num_rendered)
+
+    def _chosen(self, order: NDArray[np.intp], position: int) -> NDArray[np.intp]:
+        """Return the files of a batch, by its position in the epoch."""
+        start = position * self.num_from_files
+        return order[start : start + self.num_from_files]
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
         rng = np.random.default_rng((self.seed, ORDER_STREAM, epoch))

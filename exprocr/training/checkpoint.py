@@ -29,6 +29,9 @@ from exprocr.errors import ConfigError, ModelFileError
 ENTRY = "exprocr_checkpoint"
 FORMAT_VERSION = 1
 
+MOST = 10**15
+"""Largest counter."""
+
 
 @dataclass
 class TrainingState:
@@ -63,6 +66,12 @@ class TrainingState:
 
     epoch_images: int = 0
     """Number of these images."""
+
+    skipped_steps: int = 0
+    """Steps that changed nothing, because their loss or gradient was not finite."""
+
+    skipped_in_a_row: int = 0
+    """How many of them are the last ones."""
 
     @property
     def best_score(self) -> Score:
@@ -133,20 +142,40 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if "rng.cpu" not in tensors:
         raise ModelFileError(f"{path}: expected a tensor 'rng.cpu', found none")
     try:
-        return Checkpoint(from_dict(TrainingState, state, "state"), settings, tensors, str(path))
+        counters = from_dict(TrainingState, state, "state")
+        _check_counters(counters)
     except ConfigError as error:
         raise ModelFileError(f"{path}: {error}") from None
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ModelFileError(f"{path}: {name[:100]}: expected finite values, found others")
+    return Checkpoint(counters, settings, tensors, str(path))
+
+
+def _check_counters(state: TrainingState) -> None:
+    """Check the ranges of a run's counters.
+
+    Raises:
+        ConfigError: One is outside.
+    """
+    for name, value in dataclasses.asdict(state).items():
+        low = -1 if name == "best_exact_match" else 0
+        # A validation loss may be anything, also not finite.
+        if name != "best_val_loss" and not low <= value <= MOST:
+            raise ConfigError(f"state.{name}: expected {low} to {MOST}, found {value!r:.40}")
 
 
 def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Optimizer) -> None:
     """Restore weights, moments and random state from a checkpoint.
 
     Raises:
-        ModelFileError: The weights do not fit the network.
+        ModelFileError: The weights or moments do not fit the network, or the random state cannot
+            be used.
     """
     load_weights(network, checkpoint.part("network"), checkpoint.name)
+    _check_best(checkpoint)
     moments: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in checkpoint.part("optimizer").items():
+    for name, value in _moments(checkpoint, optimizer).items():
         index, key = name.split(".", 1)
         moments.setdefault(int(index), {})[key] = torch.from_numpy(value)
     optimizer.load_state_dict(
@@ -158,9 +187,54 @@ def restore(checkpoint: Checkpoint, network: Network, optimizer: torch.optim.Opt
                 # In the parameter's memory format, as the optimizer makes it.
                 values[key] = torch.empty_like(parameter).copy_(value)
     rng = checkpoint.part("rng")
-    torch.set_rng_state(torch.from_numpy(np.array(rng["cpu"])))
-    if "cuda" in rng and torch.cuda.is_available():
-        torch.cuda.set_rng_state(torch.from_numpy(np.array(rng["cuda"])))
+    try:
+        torch.set_rng_state(torch.from_numpy(np.array(rng["cpu"])))
+        if "cuda" in rng and torch.cuda.is_available():
+            torch.cuda.set_rng_state(torch.from_numpy(np.array(rng["cuda"])))
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelFileError(
+            f"{checkpoint.name}: rng: expected the state of a random generator, found: {reason}"
+        ) from None
+
+
+def _check_best(checkpoint: Checkpoint) -> None:
+    """Check that the best network, if there is one yet, has the shapes of the network."""
+    best, network = (
+        {name: values.shape for name, values in checkpoint.part(part).items()}
+        for part in ("best", "network")
+    )
+    if best and best != network:
+        raise ModelFileError(f"{checkpoint.name}: best.{_first_difference(network, best)}")
+
+
+def _first_difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Return a message on the first name whose shapes differ, or that only one side has."""
+    names = sorted(expected.keys() | found.keys())
+    name = next(name for name in names if expected.get(name) != found.get(name))
+    sides = [
+        f"shape {shapes[name]}" if name in shapes else "no tensor" for shapes in (expected, found)
+    ]
+    return f"{name[:100]}: expected {sides[0]}, found {sides[1]}"
+
+
+def _moments(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> dict[str, NDArray[Any]]:
+    """Return the optimizer's moments by index and name; none before the first step."""
+    found = checkpoint.part("optimizer")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    expected: dict[str, tuple[int, ...]] = {}
+    for index, parameter in enumerate(parameters):
+        shape = tuple(parameter.shape)
+        expected |= {f"{index}.step": (), f"{index}.exp_avg": shape, f"{index}.exp_avg_sq": shape}
+    shapes = {name: values.shape for name, values in found.items()}
+    if found and shapes != expected:
+        raise ModelFileError(f"{checkpoint.name}: optimizer.{_first_difference(expected, shapes)}")
+    for name, values in found.items():
+        if values.dtype != np.float32:
+            raise ModelFileError(
+                f"{checkpoint.name}: optimizer.{name}: expected float32, found {values.dtype}"
+            )
+    return found
 
 
 def recorded_score(path: Path) -> Score:

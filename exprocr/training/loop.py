@@ -5,7 +5,11 @@
 
 `Trainer._loop` is the loop. What is in a batch and how large the learning rate is depend on the
 number of the step, never on the time. So a run that was stopped and resumed gives the same
-network, bit for bit, as one that was not stopped (with equal threads).
+network, bit for bit, as one that was not stopped (with equal threads). A checkpoint is written
+before the first step, so that a run can be resumed from its beginning on.
+
+A step whose loss or gradient is not finite changes nothing and is counted. After
+`MAX_SKIPPED_IN_A_ROW` of them the run stops.
 """
 
 from __future__ import annotations
@@ -13,8 +17,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+import torch
 
 from exprocr.core.config.settings import to_dict
 from exprocr.core.decode.decoder import Decoder
@@ -31,11 +36,15 @@ from exprocr.errors import DataError
 from exprocr.training.batches import Batches
 from exprocr.training.best import BestNetwork
 from exprocr.training.checkpoint import Checkpoint, TrainingState, restore, save_checkpoint
+from exprocr.training.folder import RunFolder
 from exprocr.training.learner import Learner
 from exprocr.training.limits import Limits, Outcome
 from exprocr.training.observer import Observer
 from exprocr.training.run import RunSpec
 from exprocr.training.step import Stepper, TakenStep
+
+MAX_SKIPPED_IN_A_ROW = 10
+"""Steps in a row whose loss or gradient is not finite; then there is no hope."""
 
 
 class Trainer:
@@ -46,7 +55,7 @@ class Trainer:
         spec: The run's settings; checkpoints keep them.
         batches: The training batches.
         validation: The validation images.
-        run_dir: Where to write; it exists.
+        folder: Where to write.
         resume: Checkpoint to go on from; None begins a new run.
     """
 
@@ -56,7 +65,7 @@ class Trainer:
         spec: RunSpec,
         batches: Batches,
         validation: LabeledImages,
-        run_dir: Path,
+        folder: RunFolder,
         resume: Checkpoint | None = None,
     ) -> None:
         self.network, self.device, self.charset = learner.network, learner.device, learner.charset
@@ -64,9 +73,8 @@ class Trainer:
         self.settings = {**to_dict(spec), "charset": learner.charset.characters}
         self.batches = batches
         self.validation = validation
-        self.run_dir = run_dir
-        # The weights that a run starts from are the first candidate for the best network.
-        self.starts_from_weights = spec.init is not None and resume is None
+        self.folder, run_dir = folder, folder.path
+        self.starts_from_weights = spec.init is not None
         num_steps = config.epochs * batches.steps_per_epoch
         self.stepper = Stepper(learner, config, num_steps, spec.precision)
         # Validated without a grammar, like the training images: the curves show the network alone.
@@ -96,8 +104,11 @@ class Trainer:
             restore(resume, self.network, self.stepper.optimizer)
             self.state = resume.state
             self.best.restore(resume.part("best"), self.network, self.state)
-        # An evaluation within an epoch, at a time limit, is of a network that is gone.
-        evaluated = resume is not None and self.state.epoch_images == 0
+        else:  # first of all files: from here on the run can be resumed
+            self._save()
+        # An evaluation within an epoch, at a time limit, is of a network that is gone. Before the
+        # first step, one that the checkpoint does not know of is done again.
+        evaluated = self.state.epoch_images == 0 and bool(self.state.step or self.best.weights)
         for record in (self.journal, self.tensors):
             record.rewind(self.state.step, evaluated=evaluated)
 
@@ -122,10 +133,12 @@ class Trainer:
             stop_requested: Asked during each step; true stops after it.
 
         Raises:
-            DataError: The loss is not finite.
-            OutputError: The run directory cannot be written.
+            DataError: The loss or the gradient was not finite in too many steps in a row, or the
+                weights are not.
+            OutputError: The run directory cannot be written, or was removed or renamed.
         """
         outcome = self._loop(limits, observer, stop_requested)
+        self.folder.check()
         calibration = self.best.calibrate(
             self.recognizer, self.network, self.state, self.validation
         )
@@ -137,8 +150,10 @@ class Trainer:
         self, limits: Limits, observer: Observer, stop_requested: Callable[[], bool]
     ) -> Outcome:
         """Take steps, evaluate and save until a limit is reached, and return which."""
-        if self.starts_from_weights and not self.best.weights:
+        if self.starts_from_weights and not self.state.step and not self.best.weights:
+            # The weights that a run starts from are the first candidate for the best network.
             observer.on_evaluation(self._evaluate())
+            self._checkpoint()
         if reached := self._limit_reached(limits):
             return reached
         last_step = (limits.epochs or self.config.epochs) * self.batches.steps_per_epoch
@@ -155,9 +170,9 @@ class Trainer:
             is_saved = (number + 1) % self.config.checkpoint_every_steps == 0
             if not (stop or is_evaluated or is_saved):
                 continue
-            # The result of this step is read too: only a sound network is evaluated or saved.
             self._record(queued, observer)
             queued = None
+            self._check_weights()  # only a sound network is evaluated or saved
             if is_evaluated:
                 observer.on_evaluation(self._evaluate())
                 self._checkpoint()
@@ -203,31 +218,53 @@ class Trainer:
         """Wait for the result of a step; count and record it.
 
         Raises:
-            DataError: The loss is not finite.
+            DataError: It was skipped, and so were too many before it.
         """
         state, result = self.state, taken.result()
-        if not math.isfinite(result.loss):
-            raise DataError(
-                f"the loss of step {state.step + 1} is {result.loss}, expected a finite number; "
-                "try a lower learning rate"
-            )
         state.step += 1
-        state.epoch_images += result.num_images
-        state.epoch_loss += result.loss * result.num_images
-        state.epoch_exact += result.num_exact
-        state.epoch_edit_distance += result.edit_distance
+        if result.is_skipped:
+            state.skipped_steps += 1
+            state.skipped_in_a_row += 1
+        else:
+            state.skipped_in_a_row = 0
+            state.epoch_images += result.num_images
+            state.epoch_loss += result.loss * result.num_images
+            state.epoch_exact += result.num_exact
+            state.epoch_edit_distance += result.edit_distance
         now = time.monotonic()
         state.elapsed_s, self._lap = state.elapsed_s + now - self._lap, now
         record = {
             "kind": "step",
             "step": state.step,
             "epoch": self._epoch_of_last_step(),
-            "loss": result.loss,
+            "loss": result.loss if math.isfinite(result.loss) else None,
             "learning_rate": taken.learning_rate,
             "elapsed_s": state.elapsed_s,
         }
+        if result.is_skipped:
+            record["skipped_steps"] = state.skipped_steps
+            record["images"] = self.batches.names(state.step - 1)
         self.journal.add(record)
         observer.on_step(state, record)
+        if state.skipped_in_a_row == MAX_SKIPPED_IN_A_ROW:
+            self._flush()  # which names the images; the checkpoint stays as it is
+            raise DataError(
+                f"steps {state.step - MAX_SKIPPED_IN_A_ROW + 1} to {state.step}: expected a finite "
+                "loss and gradient, found none in all of them; try a lower learning rate"
+            )
+
+    def _check_weights(self) -> None:
+        """Check that all weights are finite.
+
+        Raises:
+            DataError: They are not.
+        """
+        sound = [value.isfinite().all() for value in self.network.state_dict().values()]
+        if not torch.stack(sound).all():
+            raise DataError(
+                f"step {self.state.step}: expected finite weights, found others; try a lower "
+                "learning rate or weight decay"
+            )
 
     def _epoch_of_last_step(self) -> int:
         return -(-self.state.step // self.batches.steps_per_epoch)
@@ -252,6 +289,7 @@ class Trainer:
         }
         self.journal.add(record)
         self.tensors.add(state.step, parameter_values(self.network))
+        self.folder.check()  # before the model is written
         better = score(counts.exact_match, val_loss) > state.best_score
         if better:
             state.best_exact_match = counts.exact_match
@@ -269,14 +307,18 @@ class Trainer:
 
     def _flush(self) -> None:
         """Write the records that are not written yet."""
+        self.folder.check()
         self.journal.flush()
         self.tensors.flush()
 
     def _checkpoint(self) -> None:
         # Records first: on resuming, those after the checkpoint are dropped, but none is added.
         self._flush()
+        self._save()
+
+    def _save(self) -> None:
         save_checkpoint(
-            self.run_dir / CHECKPOINT_NAME,
+            self.folder.path / CHECKPOINT_NAME,
             state=self.state,
             settings=self.settings,
             network=self.network,

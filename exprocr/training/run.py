@@ -10,6 +10,7 @@ import tomli_w
 import torch
 
 import exprocr
+from exprocr.choices import DEVICES
 from exprocr.core.config.schema import Preset
 from exprocr.core.config.settings import from_dict, to_dict
 from exprocr.core.data.dataset import DataSet, Sample, TablePaths, split
@@ -19,10 +20,14 @@ from exprocr.core.system.csv_rows import csv_writer, path_cell
 from exprocr.core.system.files import atomic_write
 from exprocr.core.system.processes import usable_processors
 from exprocr.core.text.charset import Charset
-from exprocr.errors import ConfigError, DataError, ModelFileError
+from exprocr.errors import ConfigError, DataError, ModelFileError, unknown_name
 from exprocr.training.checkpoint import Checkpoint, load_checkpoint
 from exprocr.training.limits import Limits
 from exprocr.training.precision import Precision
+from exprocr.words import quoted
+
+MAX_PROCESSES = 1024
+"""Most threads, and most processes that render ahead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +76,11 @@ class RunSpec:
     checkpoints without this entry."""
 
     def __post_init__(self) -> None:
+        for name, low in (("threads", 1), ("workers", 0)):
+            if not low <= (number := getattr(self, name)) <= MAX_PROCESSES:
+                raise ConfigError(f"{name}: expected {low} to {MAX_PROCESSES}, found {number}")
+        if self.device not in DEVICES:
+            raise ConfigError(unknown_name("device", self.device, DEVICES, what="device"))
         if self.data is None and self.settings.training.synth_mix < 1:
             raise ConfigError(
                 "training.synth_mix: expected 1 where no data set is given, found "
@@ -221,7 +231,9 @@ def read_checkpoint(run_dir: Path) -> tuple[RunSpec, Checkpoint]:
     checkpoint = load_checkpoint(run_dir / CHECKPOINT_NAME)
     values = dict(checkpoint.settings)
     try:
-        Charset(values.pop("charset", None) or "")
+        if not isinstance(charset := values.pop("charset", ""), str):
+            raise ConfigError(f"charset: expected a string, found {quoted(charset)}")
+        Charset(charset)
         return from_dict(RunSpec, values, "settings"), checkpoint
     except (ConfigError, ValueError, TypeError) as error:
         raise ModelFileError(f"{checkpoint.name}: {error}") from None

@@ -23,7 +23,7 @@ from exprocr.core.model.artifact import ModelFile
 from exprocr.core.model.geometry import num_frames
 from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import build_network, new_network, pick_device, set_threads
-from exprocr.core.system.files import make_folder
+from exprocr.core.runs.layout import CHECKPOINT_NAME
 from exprocr.core.system.memory import keep_freed_memory
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.expression import value_of
@@ -33,6 +33,7 @@ from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, TRAIN_STREAM, VAL_STREAM, Renderer
 from exprocr.training.batches import Batches, RenderedBatches
 from exprocr.training.checkpoint import Checkpoint
+from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.learner import Learner
 from exprocr.training.loop import Trainer
 from exprocr.training.precision import pick_precision
@@ -67,6 +68,7 @@ def make_trainer(
         DataError: An image cannot be read, or a label does not fit its image or the charset.
         ConfigError: Settings contradict each other.
         FontError: Images are to be rendered, and no font is usable.
+        OutputError: Another process trains in the run directory, or it cannot be written.
     """
     set_threads(spec.threads)
     keep_freed_memory()
@@ -88,10 +90,13 @@ def make_trainer(
     val_inks = _load(data.val, spec, progress)
     rendered, rendered_val = _rendered(spec)
     texts = [sample.text for sample in data.train]
-    batches = Batches(train_inks, texts, rendered, settings.training, spec.workers)
-    make_folder(run_dir)
+    paths = [str(sample.path) for sample in data.train]
+    batches = Batches(train_inks, texts, paths, rendered, settings.training, spec.workers)
+    folder = RunFolder(run_dir)
+    if not resume and (run_dir / CHECKPOINT_NAME).exists():
+        check_new(run_dir)  # another run began here meanwhile
     validation = _validation(data, val_inks, rendered_val)
-    trainer = Trainer(learner, spec, batches, validation, run_dir, resume)
+    trainer = Trainer(learner, spec, batches, validation, folder, resume)
     write_run_files(run_dir, spec, data)
     return trainer
 

@@ -8,6 +8,7 @@ T frames, N images, K classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,9 @@ class StepResult:
     edit_distance: float
     """Sum of their edit distances, each divided by the length of its text."""
 
+    is_skipped: bool
+    """Whether the loss or the gradient was not finite, so that the step changed nothing."""
+
 
 class TakenStep:
     """A step that is queued and may not be computed yet.
@@ -49,16 +53,20 @@ class TakenStep:
         learning_rate: Its learning rate.
         loss: Scalar, on the device.
         path: (T, N) classes of the best paths, int64, on the device.
+        skipped: Scalar, on the device: 1 if the step changed nothing, else 0.
         targets: The batch's texts.
     """
 
-    def __init__(self, learning_rate: float, loss: Tensor, path: Tensor, targets: Targets) -> None:
+    def __init__(
+        self, learning_rate: float, loss: Tensor, path: Tensor, skipped: Tensor, targets: Targets
+    ) -> None:
         self.learning_rate = learning_rate
         self._targets = targets
         self._ready: torch.cuda.Event | None = None
         on_cuda = loss.is_cuda
         self._loss = loss.to("cpu", non_blocking=on_cuda)  # which copies into pinned memory
         self._path = path.to("cpu", non_blocking=on_cuda)
+        self._skipped = skipped.to("cpu", non_blocking=on_cuda)
         if on_cuda:
             self._ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._ready.record()
@@ -73,6 +81,7 @@ class TakenStep:
             num_images=len(exact),
             num_exact=int(exact.sum()),
             edit_distance=float((distances / self._targets.lengths).sum()),
+            is_skipped=bool(self._skipped),
         )
 
 
@@ -96,9 +105,10 @@ class Stepper:
         self.precision = precision
         self.optimizer = make_optimizer(learner.network, config)
         self._encode = TargetEncoder(learner.charset)
+        self._statistics = list(learner.network.buffers())  # of batch normalization
 
     def take(self, number: int, batch: Batch) -> TakenStep:
-        """Queue a step.
+        """Queue a step; it changes nothing if the loss or the gradient is not finite.
 
         Args:
             number: Number of steps before it.
@@ -109,6 +119,7 @@ class Stepper:
             group["lr"] = learning_rate
         targets = self._encode(batch.texts)
         self.network.train()
+        statistics = [values.clone() for values in self._statistics]
         pictures = to_input(batch.pictures, self.device)
         with mixed_precision(self.device, self.precision):
             frames = self.network.encode(pictures)
@@ -116,10 +127,25 @@ class Stepper:
         loss = mean_ctc_loss(log_probs, targets)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.config.max_grad_norm:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.max_grad_norm)
-        self.optimizer.step()
-        return TakenStep(learning_rate, loss.detach(), log_probs.detach().argmax(2), targets)
+        # Where the norm has no limit, the gradients are multiplied by 1.
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.network.parameters(), self.config.max_grad_norm or math.inf
+        )
+        is_bad = ~(loss.detach().isfinite() & norm.isfinite())
+        self._update(is_bad)
+        for values, before in zip(self._statistics, statistics, strict=True):
+            values.copy_(torch.where(is_bad, before, values))
+        path = log_probs.detach().argmax(2)
+        return TakenStep(learning_rate, loss.detach(), path, is_bad, targets)
+
+    def _update(self, is_bad: Tensor) -> None:
+        """Change the weights, unless ``is_bad``, a scalar on the device."""
+        if self.optimizer.defaults["fused"]:
+            # The fused kernel looks at this itself, as it does for scaled losses. Nothing waits.
+            self.optimizer.found_inf = is_bad.to(torch.float32)  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif not is_bad:
+            self.optimizer.step()
 
 
 def compare(

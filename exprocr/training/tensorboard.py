@@ -15,7 +15,7 @@ from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.model.capture import capture
 from exprocr.core.model.geometry import CONV_LAYERS
 from exprocr.core.model.torch_engine import parameter_values
-from exprocr.core.runs.journal import read_records
+from exprocr.core.runs.journal import EVALUATION, STEP, read_records
 from exprocr.core.runs.layout import EVENTS_NAME
 from exprocr.core.system.files import output_error
 from exprocr.errors import ConfigError, OutputError
@@ -91,7 +91,7 @@ class EventWriter:
     def __init__(self, trainer: Trainer) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.folder = trainer.run_dir / EVENTS_NAME
+        self.folder = trainer.folder.path / EVENTS_NAME
         self.network = trainer.network
         self.device = trainer.device
         self.picture = trainer.validation.inks[0]
@@ -101,7 +101,7 @@ class EventWriter:
         with self._writing():
             self._events: Any = SummaryWriter(self.folder, purge_step=first or None)
             for record in read_records(trainer.journal.path):
-                if record["step"] >= first:
+                if record.get("kind") in (STEP, EVALUATION) and record["step"] >= first:
                     self._add_scalars(record)
 
     def close(self) -> None:
@@ -154,8 +154,9 @@ def scalars(record: Mapping[str, Any]) -> dict[str, float]:
     Args:
         record: A line of ``metrics.jsonl``.
     """
-    if record["kind"] == "step":
-        return {"loss/step": record["loss"], "learning_rate": record["learning_rate"]}
+    if record["kind"] == STEP:
+        figures = {"loss/step": record.get("loss"), "learning_rate": record.get("learning_rate")}
+        return {tag: value for tag, value in figures.items() if value is not None}
     tags = {}
     for name, value in record.items():
         part, _, figure = name.partition("_")

@@ -26,6 +26,7 @@ from exprocr.core.text.charset import Charset
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import CHARACTERS, Renderer
 from exprocr.training.batches import Batches
+from exprocr.training.folder import RunFolder
 from exprocr.training.learner import Learner
 from exprocr.training.loop import Trainer
 from exprocr.training.precision import pick_precision
@@ -55,8 +56,9 @@ def make_trainer(run_dir: Path) -> Trainer:
         grammar="level1",
     )
     spec = RunSpec(settings=settings, data="in memory", precision=pick_precision("auto", device))
-    batches = Batches(inks, texts, None, settings.training, workers=0)
-    return Trainer(learner, spec, batches, LabeledImages(inks[:1], texts[:1], [None]), run_dir)
+    batches = Batches(inks, texts, [], None, settings.training, workers=0)
+    validation = LabeledImages(inks[:1], texts[:1], [None])
+    return Trainer(learner, spec, batches, validation, RunFolder(run_dir))
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ def test_rendering_processes_end_with_their_parent() -> None:
 def test_an_epoch_takes_every_file_once() -> None:
     inks = [np.full((2, 10 + 10 * (i % 2)), i, dtype=np.uint8) for i in range(11)]
     texts = [str(i) for i in range(11)]
-    batches = Batches(inks, texts, None, TrainingConfig(batch_size=4, seed=3), workers=0)
+    batches = Batches(inks, texts, [], None, TrainingConfig(batch_size=4, seed=3), workers=0)
     assert batches.steps_per_epoch == 3
     steps = list(batches.between(0, 9))
     epochs = [[text for batch in steps[i : i + 3] for text in batch.texts] for i in (0, 3, 6)]

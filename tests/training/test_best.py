@@ -68,7 +68,8 @@ def test_the_tightest_grammar_for_the_labels(
     spec = RunSpec(settings=tiny_settings(), data=labeled(tmp_path / "data", *texts))
     trainer = prepare(spec, tmp_path / "run")
     assert trainer.best.grammar == grammar
-    start(spec, tmp_path / "run", Recorder(stop_after=1))
+    recorder = Recorder(stop_after=1)
+    trainer.train(Limits(), recorder, recorder.stop_requested)
     assert ModelFile.load(tmp_path / "run").grammar == grammar
 
 

@@ -21,6 +21,7 @@ from exprocr.training.limits import Limits
 from exprocr.training.run import RunSpec, read_checkpoint
 from tests.support.pictures import matplotlib_fonts
 from tests.support.tiny_runs import (
+    NEVER,
     Recorder,
     check_same,
     go_on,
@@ -104,7 +105,7 @@ def test_rendering_processes_change_nothing(
     check_same(run, straight[kind])
 
 
-@pytest.mark.parametrize("steps", [4, 5, 8])
+@pytest.mark.parametrize("steps", [1, 2, 4, 5, 8])
 def test_killed_and_resumed(
     steps: int, straight: dict[str, Path], files: Path, fonts: Path, tmp_path: Path
 ) -> None:
@@ -115,6 +116,40 @@ def test_killed_and_resumed(
         file.write('{"kind": "step", "step": 9, "epoch": 2, "loss": 1.0}\n{"kind": "st')
     assert go_on(run) == "finished"
     check_same(run, straight["files"])
+
+
+def test_killed_before_the_first_step(
+    straight: dict[str, Path], files: Path, fonts: Path, tmp_path: Path
+) -> None:
+    run, spec = tmp_path / "run", spec_of("files", files, fonts)
+    prepare(spec, run)
+    for path in run.iterdir():  # the checkpoint is written before all other files
+        if path.is_file():
+            path.unlink()
+    assert go_on(run) == "finished"
+    check_same(run, straight["files"])
+
+
+def test_killed_while_the_weights_it_starts_from_are_validated(
+    straight: dict[str, Path], files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = str(straight["files"] / MODEL_FILE_NAME)
+    spec = RunSpec(settings=tiny_settings(epochs=1), data=str(files), init=init)
+    unbroken, run = tmp_path / "unbroken", tmp_path / "run"
+    start(spec, unbroken)
+
+    def dying(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("killed")
+
+    trainer = prepare(spec, run)
+    for name in ("evaluate", "save_checkpoint"):  # before it is recorded, and after
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, name, dying)
+            with pytest.raises(RuntimeError, match="killed"):
+                trainer.train(Limits(), Recorder(), NEVER)
+    assert go_on(run) == "finished"
+    check_same(run, unbroken)
+    assert [r["step"] for r in metrics(run) if r["kind"] == "evaluation"] == [0, 5]
 
 
 def test_killed_while_a_checkpoint_is_saved(
@@ -128,7 +163,7 @@ def test_killed_while_a_checkpoint_is_saved(
     saved: list[int] = []
 
     def dying(*args: Any, **kwargs: Any) -> None:
-        if len(saved) == 2:
+        if len(saved) == 3:  # before the first step, after the third, after the fifth
             raise RuntimeError("killed")
         save_checkpoint(*args, **kwargs)
         saved.append(1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from exprocr.core.config.schema import TrainingConfig
 from exprocr.core.evaluation.measure import evaluate
 from exprocr.core.evaluation.metrics import edit_operations
-from exprocr.core.runs.layout import CHECKPOINT_NAME
+from exprocr.core.runs.layout import CHECKPOINT_NAME, SPLIT_NAME
+from exprocr.core.runs.summary import read_run
 from exprocr.core.text.charset import Charset
 from exprocr.errors import DataError
 from exprocr.training import loop, step
@@ -29,7 +32,16 @@ from exprocr.training.loss import TargetEncoder, Targets, mean_ctc_loss
 from exprocr.training.run import RunSpec
 from exprocr.training.schedule import make_optimizer
 from exprocr.training.step import Stepper, StepResult, TakenStep, compare
-from tests.support.tiny_runs import NEVER, Recorder, metrics, prepare, tiny_settings
+from tests.support.tiny_runs import (
+    NEVER,
+    Recorder,
+    check_same,
+    go_on,
+    metrics,
+    prepare,
+    start,
+    tiny_settings,
+)
 
 CHARSET = Charset("+-01")
 TEXTS = st.text(CHARSET.characters, min_size=1, max_size=6)
@@ -116,29 +128,143 @@ class _Reads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize(("bad", "saved"), [(3, None), (4, 3), (5, 3), (6, 5), (8, 6)])
-def test_what_is_not_finite_is_neither_saved_nor_evaluated(
-    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int, saved: int | None
+Break = Callable[[Tensor], Tensor]
+
+
+def break_steps(
+    monkeypatch: pytest.MonkeyPatch, bad: range, by: Break = lambda loss: loss * math.nan
 ) -> None:
-    trainer = prepare(RunSpec(settings=tiny_settings(), data=str(files)), tmp_path / "run")
+    """Break the loss of some steps, counted from 1."""
     calls: list[int] = []
 
     def broken(log_probs: Tensor, targets: Targets) -> Tensor:
         calls.append(1)
-        return mean_ctc_loss(log_probs, targets) * (float("nan") if len(calls) == bad else 1.0)
+        loss = mean_ctc_loss(log_probs, targets)
+        return by(loss) if len(calls) in bad else loss
 
     monkeypatch.setattr(step, "mean_ctc_loss", broken)
-    recorder = Recorder()
-    with pytest.raises(DataError, match=f"the loss of step {bad} is nan"):
-        trainer.train(Limits(), recorder, NEVER)
-    assert len(recorder.evaluations) == (bad > 5)
-    path = tmp_path / "run" / CHECKPOINT_NAME
-    assert path.exists() == (saved is not None)
-    if saved is not None:
-        checkpoint = load_checkpoint(path)
-        assert checkpoint.state.step == saved
-        assert all(np.isfinite(values).all() for values in checkpoint.part("network").values())
-        assert [r["step"] for r in metrics(tmp_path / "run")][-1] == saved
+
+
+def bad_gradient(loss: Tensor) -> Tensor:
+    """Return the same loss, with a gradient that is not finite."""
+    loss.register_hook(lambda gradient: gradient * math.inf)  # type: ignore[no-untyped-call]
+    return loss * 1.0
+
+
+@pytest.mark.parametrize(
+    "by", [lambda loss: loss * math.nan, lambda loss: loss + math.inf, bad_gradient]
+)
+def test_a_step_that_is_not_finite_changes_nothing(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: Break
+) -> None:
+    spec = RunSpec(settings=tiny_settings(max_grad_norm=0.0), data=str(files))
+    trainer = prepare(spec, tmp_path / "run")
+    break_steps(monkeypatch, range(2, 3), by)
+    batches = list(trainer.batches.between(0, 3))
+
+    def everything() -> list[Tensor]:
+        moments = [v for s in trainer.stepper.optimizer.state.values() for v in s.values()]
+        return [v.clone() for v in (*trainer.network.state_dict().values(), *moments)]
+
+    results = [trainer.stepper.take(0, batches[0]).result()]
+    before = everything()
+    results.append(trainer.stepper.take(1, batches[1]).result())
+    for one, other in zip(everything(), before, strict=True):
+        assert torch.equal(one, other)
+    results.append(trainer.stepper.take(2, batches[2]).result())
+    assert [result.is_skipped for result in results] == [False, True, False]
+    assert not all(torch.equal(a, b) for a, b in zip(everything(), before, strict=True))
+
+
+def test_skipped_steps_are_counted_and_their_images_named(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "stopped"
+    spec = RunSpec(settings=tiny_settings(epochs=2, synth_mix=0.5), data=str(files))
+    break_steps(monkeypatch, range(4, 7))
+    assert start(spec, run, recorder := Recorder()) == "finished"
+    steps = [r for r in metrics(run) if r["kind"] == "step"]
+    skipped = [r for r in steps if "skipped_steps" in r]
+    assert [r["step"] for r in steps] == list(range(1, 19))
+    assert [(r["step"], r["skipped_steps"], r["loss"]) for r in skipped] == [
+        (4, 1, None),
+        (5, 2, None),
+        (6, 3, None),
+    ]
+    names = [r["images"] for r in skipped]
+    assert [n[2:] for n in names] == [
+        [f"rendered {2 * i}", f"rendered {2 * i + 1}"] for i in (3, 4, 5)
+    ]
+    listed = json.loads((run / SPLIT_NAME).read_text())["train"]
+    assert {Path(name).name for n in names for name in n[:2]} <= set(listed)
+    assert all(Path(name).is_file() for n in names for name in n[:2])
+    assert load_checkpoint(run / CHECKPOINT_NAME).state.skipped_steps == 3
+    # The mean is over the other images.
+    losses = [r["loss"] for r in steps[:9] if r["loss"] is not None]
+    assert recorder.evaluations[0]["train_loss"] == pytest.approx(np.mean(losses))
+    assert read_run(run)  # the record can be read
+
+    # Stopped between skipped steps and resumed, it comes to the same.
+    break_steps(monkeypatch, range(4, 7))
+    assert start(spec, other, Recorder(5)) == "interrupted"
+    break_steps(monkeypatch, range(1, 2))
+    assert go_on(other) == "finished"
+    check_same(other, run)
+
+
+def test_what_was_trained_on_is_named_as_it_was_read(files: Path, tmp_path: Path) -> None:
+    spec = RunSpec(settings=tiny_settings(synth_mix=0.5), data=str(files))
+    trainer = prepare(spec, tmp_path / "run")
+    texts = {
+        str(files / f"{i}.png"): line.split()[0]
+        for i, line in enumerate((files / "labels.txt").read_text().splitlines())
+    }
+    for number, batch in enumerate(trainer.batches.between(0, 12)):
+        names = trainer.batches.names(number)
+        assert len(names) == len(batch.texts)
+        for name, text in zip(names, batch.texts, strict=True):
+            assert texts.get(name, text) == text
+
+
+def test_ten_bad_steps_in_a_row_stop_the_run(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    break_steps(monkeypatch, range(4, 100))
+    trainer = prepare(RunSpec(settings=tiny_settings(), data=str(files)), run)
+    with pytest.raises(DataError, match="steps 4 to 13: expected a finite loss and gradient"):
+        trainer.train(Limits(), Recorder(), NEVER)
+    assert [r["step"] for r in metrics(run) if r.get("skipped_steps")] == list(range(4, 14))
+    checkpoint = load_checkpoint(run / CHECKPOINT_NAME)
+    assert checkpoint.state.step < 13
+    assert all(np.isfinite(values).all() for values in checkpoint.part("network").values())
+    break_steps(monkeypatch, range(0))
+    assert go_on(run) == "finished"
+
+
+def test_nine_bad_steps_in_a_row_do_not(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_steps(monkeypatch, range(4, 13))
+    assert start(RunSpec(settings=tiny_settings(), data=str(files)), tmp_path / "run") == "finished"
+
+
+def test_a_network_that_diverged_is_neither_saved_nor_evaluated(
+    files: Path, tmp_path: Path
+) -> None:
+    """Weight decay this strong makes the weights infinite, though each gradient is finite."""
+    run = tmp_path / "run"
+    settings = tiny_settings(
+        learning_rate=10.0,
+        weight_decay=10.0,
+        schedule="constant",
+        epochs=9,
+        checkpoint_every_steps=1,
+    )
+    with pytest.raises(DataError, match="finite"):
+        start(RunSpec(settings=settings, data=str(files)), run)
+    checkpoint = load_checkpoint(run / CHECKPOINT_NAME)
+    assert all(np.isfinite(values).all() for values in checkpoint.part("network").values())
 
 
 def test_evaluations_within_an_epoch(files: Path, tmp_path: Path) -> None:

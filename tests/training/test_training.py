@@ -216,6 +216,7 @@ def test_a_run_directory(files: Path, tmp_path: Path) -> None:
         "model.safetensors",
         "model.onnx",
         "checkpoint/state.safetensors",
+        "checkpoint/lock",
         "metrics.jsonl",
         "config.toml",
         "split.json",

@@ -23,10 +23,17 @@ from exprocr.core.model.artifact import BUNDLED, MODEL_FILE_NAME, ModelFile
 from exprocr.core.model.network import num_parameters
 from exprocr.core.model.torch_engine import set_threads
 from exprocr.core.runs.journal import read_records
-from exprocr.core.runs.layout import CHECKPOINT_NAME, CURVES_NAME, EVENTS_NAME, VAL_NAME
+from exprocr.core.runs.layout import (
+    CHECKPOINT_NAME,
+    CURVES_NAME,
+    EVENTS_NAME,
+    METRICS_NAME,
+    VAL_NAME,
+)
 from exprocr.core.runs.summary import best_evaluation
-from exprocr.errors import ConfigError, ExprocrError, OutputError
+from exprocr.errors import ConfigError, ExprocrError
 from exprocr.training.checkpoint import Checkpoint, TrainingState
+from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.limits import Limits
 from exprocr.training.loop import Trainer
 from exprocr.training.observer import Observers
@@ -35,7 +42,7 @@ from exprocr.training.setup import make_trainer
 from exprocr.training.tensorboard import require_tensorboard, write_events
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.plots.curves import draw_curves
-from exprocr.words import format_duration, quantity
+from exprocr.words import first_few, format_duration, quantity
 
 LIMITS = ("epochs", "max_time", "target_accuracy", "patience")
 """Options of when to stop."""
@@ -106,6 +113,8 @@ def _plan(
                 shown = "DATA" if name == "data" else "--" + name.replace("_", "-")
                 raise click.UsageError(f"--resume takes everything from the run: leave out {shown}")
         run_dir = Path(options["resume"])
+        if (run_dir / CHECKPOINT_NAME).exists():  # else the next line says that there is none
+            RunFolder(run_dir).release()  # so that a training in it is noticed now
         spec, checkpoint = read_checkpoint(run_dir)
         changes = {name: options[name] for name in (*MACHINE, "allow_outside") if name in given}
         return replace(spec, limits=replace(spec.limits, **limits), **changes), checkpoint, run_dir
@@ -161,11 +170,7 @@ def _resolved(path: str | None) -> str | None:
 def _new_run_dir(output: str | None) -> Path:
     """Return the directory of a new run, which is not made yet."""
     run_dir = Path(output) if output else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-        raise OutputError(
-            f"{run_dir}: expected a new or empty folder for the run, found one that is not; "
-            "name another with --output, or go on with --resume"
-        )
+    check_new(run_dir)
     return run_dir
 
 
@@ -233,21 +238,27 @@ class ProgressBar:
 
     def on_step(self, state: TrainingState, record: dict[str, Any]) -> None:
         """Advance by one step."""
-        loss = record["loss"]
-        self.mean_loss = loss if self.mean_loss is None else 0.95 * self.mean_loss + 0.05 * loss
-        epoch = (state.step - 1) // self.trainer.batches.steps_per_epoch + 1
-        exact = state.epoch_exact / state.epoch_images
-        self.bar.set_description_str(
-            f"epoch {epoch} loss {self.mean_loss:.3g} train {exact:.1%}{self.val} "
-            f"{self.trainer.images_per_s:.0f} img/s",
-            refresh=False,
-        )
+        if "skipped_steps" in record:
+            self.session.report(
+                f"warning: step {state.step} is skipped, because its loss or gradient is not "
+                f"finite; its images: {first_few(record['images'])} (all are in {METRICS_NAME})"
+            )
+        else:
+            loss, mean = record["loss"], self.mean_loss
+            self.mean_loss = loss if mean is None else 0.95 * mean + 0.05 * loss
+            epoch = (state.step - 1) // self.trainer.batches.steps_per_epoch + 1
+            exact = state.epoch_exact / state.epoch_images
+            self.bar.set_description_str(
+                f"epoch {epoch} loss {self.mean_loss:.3g} train {exact:.1%}{self.val} "
+                f"{self.trainer.images_per_s:.0f} img/s",
+                refresh=False,
+            )
         self.bar.update()
 
     def on_evaluation(self, record: dict[str, Any]) -> None:
         """Write what the evaluation found."""
         self.val = f" val {record['val_exact_match']:.1%}"
-        training, speed = "before training", ""
+        training, speed = "before training" if not record["step"] else "no step was taken", ""
         if record["train_loss"] is not None:
             training = (
                 f"epoch {record['epoch']}: loss {record['train_loss']:.4f}, training exact "
@@ -271,6 +282,7 @@ class ProgressBar:
 
 def _finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, outcome: str) -> None:
     """Draw the curves, print what came out, and name the next commands."""
+    trainer.folder.check()
     records = read_records(trainer.journal.path)
     save_picture(draw_curves({run_dir.resolve().name: records}), run_dir / CURVES_NAME)
     best = best_evaluation(records)
@@ -280,12 +292,14 @@ def _finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, ou
         ("epochs", f"{trainer.num_epochs_done} ({quantity(state.step, 'step')})"),
         ("time", format_duration(state.elapsed_s)),
     ]
+    if state.skipped_steps:
+        rows.append(("skipped, not finite", quantity(state.skipped_steps, "step")))
     if best is not None:
         rows += [
             ("images/s", f"{trainer.images_per_s:.0f}"),
-            ("best after epoch", best["epoch"]),
+            ("best after epoch", best.get("epoch", "?")),
             ("validation exact match", f"{best['val_exact_match']:.2%}"),
-            ("validation CER", f"{best['val_cer']:.3%}"),
+            ("validation CER", f"{best.get('val_cer') or 0:.3%}"),
         ]
     rows.append(("model", run_dir / MODEL_FILE_NAME))
     if trainer.best.graph_path.exists():

@@ -11,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.core.evaluation.metrics import score
-from exprocr.core.runs.journal import read_records
+from exprocr.core.runs.journal import EVALUATION, STEP, read_records
 from exprocr.core.runs.layout import METRICS_NAME, check_run_dir
 from exprocr.errors import DataError
 
 Floats = NDArray[np.float64]
 Records = Sequence[Mapping[str, Any]]
-
-STEP, EVALUATION = "step", "evaluation"
-"""Kinds of records."""
 
 MAX_WINDOW = 100
 """Steps that a moving average takes the mean of, at most."""
@@ -41,29 +38,9 @@ def read_run(run_dir: Path) -> list[dict[str, Any]]:
     check_run_dir(run_dir, METRICS_NAME)
     path = run_dir / METRICS_NAME
     records = read_records(path)
-    for number, record in enumerate(records, start=1):
-        _check(record, f"{path}, line {number}")
     if not any(record.get("kind") in (STEP, EVALUATION) for record in records):
         raise DataError(f"{path}: expected steps or evaluations, found none yet")
     return records
-
-
-def _check(record: Mapping[str, Any], place: str) -> None:
-    """Check that the figures of a record are numbers, or missing.
-
-    Raises:
-        DataError: They are not.
-    """
-    if record.get("kind") not in (STEP, EVALUATION):
-        return
-    for name, value in record.items():
-        counted = name in ("step", "epoch")
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if name != "kind" and not (number or (value is None and not counted)):
-            raise DataError(f"{place}: {name}: expected a number, found {value!r:.40}")
-    step = record.get("step")
-    if not isinstance(step, int) or step < 0:
-        raise DataError(f"{place}: step: expected a whole number from 0, found {step!r:.40}")
 
 
 def of_kind(records: Records, kind: str) -> list[Mapping[str, Any]]:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from exprocr.core.config.settings import load_settings
+from exprocr.core.config.settings import load_settings, read_toml
+from exprocr.core.runs.journal import EVALUATION
 from exprocr.core.runs.layout import CONFIG_NAME, TENSORS_NAME
-from exprocr.core.runs.summary import (
-    EVALUATION,
-    Records,
-    RunSummary,
-    of_kind,
-    read_run,
-    summarize,
-)
+from exprocr.core.runs.summary import Records, RunSummary, of_kind, read_run, summarize
 from exprocr.core.runs.tensor_record import read_tensor_record
 from exprocr.errors import ConfigError
 from exprocr.report.page import Block, Facts, Missing, Row, Section, figure
@@ -60,7 +53,7 @@ def _curves(run: Run) -> list[Block]:
 
 def _rest(run: Run, records: Records) -> list[Missing]:
     """Return what is missing of a run that has not done all its epochs."""
-    done = max((r["epoch"] for r in of_kind(records, EVALUATION)), default=0)
+    done = max((r.get("epoch", 0) for r in of_kind(records, EVALUATION)), default=0)
     try:
         planned = load_settings("default", run.path / CONFIG_NAME).training.epochs
     except ConfigError:  # reported where the settings would be
@@ -136,13 +129,8 @@ def settings_section(run: Run) -> Section:
 
 def _settings(run: Run) -> list[Facts | Row]:
     path = run.path / CONFIG_NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: expected TOML, found: {error}") from None
+    load_settings("default", path)  # checks them
+    values, text = read_toml(path), path.read_text(encoding="utf-8")
     tables = [
         Facts(list(_flat(section)), SETTINGS.get(name, name))
         for name, section in values.items()

@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from exprocr.core.runs.journal import EVALUATION, STEP
 from exprocr.core.runs.summary import (
-    EVALUATION,
-    STEP,
     Floats,
     Records,
     Series,

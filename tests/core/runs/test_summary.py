@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,12 @@ def test_a_run_under_way_is_read(tmp_path: Path) -> None:
         ({**STEP, "loss": "1"}, "line 2: loss: expected a number, found '1'"),
         ({**STEP, "loss": [1]}, r"line 2: loss: expected a number, found \[1\]"),
         ({**STEP, "loss": True}, "line 2: loss: expected a number, found True"),
-        ({**STEP, "step": None}, "line 2: step: expected a number, found None"),
-        ({**STEP, "epoch": "x" * 99}, "line 2: epoch: expected a number, found 'x{39}$"),
+        ({**STEP, "step": None}, "line 2: step: expected a whole number from 0, found None"),
+        ({**STEP, "epoch": "x" * 99}, "line 2: epoch: expected a whole number .*, found 'x{39}$"),
+        ({**STEP, "epoch": math.nan}, "line 2: epoch: expected a whole number from 0, found nan"),
+        ({**STEP, "step": 10**30}, "line 2: step: expected a whole number from 0, found 10"),
+        ({**STEP, "loss": 10**400}, "line 2: loss: expected a finite number, found 10"),
+        ({**STEP, "elapsed_s": math.inf}, "line 2: elapsed_s: expected a finite number, found inf"),
         ({**STEP, "step": -1}, "line 2: step: expected a whole number from 0, found -1"),
         ({**STEP, "step": 0.5}, "line 2: step: expected a whole number from 0, found 0.5"),
         ({"kind": "step"}, "line 2: step: expected a whole number from 0, found None"),
