@@ -31,7 +31,8 @@ if __name__ == "__main__":
         [FontFile("Built-in", "Regular", "")], SynthConfig(), PreprocessConfig(),
         seed=0, stream=0, size=16,
     )
-    batches = Batches([], [], rendered, TrainingConfig(batch_size=16), workers=1).between(0, 100)
+    config = TrainingConfig(batch_size=16)
+    batches = Batches([], [], [], rendered, config, workers=1).between(0, 100)
     next(batches)
     print("rendered", flush=True)
     signal.pause()

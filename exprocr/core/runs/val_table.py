@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,15 +31,31 @@ def is_val_table(path: Path) -> bool:
 
     It is called ``val.csv``, lies beside the run's ``split.json``, and lists the files that were
     held out there, in their order.
+
+    Raises:
+        DataError: ``split.json`` is there and cannot be used.
     """
-    split = path.with_name(SPLIT_NAME) if path.name == VAL_NAME else None
-    if split is None or not (path.is_file() and split.is_file()):
+    split = path.with_name(SPLIT_NAME)
+    if path.name != VAL_NAME or not path.is_file() or not os.path.lexists(split):
         return False
+    names = _held_out(split)
+    try:
+        images = [label.image for label in table.parse(path)]
+    except (DataError, OSError):  # reported when the table is loaded
+        return False
+    return len(images) == len(names) and all(
+        f"/{image}".endswith(f"/{name}") for image, name in zip(images, names, strict=True)
+    )
+
+
+def _held_out(split: Path) -> list[str]:
+    """Read which files a run held out."""
     try:
         names = json.loads("\n".join(read_lines(split)))["val"]
-        images = [label.image for label in table.parse(path)]
-        return len(images) == len(names) and all(
-            f"/{image}".endswith(f"/{name}") for image, name in zip(images, names, strict=True)
-        )
-    except (DataError, OSError, ValueError, LookupError, TypeError, RecursionError):
-        return False
+    except OSError as error:
+        raise DataError(f"{split}: cannot be read: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f'{split}: expected a JSON object with a list "val" of paths')
+    return names

@@ -131,7 +131,10 @@ def test_a_run_under_way(curves: Curves, tmp_path: Path) -> None:
         (None, "expected a run directory with metrics.jsonl, found a folder without it"),
         ("", "metrics.jsonl: expected steps or evaluations, found none yet"),
         ("{\n{}\n", "metrics.jsonl, line 1: expected a JSON object, found '{'"),
-        ('{"kind": "step", "step": "7"}', "line 1: step: expected a number, found '7'"),
+        (
+            '{"kind": "step", "step": "7"}',
+            "line 1: step: expected a whole number from 0, found '7'",
+        ),
     ],
 )
 def test_what_cannot_be_drawn(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -74,14 +73,17 @@ def test_a_table_elsewhere_or_of_another_name(own: Path, tmp_path: Path) -> None
         refused(place)
 
 
+def test_beside_another_split(own: Path) -> None:
+    own.with_name(SPLIT_NAME).write_text('{"val": []}')
+    refused(own)
+
+
 @pytest.mark.parametrize(
-    "split", ["", "{", "[]", "{}", "1", '{"val": 1}', '{"val": []}', "[" * 100_000, "\0"]
+    "split", ["", "{", "[]", "{}", "1", '{"val": 1}', '{"val": [1, null]}', "[" * 100_000, "\0"]
 )
-def test_beside_another_split(own: Path, split: str) -> None:
-    own.with_name(SPLIT_NAME).write_text(split)
-    refused(own)
-
-
-def test_a_split_of_numbers(own: Path) -> None:
-    own.with_name(SPLIT_NAME).write_text(json.dumps({"val": [1, None]}))
-    refused(own)
+def test_beside_a_damaged_split(own: Path, split: str) -> None:
+    path = own.with_name(SPLIT_NAME)
+    path.write_text(split)
+    with pytest.raises(DataError, match=SPLIT_NAME) as caught:
+        load_labeled(own)
+    assert str(caught.value).startswith(f"{path}")
