@@ -12,6 +12,9 @@ DECODERS = ("auto", "greedy", "beam", "exact")
 FORMATS = ("table", "tsv", "json", "csv", "contest")
 """How ``exprocr predict`` writes readings; `exprocr.cli.predict.formats` describes them."""
 
+MAX_PROCESSES = 1024
+"""Most threads, and most processes, that are asked for."""
+
 MAX_BEAM_WIDTH = 1000
 """Most prefixes that a beam search keeps."""
 

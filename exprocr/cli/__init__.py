@@ -11,6 +11,7 @@ every ``--help`` answers at once.
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -25,6 +26,12 @@ from exprocr.cli import signals, streams
 from exprocr.cli.options import BAD_INPUT, Session
 from exprocr.errors import ExprocrError
 from exprocr.words import one_line
+
+# A thread of PyTorch that waits for the others does so awake, for milliseconds by default: beside
+# another busy process it then takes the processor that the others need. The OpenMP library of
+# PyTorch (GCC's) reads this when it is loaded. What the user has set stays.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "300")
 
 PROGRAM = "exprocr"
 STREAM_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from exprocr.choices import DECODERS, DEVICES, ENGINES, MAX_BEAM_WIDTH
+from exprocr.choices import DECODERS, DEVICES, ENGINES, MAX_BEAM_WIDTH, MAX_PROCESSES
 from exprocr.words import one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -77,7 +77,7 @@ def compute_options(command: F) -> F:
     """Add ``--device`` and ``--threads``: arguments ``device: str``, ``threads: int | None``."""
     command = click.option(
         "--threads",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, MAX_PROCESSES),
         metavar="N",
         help="Processor threads to compute with.  [default: one per processor, at most 4]",
     )(command)

@@ -44,7 +44,7 @@ from exprocr.training.run import RunSpec
 from exprocr.training.step import Stepper, TakenStep
 
 MAX_SKIPPED_IN_A_ROW = 10
-"""Steps in a row whose loss or gradient is not finite; then there is no hope."""
+"""After so many steps in a row whose loss or gradient is not finite, the run stops."""
 
 
 class Trainer:

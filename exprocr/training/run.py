@@ -10,7 +10,7 @@ import tomli_w
 import torch
 
 import exprocr
-from exprocr.choices import DEVICES
+from exprocr.choices import DEVICES, MAX_PROCESSES
 from exprocr.core.config.schema import Preset
 from exprocr.core.config.settings import from_dict, to_dict
 from exprocr.core.data.dataset import DataSet, Sample, TablePaths, split
@@ -26,7 +26,6 @@ from exprocr.training.limits import Limits
 from exprocr.training.precision import Precision
 from exprocr.words import quoted
 
-MAX_PROCESSES = 1024
 """Most threads, and most processes that render ahead."""
 
 

@@ -5,7 +5,8 @@
 
 Parts: ``training`` (images per second of each preset, and on images rendered meanwhile), ``recipe``
 (time to 90, 99 and 99.9% validation exact match; with ``--recipe`` only), ``cold-start``,
-``reading`` (very many files, memory, processor time), ``rendering``, ``decoding``, ``peers``
+``reading`` (very many files, memory, processor time), ``steady`` (training and reading beside
+another busy process), ``rendering``, ``decoding``, ``peers``
 (exprocr and other tools on the same files: `pip install ddddocr rapidocr pytesseract`, and
 Debian's package tesseract-ocr; the table names what is not installed).
 
@@ -27,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from exprocr.cli.signals import INTERRUPTED
-from tests.benchmarks import learning, peers, reading, speed
+from tests.benchmarks import learning, peers, reading, speed, steady
 from tests.benchmarks.measuring import Options, Row, describe_machine
 
 Part = Callable[[Options], Iterator[Row]]
@@ -37,6 +38,7 @@ PARTS: dict[str, Part] = {
     "recipe": learning.recipe_rows,
     "cold-start": reading.cold_start_rows,
     "reading": reading.reading_rows,
+    "steady": steady.rows,
     "rendering": speed.rendering_rows,
     "decoding": speed.decoding_rows,
     "peers": peers.rows,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,14 @@ NUM_IMAGES = 2048
 VAL_IMAGES = 64
 WARM_UP = 0.25
 """Share of the steps that the rate leaves out: the first ones, and what was rendered ahead."""
+
+
+MIN_STEPS, MIN_SHARE = 4, 0.3
+"""Steps, and share of the time given, that a speed is measured over at least."""
+
+
+class TooShortError(Exception):
+    """There was no time for a measurement; the message says what there was."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +74,23 @@ def training_rows(options: Options, presets: Mapping[str, Preset] = PRESETS) -> 
         for name, preset in presets.items():
             folders[name] = Path(temporary) / name
             _render(folders[name], preset)
-            speeds = [_speed(preset, folders[name], options) for _ in range(options.repetitions)]
-            yield Row(f"{name}, ready images", per_second(_median_rate(speeds)))
+            what = f"{name}, ready images"
+            try:
+                speeds = [
+                    _speed(preset, folders[name], options) for _ in range(options.repetitions)
+                ]
+                yield Row(what, per_second(_median_rate(speeds)))
+            except TooShortError as error:
+                yield Row(what, f"not measured: {error}")
         name, preset = next(iter(presets.items()))
         ready, rendered = [], []
-        for _ in range(options.repetitions):  # in turns, so that other work slows both
-            ready.append(_speed(preset, folders[name], options))
-            rendered.append(_speed(preset, None, options))
+        try:
+            for _ in range(options.repetitions):  # in turns, so that other work slows both
+                ready.append(_speed(preset, folders[name], options))
+                rendered.append(_speed(preset, None, options))
+        except TooShortError as error:
+            yield Row(f"{name}, --synth-mix 1", f"not measured: {error}")
+            return
         ratio = _median_rate(rendered) / _median_rate(ready)
         waiting = statistics.median(speed.waiting for speed in rendered)
         yield Row(
@@ -102,7 +120,7 @@ def training_speed(spec: RunSpec, seconds: float) -> TrainingSpeed:
     """Train for some seconds.
 
     Raises:
-        ValueError: There was no time for a few steps.
+        TooShortError: There was no time for enough steps.
     """
     spec, data = read_data(spec)
     laps, sizes, waits = _Laps(), [], []
@@ -121,13 +139,32 @@ def training_speed(spec: RunSpec, seconds: float) -> TrainingSpeed:
 
         trainer.batches.between = timed  # type: ignore[method-assign]
         trainer.train(Limits(max_time_s=seconds), laps, lambda: False)
-    last = len(laps.elapsed_s) - 1
-    first = int(last * WARM_UP)
-    if last <= first:
-        raise ValueError(f"expected several training steps in {seconds} s, found {last + 1}")
+    # Not the last step: it is recorded together with the one before.
+    first, last = measured(laps.elapsed_s[:-1], seconds)
     elapsed = laps.elapsed_s[last] - laps.elapsed_s[first]
     steps = slice(first + 1, last + 1)
     return TrainingSpeed(sum(sizes[steps]) / elapsed, sum(waits[steps]) / elapsed)
+
+
+def measured(elapsed_s: Sequence[float], seconds: float) -> tuple[int, int]:
+    """Return the first and the last step that a speed is measured from and to.
+
+    Args:
+        elapsed_s: When each step was done.
+        seconds: How long the training had.
+
+    Raises:
+        TooShortError: They are too few, or too close together.
+    """
+    last = len(elapsed_s) - 1
+    first = int(max(last, 0) * WARM_UP)
+    time = elapsed_s[last] - elapsed_s[first] if elapsed_s else 0.0
+    if last - first < MIN_STEPS or time < MIN_SHARE * seconds:
+        raise TooShortError(
+            f"{max(last - first, 0)} steps in {time:.2f} s, expected {MIN_STEPS} or more in "
+            f"{MIN_SHARE * seconds:.1f} s or more; give more --seconds"
+        )
+    return first, last
 
 
 def _speed(preset: Preset, data: Path | None, options: Options) -> TrainingSpeed:

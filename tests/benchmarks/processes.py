@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -34,12 +34,17 @@ class Usage:
     """Most memory held at once, 1e6 bytes; if it started others, that of the largest process."""
 
 
-def run(command: Sequence[object], output: Path | None = None) -> Usage:
+def run(
+    command: Sequence[object],
+    output: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Usage:
     """Run a command.
 
     Args:
         command: The program and its arguments.
         output: File that takes what it prints; None drops it.
+        variables: Environment variables, beside those of this process.
 
     Raises:
         CommandError: It failed.
@@ -56,6 +61,7 @@ def run(command: Sequence[object], output: Path | None = None) -> Usage:
             stdout=stdout,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            env={**os.environ, **(variables or {})},
         ) as process:
             try:
                 _, errors = process.communicate()
@@ -67,9 +73,11 @@ def run(command: Sequence[object], output: Path | None = None) -> Usage:
         return Usage(**json.loads(report.read_text()))
 
 
-def exprocr(*arguments: object, output: Path | None = None) -> Usage:
-    """Run ``exprocr`` with some arguments."""
-    return run([sys.executable, "-m", "exprocr", *arguments], output)
+def exprocr(
+    *arguments: object, output: Path | None = None, variables: Mapping[str, str] | None = None
+) -> Usage:
+    """Run ``exprocr`` with some arguments and environment variables."""
+    return run([sys.executable, "-m", "exprocr", *arguments], output, variables)
 
 
 def median(usages: Sequence[Usage]) -> Usage:

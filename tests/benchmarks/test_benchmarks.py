@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.learning import TooShortError, measured
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(
     path
@@ -20,3 +22,22 @@ SCRIPTS = sorted(
 def test_scripts_load(script: Path) -> None:
     """A script is run as a file, not as a module of a package."""
     assert runpy.run_path(str(script), run_name="loaded")["__doc__"]
+
+
+@pytest.mark.parametrize(
+    "elapsed_s",
+    [
+        [],
+        [1.0],
+        [1.0, 1.0004],  # both recorded at the end, as on a machine with much other work
+        [0.1 * n for n in range(5)],
+        [3.0 + 1e-4 * n for n in range(100)],
+    ],
+)
+def test_what_is_no_measurement_is_not_called_one(elapsed_s: list[float]) -> None:
+    with pytest.raises(TooShortError, match=r"steps in .* give more --seconds"):
+        measured(elapsed_s, 4.0)
+
+
+def test_a_speed_is_measured_after_a_warm_up() -> None:
+    assert measured([0.1 * n for n in range(41)], 4.0) == (10, 40)

@@ -216,3 +216,28 @@ def test_quiet_and_verbose_sessions(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.err == "remark\ndetail\nexprocr: a\\tb\n"
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "spin_count"),
+    [({}, "300"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_threads_wait_asleep_unless_the_user_says_otherwise(
+    given: dict[str, str], spin_count: str
+) -> None:
+    """It is set before PyTorch is loaded, which reads it once."""
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    code = (
+        "import os, sys, exprocr.cli; "
+        "print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | given,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [spin_count, "False"]

@@ -13,10 +13,10 @@ from typing import BinaryIO
 
 from exprocr.cli.options import Session
 from exprocr.core.data.labels import IMAGE_SUFFIXES
+from exprocr.core.system.limits import MAX_PICTURE_BYTES, MB
 from exprocr.errors import DataError, ImageError
 
 STDIN = "-"
-MAX_STDIN_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -90,18 +90,18 @@ def read_stdin() -> BinaryIO:
     """Read the one image on stdin.
 
     Raises:
-        ImageError: There is nothing, or more than `MAX_STDIN_BYTES`.
+        ImageError: There is nothing, or more than `MAX_PICTURE_BYTES`.
     """
 
     class Stdin(io.BytesIO):
         name = "standard input"  # what messages call it
 
-    content = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1) if sys.stdin else b""
+    content = sys.stdin.buffer.read(MAX_PICTURE_BYTES + 1) if sys.stdin else b""
     if not content:
         raise ImageError("standard input: expected a picture, found nothing")
-    if len(content) > MAX_STDIN_BYTES:
+    if len(content) > MAX_PICTURE_BYTES:
         raise ImageError(
-            f"standard input: expected a picture of at most {MAX_STDIN_BYTES // 2**20} MB, "
+            f"standard input: expected a picture of at most {MAX_PICTURE_BYTES // MB} MB, "
             "found more"
         )
     return Stdin(content)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from exprocr.choices import MAX_PROCESSES
 from exprocr.cli.options import (
     FiniteRange,
     Session,
@@ -117,7 +118,7 @@ def _setting(name: str) -> click.ParamType[Any]:
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MAX_PROCESSES),
     metavar="N",
     help="Processes that render ahead.  [default: one fewer than processors, at most 4]",
 )

@@ -130,7 +130,7 @@ class PreprocessConfig:
     """Rows of the network's input, px."""
 
     width: int | None = ranged(None, 1, MAX_WIDTH_PX)
-    """Squeeze every picture to this width, px; None keeps the aspect ratio."""
+    """Squeeze every picture to this width, px; where it is left out, the aspect ratio is kept."""
 
     width_multiple: int = ranged(20, 1, MAX_WIDTH_PX)
     """Widen with background to a multiple of this, px, so that few widths occur in a folder."""

@@ -25,7 +25,9 @@ from exprocr.core.text.expression import format_value, value_of
 from exprocr.errors import DataError
 from exprocr.words import NUM_NAMED, first_few, quoted, shortened
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
+)  # fmt: skip
 
 MANY = 1_000
 """With fewer labels, each picture is looked up by itself."""

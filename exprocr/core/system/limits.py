@@ -1,4 +1,4 @@
-"""The limits of what exprocr reads, in one place.
+"""The limits of what exprocr reads.
 
 A file beyond a limit is refused in one line, before the memory or the time is spent. The limits are
 far above what pictures and labels of expressions need. They are chosen so that no picture, model,
