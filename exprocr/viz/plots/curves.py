@@ -233,7 +233,7 @@ def _split_name(panel: str) -> tuple[str, str]:
 
 
 def _finish_panels(panels: Panels, longest: float, unit: str | None) -> None:
-    """Give panels their titles and axes; those of one figure get one scale.
+    """Set the titles and axes of panels; those of one figure get one scale.
 
     Args:
         panels: The axes by name, with all that is drawn in them.

@@ -44,7 +44,7 @@ def new_figure(width_px: int, height_px: int) -> Figure:
 
 
 def finish_axes(axes: Axes) -> None:
-    """Give axes a faint grid behind what is drawn, and no lines above and at the right."""
+    """Draw a faint grid behind what is drawn, and no lines above and at the right."""
     axes.grid(visible=True, which="major", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
