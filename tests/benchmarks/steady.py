@@ -54,20 +54,27 @@ def _row(what: str, rate: Rate, options: Options) -> Row:
     try:
         for _ in range(options.repetitions):
             idle.append(rate({}))
-            idle_awake.append(rate(AWAKE))
+            idle_awake.append(_awake(rate))
             with _busy():
                 beside.append(rate({}))
-                beside_awake.append(rate(AWAKE))
+                beside_awake.append(_awake(rate))
     except TooShortError as error:
         return Row(what, f"not measured: {error}")
     medians = map(statistics.median, (idle, beside, idle_awake, beside_awake))
     alone, busy, alone_awake, busy_awake = medians
     return Row(
         what,
-        f"idle {per_second(alone)} ({alone / alone_awake:.2f} of threads that wait awake), beside "
-        f"a busy process {per_second(busy)} ({busy / alone:.2f} of idle; awake "
-        f"{busy_awake / alone_awake:.2f})",
+        f"idle {per_second(alone)}, beside a busy process {per_second(busy)}, {busy / alone:.2f} "
+        f"of idle; threads that wait awake: {per_second(alone_awake)} and {per_second(busy_awake)}",
     )
+
+
+def _awake(rate: Rate) -> float:
+    """Return the rate of threads that wait awake; 0 where they came too slowly to be measured."""
+    try:
+        return rate(AWAKE)
+    except TooShortError:
+        return 0.0
 
 
 def _training_rate(folder: Path, threads: str, seconds: float, variables: dict[str, str]) -> float:
