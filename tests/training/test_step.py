@@ -249,21 +249,22 @@ def test_nine_bad_steps_in_a_row_do_not(
     assert start(RunSpec(settings=tiny_settings(), data=str(files)), tmp_path / "run") == "finished"
 
 
-def test_a_network_that_diverged_is_neither_saved_nor_evaluated(
+def test_weights_that_are_not_finite_are_neither_saved_nor_evaluated(
     files: Path, tmp_path: Path
 ) -> None:
-    """Weight decay this strong makes the weights infinite, though each gradient is finite."""
-    run = tmp_path / "run"
-    settings = tiny_settings(
-        learning_rate=10.0,
-        weight_decay=10.0,
-        schedule="constant",
-        epochs=9,
-        checkpoint_every_steps=1,
-    )
-    with pytest.raises(DataError, match="finite"):
-        start(RunSpec(settings=settings, data=str(files)), run)
+    run, recorder = tmp_path / "run", Recorder()
+    trainer = prepare(RunSpec(settings=tiny_settings(), data=str(files)), run)
+
+    def on_step(state: Any, record: dict[str, Any]) -> None:
+        if record["step"] == 4:  # the fifth is taken already, and evaluated
+            trainer.network.fc2.bias.data[0] = math.inf
+
+    recorder.on_step = on_step  # type: ignore[method-assign]
+    with pytest.raises(DataError, match="step 5: expected finite weights, found others"):
+        trainer.train(Limits(), recorder, NEVER)
+    assert recorder.evaluations == []
     checkpoint = load_checkpoint(run / CHECKPOINT_NAME)
+    assert checkpoint.state.step == 3
     assert all(np.isfinite(values).all() for values in checkpoint.part("network").values())
 
 
