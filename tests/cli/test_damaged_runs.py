@@ -84,6 +84,9 @@ BYTES: dict[str, Callable[[bytes], bytes]] = {
     "more": lambda content: content + b"\xff\n[",
 }
 
+NUM_QUICK = 5
+"""Kinds of damage that are not left to the slow tests."""
+
 
 def check(run: Path, commands: tuple[tuple[str, ...], ...], name: str) -> list[int]:
     """Run commands on a damaged run; return their exit codes."""
@@ -123,7 +126,11 @@ def run(original: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("damage", BYTES)
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param(name, marks=() if i < NUM_QUICK else pytest.mark.slow)
+     for i, name in enumerate(BYTES)],
+)  # fmt: skip
 @pytest.mark.parametrize("name", COMMANDS)
 def test_bytes(run: Path, name: str, damage: str) -> None:
     path = run / name
