@@ -203,5 +203,5 @@ def _validation(
         values = [value_of(text) for text in batch.texts]
         return LabeledImages(list(batch.pictures), batch.texts, values)
     texts = [sample.text for sample in data.val]
-    values = [value_of(s.text) if s.value is None else s.value for s in data.val]
+    values = [sample.truth for sample in data.val]
     return LabeledImages(inks, texts, values)

@@ -51,6 +51,11 @@ class Sample:
     value: Fraction | None = None
     """The value in the label, right or wrong; None if there is none."""
 
+    @property
+    def truth(self) -> Fraction | None:
+        """The value that a reading should have: the label's, or else that of the text."""
+        return value_of(self.text) if self.value is None else self.value
+
 
 class Label(NamedTuple):
     """One label, as written in its file."""

@@ -70,8 +70,7 @@ def file_pictures(samples: Sequence[Sample], name: str, warnings: Sequence[str] 
 
     def pictures() -> Iterator[LabeledPicture]:
         for sample in samples:
-            value = value_of(sample.text) if sample.value is None else sample.value
-            yield LabeledPicture(str(sample.path), sample.path, sample.text, value)
+            yield LabeledPicture(str(sample.path), sample.path, sample.text, sample.truth)
 
     return PictureSet(name, len(samples), pictures, list(warnings))
 
