@@ -131,7 +131,7 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
     if spec.val is not None:
         found = _load(spec.val, spec, data)
         spec = replace(spec, val_digest=_same(spec.val, spec.val_digest, found.digest()))
-        data.val = found.parts["val"] if "val" in found.parts else found.parts["all"]
+        data.val = found.parts[found.held_out]
     if spec.data is not None and not data.val:
         raise DataError(
             f"{spec.data}: expected images to validate on, found none; "

@@ -132,7 +132,7 @@ def find_samples(
     """
     start = None if images is None else Path(images)
     found = load_labeled(Path(data), TablePaths(images=start, allow_outside=allow_outside))
-    part = "val" if "val" in found.parts else "all"
+    part = found.held_out
     session.note(f"{data}: {found.layout}" + (", of which val is read" if part == "val" else ""))
     for warning in found.warnings:
         session.report(f"warning: {warning}")

@@ -60,6 +60,11 @@ class DataSet:
     """The folder that the paths of its tables start from, where the caller named one."""
 
     @property
+    def held_out(self) -> str:
+        """The part to measure on: ``val`` if there is one, else ``all``."""
+        return "val" if "val" in self.parts else "all"
+
+    @property
     def charset(self) -> Charset:
         """The characters of all labels; a `DataError` if there are too many."""
         try:
