@@ -86,11 +86,11 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def one_font(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train with the built-in font: looking at all of the system's takes long."""
+    from exprocr.synth import renderer
     from exprocr.synth.fonts import FontReport
-    from exprocr.training import setup
     from tests.support.tiny_runs import BUILT_IN
 
-    monkeypatch.setattr(setup, "find_fonts", lambda *args, **kwargs: FontReport([BUILT_IN]))
+    monkeypatch.setattr(renderer, "find_fonts", lambda *args, **kwargs: FontReport([BUILT_IN]))
 
 
 @pytest.fixture

@@ -33,8 +33,7 @@ from exprocr.core.model.geometry import cell_axis
 from exprocr.core.model.torch_engine import TorchEngine, build_network
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.grammar.grammars import load_grammar, tightest
-from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, FILES_STREAM
+from exprocr.synth.renderer import FILES_STREAM, load_renderer
 from exprocr.training.batches import RenderedBatches
 from exprocr.training.run import read_checkpoint
 from exprocr.training.setup import RENDERED_TEXTS
@@ -45,12 +44,11 @@ BATCH_SIZE = 64
 def fresh_images(settings: Preset) -> RenderedBatches:
     """Return images in a run's fonts that it was not trained on, drawn with the default look."""
     trained_on = settings.synth
-    fonts = find_fonts(
-        [Path(folder) for folder in trained_on.fonts], CHARACTERS, system=trained_on.system_fonts
-    ).usable
+    renderer, _ = load_renderer(
+        SynthConfig(fonts=trained_on.fonts, system_fonts=trained_on.system_fonts)
+    )
     return RenderedBatches(
-        fonts,
-        SynthConfig(),
+        renderer,
         settings.preprocess,
         seed=settings.training.seed,
         stream=FILES_STREAM,

@@ -17,7 +17,7 @@ import shutil
 from pathlib import Path
 
 from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS
+from exprocr.synth.texts import LEVEL1
 
 TWINS = (
     "Noto Mono|"  # Droid Sans Mono
@@ -52,7 +52,7 @@ def main(out: Path, folders: list[Path]) -> None:
     """
     out.mkdir(parents=True)
     families: dict[str, set[str]] = {"train": set(), "heldout": set()}
-    for font in find_fonts(folders, CHARACTERS).usable:
+    for font in find_fonts(folders, LEVEL1.characters).usable:
         if not font.path or LEFT_OUT.match(font.family):
             continue
         side = "heldout" if is_held_out(font.family) else "train"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,10 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from exprocr.core.config.schema import SynthConfig
 from exprocr.synth.distort import Distortion, distort_at_once, distort_in_steps
-from exprocr.synth.fonts import FontFile
+from exprocr.synth.fonts import FontFile, FontReport, find_fonts
 from exprocr.synth.look import Look, Looks
+from exprocr.synth.texts import LEVEL1, Texts
 
-CHARACTERS = "()*+-0123456789"
 _CLEAR, _OPAQUE = 20, 235
 """Pixel values for no and for full opacity in a drawing. Values outside are left for bicubic
 resampling, which overshoots at edges: a squeezed text has pale edges."""
@@ -53,14 +54,6 @@ def _prepare(font: FontFile, character: str, size_px: int) -> _Glyph:
     return _Glyph(ink, max(right, ink.width), max(bottom, ink.height))
 
 
-def random_expression(rng: np.random.Generator) -> str:
-    """Draw one of the contest's 27,000 expressions, each of three templates equally often."""
-    template = ("{}{}{}{}{}", "({}{}{}){}{}", "{}{}({}{}{})")[rng.integers(3)]
-    a, b, c = rng.integers(10, size=3).tolist()
-    first, second = rng.integers(3, size=2).tolist()
-    return template.format(a, "+-*"[first], b, "+-*"[second], c)
-
-
 def sample_rng(seed: int, stream: int, index: int) -> np.random.Generator:
     """Return the random generator of sample ``index``; the streams of a seed are independent."""
     return np.random.default_rng((seed, stream, index))
@@ -70,22 +63,26 @@ class Renderer:
     """Renders texts with random fonts, positions, colors and distortions.
 
     Args:
-        fonts: Usable fonts.
+        fonts: Usable fonts, which draw all characters of the texts.
         config: Sizes, ranges and shares.
+        texts: What `sample` draws pictures of.
 
     Raises:
         FontError: The favorite font is not among them.
     """
 
-    def __init__(self, fonts: list[FontFile], config: SynthConfig | None = None) -> None:
+    def __init__(
+        self, fonts: list[FontFile], config: SynthConfig | None = None, texts: Texts = LEVEL1
+    ) -> None:
         self.config = config or SynthConfig()
+        self.texts = texts
         self._looks = Looks(fonts, self.config)
         self._scale = self.config.height / 60
 
     def sample(self, seed: int, stream: int, index: int) -> tuple[str, Image.Image]:
-        """Return sample ``index``: a random expression and its RGB picture."""
+        """Return sample ``index``: a random text and its RGB picture."""
         rng = sample_rng(seed, stream, index)
-        text = random_expression(rng)
+        text = self.texts.draw(rng)
         return text, self.render(text, rng)
 
     def render(self, text: str, rng: np.random.Generator) -> Image.Image:
@@ -158,6 +155,18 @@ class Renderer:
         pixels = (places[:, None] + dot).astype(np.float32).ravel()  # as (dots, pixels of a dot, 2)
         # Pillow accepts a buffer of float32 without conversion; this is not documented.
         ImageDraw.Draw(canvas).point(pixels, fill=_OPAQUE)  # type: ignore[arg-type]
+
+
+def load_renderer(config: SynthConfig) -> tuple[Renderer, FontReport]:
+    """Return the renderer that the settings describe, and the fonts that were found for it.
+
+    Raises:
+        FontError: A folder of fonts does not exist, no font is usable, or the favorite font is not
+            among them.
+    """
+    folders = [Path(folder) for folder in config.fonts]
+    report = find_fonts(folders, LEVEL1.characters, system=config.system_fonts)
+    return Renderer(report.usable, config), report
 
 
 @lru_cache(maxsize=16)

@@ -17,12 +17,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from exprocr.core.config.schema import SynthConfig
 from exprocr.core.system.files import atomic_write, make_folder, output_error
 from exprocr.core.system.processes import starting_workers, worker_pool
 from exprocr.core.text.expression import evaluate, format_value
 from exprocr.errors import OutputError
-from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
 
 LABELS = "labels.txt"
@@ -112,8 +110,7 @@ def _remove_set(folder: Path) -> None:
 
 def write_samples(
     folder: Path,
-    fonts: list[FontFile],
-    config: SynthConfig,
+    renderer: Renderer,
     *,
     seed: int,
     stream: int,
@@ -128,8 +125,7 @@ def write_samples(
 
     Args:
         folder: An empty folder, or one to create.
-        fonts: Usable fonts.
-        config: Appearance of the images.
+        renderer: What draws them.
         seed: Seed of the data set.
         stream: One of the seed's independent streams.
         num_images: Number of images.
@@ -145,7 +141,7 @@ def write_samples(
         for start in range(0, num_images, CHUNK_SIZE)
     ]
     done: dict[int, _Chunk] = {}
-    chunks = _chunks(tasks, fonts, config, workers, done)
+    chunks = _chunks(tasks, renderer, workers, done)
     interrupted = False
     try:
         with closing(chunks):
@@ -166,16 +162,14 @@ def write_samples(
 
 def _chunks(
     tasks: Sequence[_Task],
-    fonts: list[FontFile],
-    config: SynthConfig,
+    renderer: Renderer,
     workers: int,
     done: dict[int, _Chunk],
 ) -> Generator[_Chunk, None, None]:
     """Yield the chunks of all tasks, rendered here or, if that is faster, in processes."""
     if workers == 1 or tasks[-1].stop < FEW:
-        renderer = Renderer(fonts, config)
         return (_render(renderer, task) for task in tasks)
-    return _render_parallel(tasks, fonts, config, min(workers, len(tasks)), done)
+    return _render_parallel(tasks, renderer, min(workers, len(tasks)), done)
 
 
 def _finish(folder: Path, done: dict[int, _Chunk], num_images: int) -> int:
@@ -217,8 +211,7 @@ def _render(renderer: Renderer, task: _Task) -> _Chunk:
 
 def _render_parallel(
     tasks: Sequence[_Task],
-    fonts: list[FontFile],
-    config: SynthConfig,
+    renderer: Renderer,
     workers: int,
     done: dict[int, _Chunk],
 ) -> Generator[_Chunk, None, None]:
@@ -227,7 +220,7 @@ def _render_parallel(
     Closing the generator ends the processes after their present chunks, and adds these to ``done``.
     """
     futures: list[Future[_Chunk]] = []
-    pool = worker_pool(workers, _start_worker, fonts, config)
+    pool = worker_pool(workers, _start_worker, renderer)
     try:
         with starting_workers():
             futures += [pool.submit(_render_in_worker, task) for task in tasks]
@@ -247,9 +240,9 @@ def _render_parallel(
 _worker_renderer: Renderer | None = None
 
 
-def _start_worker(fonts: list[FontFile], config: SynthConfig) -> None:
+def _start_worker(renderer: Renderer) -> None:
     global _worker_renderer
-    _worker_renderer = Renderer(fonts, config)
+    _worker_renderer = renderer
 
 
 def _render_in_worker(task: _Task) -> _Chunk:

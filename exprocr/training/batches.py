@@ -15,10 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from exprocr.core.config.schema import PreprocessConfig, SynthConfig, TrainingConfig
+from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.core.image.preprocess import preprocess
 from exprocr.core.system.processes import begin_worker, starting_workers
-from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
 
 ORDER_STREAM = 1000
@@ -40,8 +39,7 @@ class RenderedBatches(Dataset[Batch]):
     """Freshly rendered pictures: item i has the samples ``i * size`` to ``(i + 1) * size - 1``.
 
     Args:
-        fonts: Fonts to draw with.
-        synth: What the images look like.
+        renderer: What draws them.
         input_size: The network's input.
         seed: Seed of the samples.
         stream: Stream of the samples, such as `exprocr.synth.renderer.TRAIN_STREAM`.
@@ -50,27 +48,22 @@ class RenderedBatches(Dataset[Batch]):
 
     def __init__(
         self,
-        fonts: list[FontFile],
-        synth: SynthConfig,
+        renderer: Renderer,
         input_size: PreprocessConfig,
         *,
         seed: int,
         stream: int,
         size: int,
     ) -> None:
-        self.fonts = fonts
-        self.synth = synth
+        self.renderer = renderer
         self.input_size = input_size
         self.seed = seed
         self.stream = stream
         self.size = size
-        self._renderer: Renderer | None = None  # made in the process that renders
 
     def __getitem__(self, index: int) -> Batch:
-        if self._renderer is None:
-            self._renderer = Renderer(self.fonts, self.synth)
         numbers = range(index * self.size, (index + 1) * self.size)
-        samples = [self._renderer.sample(self.seed, self.stream, i) for i in numbers]
+        samples = [self.renderer.sample(self.seed, self.stream, i) for i in numbers]
         inks = [preprocess(image, self.input_size) for _, image in samples]
         return Batch(np.stack(inks), [text for text, _ in samples])
 

@@ -29,8 +29,8 @@ from exprocr.core.text.charset import Charset
 from exprocr.core.text.expression import value_of
 from exprocr.core.text.grammar.grammars import tightest
 from exprocr.errors import ConfigError
-from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, TRAIN_STREAM, VAL_STREAM, Renderer
+from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, load_renderer
+from exprocr.synth.texts import LEVEL1
 from exprocr.training.batches import Batches, RenderedBatches
 from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.folder import RunFolder, check_new
@@ -129,13 +129,13 @@ def _charset(
     elif init:
         charset = init.charset
     else:
-        drawn = CHARACTERS if spec.settings.training.synth_mix else ""
+        drawn = LEVEL1.characters if spec.settings.training.synth_mix else ""
         return Charset.from_texts([*data.texts, drawn])
     check_charset([*data.train, *data.val], charset)
-    if spec.settings.training.synth_mix and (missing := charset.missing(CHARACTERS)):
+    if spec.settings.training.synth_mix and (missing := charset.missing(LEVEL1.characters)):
         raise ConfigError(
-            f"training.synth_mix: expected a model that knows {CHARACTERS!r}, found one that "
-            f"lacks {missing!r}"
+            f"training.synth_mix: expected a model that knows {LEVEL1.characters!r}, found one "
+            f"that lacks {missing!r}"
         )
     return charset
 
@@ -161,18 +161,11 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
             "training.batch_size: expected 2 or more to mix files and rendered images, found "
             f"{training.batch_size}"
         )
-    fonts = find_fonts(
-        [Path(folder) for folder in settings.synth.fonts],
-        CHARACTERS,
-        system=settings.synth.system_fonts,
-    ).usable
-
-    Renderer(fonts, settings.synth)  # raises here what it would else raise in a worker
+    renderer, _ = load_renderer(settings.synth)
 
     def source(stream: int, num: int) -> RenderedBatches:
         return RenderedBatches(
-            fonts,
-            settings.synth,
+            renderer,
             settings.preprocess,
             seed=training.seed,
             stream=stream,

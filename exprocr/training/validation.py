@@ -10,8 +10,7 @@ from exprocr.core.data.pictures import PictureSet, file_pictures, rendered_pictu
 from exprocr.core.runs.layout import CONFIG_NAME, SPLIT_NAME, VAL_NAME, check_run_dir
 from exprocr.core.runs.val_table import load_labeled
 from exprocr.errors import DataError, FontError
-from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, VAL_STREAM, Renderer
+from exprocr.synth.renderer import VAL_STREAM, load_renderer
 from exprocr.words import quantity
 
 
@@ -51,13 +50,11 @@ def _rendered(config: Path) -> PictureSet:
     settings = load_settings("default", config)
     synth, training = settings.synth, settings.training
     try:
-        fonts = find_fonts(
-            [Path(folder) for folder in synth.fonts], CHARACTERS, system=synth.system_fonts
-        ).usable
+        renderer, _ = load_renderer(synth)
     except FontError as error:
         raise FontError(f"{config}: the images it validated on cannot be drawn: {error}") from None
     name, number = _name(training.val_images), training.val_images
-    return rendered_pictures(Renderer(fonts, synth), training.seed, VAL_STREAM, number, name)
+    return rendered_pictures(renderer, training.seed, VAL_STREAM, number, name)
 
 
 def _name(number: int) -> str:

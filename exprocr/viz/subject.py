@@ -15,8 +15,7 @@ from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.expression import format_value
 from exprocr.errors import ImageError
-from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, SAMPLE_STREAM, Renderer
+from exprocr.synth.renderer import SAMPLE_STREAM, load_renderer
 from exprocr.words import format_confidence
 
 
@@ -94,6 +93,6 @@ def render_subject(
         FontError: No font is usable.
         ModelFileError: The network gives NaN.
     """
-    renderer = Renderer(find_fonts([], CHARACTERS).usable, config)
+    renderer, _ = load_renderer(config or SynthConfig())
     _, picture = renderer.sample(seed, SAMPLE_STREAM, 0)
     return read_subject(recognizer, picture, "a rendered sample")

@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from exprocr.core.text.expression import evaluate
 from exprocr.synth.fonts import system_font_folders
-from exprocr.synth.renderer import random_expression
+from exprocr.synth.texts import LEVEL1
 
 FONTS = (
     "Caladea-Regular.ttf",
@@ -94,7 +94,7 @@ def draw_images(
     artist.word_space_probability = 1
     rng = np.random.default_rng(seed)
     for _ in range(num_images):
-        text = random_expression(rng)
+        text = LEVEL1.draw(rng)
         background = package.random_color(238, 255)
         # From 10, as in the package: a black text would have no opacity at all.
         color = package.random_color(10, 200, int(rng.integers(220, 256)))

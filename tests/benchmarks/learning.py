@@ -14,7 +14,8 @@ from exprocr.core.config.schema import PRESETS, Preset
 from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.model.engine import pick_threads
 from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, Renderer
+from exprocr.synth.renderer import Renderer
+from exprocr.synth.texts import LEVEL1
 from exprocr.training.batches import Batch
 from exprocr.training.checkpoint import TrainingState
 from exprocr.training.limits import Limits
@@ -193,7 +194,7 @@ def _render(folder: Path, preset: Preset) -> None:
     folder.mkdir()
     synth = preset.synth
     places = [Path(place) for place in synth.fonts]
-    fonts = find_fonts(places, CHARACTERS, system=synth.system_fonts).usable
+    fonts = find_fonts(places, LEVEL1.characters, system=synth.system_fonts).usable
     renderer = Renderer(fonts, synth)
     with (folder / "labels.csv").open("w") as labels:
         labels.write("image,text\n")

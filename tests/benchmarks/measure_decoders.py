@@ -33,7 +33,8 @@ from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.expression import value_of
 from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.synth.fonts import FontFile, find_fonts
-from exprocr.synth.renderer import CHARACTERS, Renderer, sample_rng
+from exprocr.synth.renderer import Renderer, sample_rng
+from exprocr.synth.texts import LEVEL1
 from tests.benchmarks.captcha_images import draw_images, recipe_fonts
 from tests.benchmarks.measure_weights import WIDE
 from tests.benchmarks.measuring import median_rate
@@ -142,6 +143,7 @@ def measure_calibration(recognizer: Recognizer, sets: list[ImageSet]) -> Table:
 def draw_other_texts(renderer: Renderer, num: int) -> dict[str, list[Image.Image]]:
     """Draw pictures that level1 excludes: other texts, noise, nothing."""
     rng = np.random.default_rng(SEED)
+    characters = list(LEVEL1.characters)
 
     def digits(count: int) -> str:
         return "".join(map(str, rng.integers(10, size=count)))
@@ -157,7 +159,7 @@ def draw_other_texts(renderer: Renderer, num: int) -> dict[str, list[Image.Image
         ) + digits(1),
         "nested, like ((1+2))": lambda: f"(({digits(1)}{operator()}{digits(1)}))",
         "seven digits": lambda: digits(7),
-        "random characters": lambda: "".join(rng.choice(list(CHARACTERS), rng.integers(1, 9))),
+        "random characters": lambda: "".join(rng.choice(characters, rng.integers(1, 9))),
     }  # fmt: skip
     pictures = {
         name: [renderer.render(text(), sample_rng(SEED, 1, i)) for i in range(num)]
@@ -199,7 +201,7 @@ def main() -> None:
     parser.add_argument("--captcha", type=int, default=20_000, help="images by that package")
     args = parser.parse_args()
     recognizer = Recognizer.load(args.model, grammar="level1")
-    fonts = find_fonts([args.heldout], CHARACTERS, system=False).usable
+    fonts = find_fonts([args.heldout], LEVEL1.characters, system=False).usable
 
     def own(name: str, config: SynthConfig) -> ImageSet:
         renderer = Renderer(fonts, config)

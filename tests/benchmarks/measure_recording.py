@@ -24,7 +24,8 @@ from exprocr.core.model.torch_engine import parameter_values, set_threads
 from exprocr.core.runs.tensor_record import TensorRecorder, read_tensor_record
 from exprocr.core.text.charset import Charset
 from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, Renderer
+from exprocr.synth.renderer import Renderer
+from exprocr.synth.texts import LEVEL1
 from exprocr.training.batches import Batches
 from exprocr.training.folder import RunFolder
 from exprocr.training.learner import Learner
@@ -41,8 +42,8 @@ NUM_IMAGES = 512
 def make_trainer(run_dir: Path) -> Trainer:
     """Return a trainer of the default preset on rendered images in memory."""
     settings = PRESETS["default"]
-    charset = Charset(CHARACTERS)
-    renderer = Renderer(find_fonts([], CHARACTERS).usable)
+    charset = Charset(LEVEL1.characters)
+    renderer = Renderer(find_fonts([], LEVEL1.characters).usable)
     samples = [renderer.sample(0, 0, i) for i in range(NUM_IMAGES)]
     inks = [preprocess(image, settings.preprocess) for _, image in samples]
     texts = [text for text, _ in samples]

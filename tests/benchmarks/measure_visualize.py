@@ -40,7 +40,7 @@ def write_model(path: Path, channels: int) -> None:
     from exprocr.core.model.artifact import ModelFile
     from exprocr.core.model.torch_engine import export_weights, new_network
     from exprocr.core.text.charset import Charset
-    from exprocr.synth.renderer import CHARACTERS
+    from exprocr.synth.texts import LEVEL1
 
     default = PRESETS["default"].model
 
@@ -55,7 +55,7 @@ def write_model(path: Path, channels: int) -> None:
         fc1_units=channels,
         gru_units=channels // 2,
     )
-    charset, preprocess = Charset(CHARACTERS), PreprocessConfig()
+    charset, preprocess = Charset(LEVEL1.characters), PreprocessConfig()
     weights = export_weights(new_network(config, preprocess, charset))
     ModelFile(model=config, preprocess=preprocess, charset=charset, weights=weights).save(path)
 

@@ -30,7 +30,8 @@ from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.expression import value_of
 from exprocr.errors import ImageError
 from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, Renderer
+from exprocr.synth.renderer import Renderer
+from exprocr.synth.texts import LEVEL1
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.samples import Tile, draw_samples
 from tests.benchmarks.captcha_images import draw_images, recipe_fonts
@@ -97,7 +98,7 @@ def main() -> None:
     thin = draw_images(args.n, SEED, recipe_fonts(), thin_minus=True)
     measure(recognizer, "captcha package, 16 families, thin minus", thin, table)
     if args.heldout:
-        fonts = find_fonts([args.heldout], CHARACTERS, system=False)
+        fonts = find_fonts([args.heldout], LEVEL1.characters, system=False)
         sets = {"": SynthConfig(), ", none faint, degraded or mixed": CLEAR, ", wider ranges": WIDE}
         for kind, synth in sets.items():
             renderer = Renderer(fonts.usable, synth)

@@ -12,7 +12,8 @@ from exprocr.core.image.preprocess import preprocess
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.look import MASTER_SIZES_PX
-from exprocr.synth.renderer import CHARACTERS, Renderer, _prepare
+from exprocr.synth.renderer import Renderer, _prepare
+from exprocr.synth.texts import LEVEL1
 from tests.benchmarks.measuring import (
     SEED,
     Options,
@@ -28,8 +29,8 @@ CHUNK = 512
 
 def rendering_rows(options: Options) -> Iterator[Row]:
     """Draw pictures, without encoding them: our own, and those of the ``captcha`` package."""
-    fonts = find_fonts([], CHARACTERS).usable
-    for font, character, size_px in product(fonts, CHARACTERS, MASTER_SIZES_PX):
+    fonts = find_fonts([], LEVEL1.characters).usable
+    for font, character, size_px in product(fonts, LEVEL1.characters, MASTER_SIZES_PX):
         _prepare(font, character, size_px)
     rate = rendering_rate(Renderer(fonts), options)
     yield Row(f"exprocr, {len(fonts)} fonts, one core", per_second(rate))

@@ -18,7 +18,8 @@ from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import TorchEngine, to_input
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.synth import fonts
-from exprocr.synth.renderer import CHARACTERS, Renderer
+from exprocr.synth.renderer import Renderer
+from exprocr.synth.texts import LEVEL1
 from exprocr.viz.canvas.geometry import Geometry, geometry_of
 from exprocr.viz.saliency.attribution import Target, Text, grad_cam, integrated_gradients, score
 from exprocr.viz.saliency.maps import INK, spread
@@ -80,7 +81,7 @@ def read_pictures(num: int, seed: int = SEED) -> Pictures:
     """Render pictures in the fonts that come with matplotlib, and read them."""
     recognizer = Recognizer.load(engine="torch", device="cpu")
     folder = next(f for f in fonts.system_font_folders() if "mpl-data" in f.parts)
-    renderer = Renderer(fonts.find_fonts([folder], CHARACTERS, system=False).usable)
+    renderer = Renderer(fonts.find_fonts([folder], LEVEL1.characters, system=False).usable)
     images = [renderer.sample(seed, 0, index)[1] for index in range(num)]
     inks = [preprocess(image, recognizer.preprocess) for image in images]
     encode = recognizer.charset.encode

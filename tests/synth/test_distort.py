@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from exprocr.synth.distort import Distortion, distort_at_once, distort_in_steps
 from exprocr.synth.fonts import FontFile
-from exprocr.synth.renderer import CHARACTERS
+from exprocr.synth.texts import LEVEL1
 from tests.support.pictures import correlation
 
 FONT = FontFile("Droid Sans Mono", "Regular", captcha.image.DEFAULT_FONTS[0])
@@ -48,14 +48,14 @@ def draw_like_captcha(character: str, size_px: int, distortion: Distortion) -> N
 
 @pytest.mark.parametrize("size_px", SIZES_PX)
 def test_steps_give_the_pixels_of_the_captcha_package(size_px: int) -> None:
-    for seed, character in enumerate(CHARACTERS * 3):
+    for seed, character in enumerate(LEVEL1.characters * 3):
         ink, distortion = random_case(character, size_px, seed)
         drawn = np.asarray(distort_in_steps(ink, 1.0, distortion, solid=True))
         assert np.array_equal(drawn, draw_like_captcha(character, size_px, distortion)), character
 
 
 def test_steps_without_a_box_only_turn() -> None:
-    for seed, character in enumerate(CHARACTERS):
+    for seed, character in enumerate(LEVEL1.characters):
         ink, distortion = random_case(character, 50, seed)
         turned = Distortion(distortion.angle_deg, None)
         drawn = np.asarray(distort_in_steps(ink, 1.0, turned, solid=True))
@@ -64,7 +64,7 @@ def test_steps_without_a_box_only_turn() -> None:
 
 def test_solid_strokes_are_heavier_and_faded_ones_heavier_than_smooth() -> None:
     weights = []
-    for seed, character in enumerate(CHARACTERS):
+    for seed, character in enumerate(LEVEL1.characters):
         ink, distortion = random_case(character, 50, seed)
         pictures = (
             distort_in_steps(ink, 1.0, distortion, solid=True),
@@ -97,7 +97,7 @@ def construct(ink: Image.Image, distortion: Distortion, scale: float) -> Image.I
 def test_one_transform_equals_rotate_stretch_and_warp(size_px: int, stretched: bool) -> None:
     right, wrong = [], []
     scale = size_px / 96
-    for seed, (character, _) in enumerate(product(CHARACTERS, range(3))):
+    for seed, (character, _) in enumerate(product(LEVEL1.characters, range(3))):
         ink, (end, bottom) = FONT.draw(character, 96)
         box = (end * scale, bottom * scale) if stretched else None
         distortion = Distortion.random(box, 30, np.random.default_rng(seed))

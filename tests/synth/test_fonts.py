@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from exprocr.errors import FontError
 from exprocr.synth import fonts
 from exprocr.synth.fonts import FontFile, FontReport, find_fonts
-from exprocr.synth.renderer import CHARACTERS
+from exprocr.synth.texts import LEVEL1
 
 BUILT_IN = ""
 MATPLOTLIB = next(f for f in fonts.system_font_folders() if "mpl-data" in f.parts)
@@ -28,7 +28,7 @@ def everything() -> FontReport:
     """Return the fonts of a system without fonts: matplotlib's and the built-in one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fonts, "system_font_folders", lambda: [MATPLOTLIB])
-        return find_fonts([], CHARACTERS)
+        return find_fonts([], LEVEL1.characters)
 
 
 def reasons(report: FontReport) -> dict[str, str]:
@@ -86,14 +86,14 @@ def test_symbol_fonts_are_rejected(everything: FontReport) -> None:
 def test_usable_fonts_draw_every_character_differently(everything: FontReport) -> None:
     for font in everything.usable:
         drawings = set()
-        for character in CHARACTERS:
+        for character in LEVEL1.characters:
             ink, (right, bottom) = font.draw(character, 40)
             assert ink.mode == "L"
             assert ink.getbbox() == (0, 0, *ink.size)  # cropped to the ink
             assert 0 < right <= 60
             assert 0 < bottom <= 60
             drawings.add((ink.size, ink.tobytes()))
-        assert len(drawings) == len(CHARACTERS), font
+        assert len(drawings) == len(LEVEL1.characters), font
 
 
 def test_a_drawing_is_what_pillow_draws() -> None:
@@ -111,9 +111,9 @@ def test_a_drawing_is_what_pillow_draws() -> None:
 
 def test_fonts_without_some_characters(tmp_path: Path) -> None:
     subset(SANS, tmp_path / "digits.ttf", "0123456789")
-    subset(SANS, tmp_path / "no-minus.ttf", CHARACTERS.replace("-", ""))
-    subset(SANS, tmp_path / "whole.ttf", CHARACTERS)
-    report = find_fonts([tmp_path], CHARACTERS, system=False)
+    subset(SANS, tmp_path / "no-minus.ttf", LEVEL1.characters.replace("-", ""))
+    subset(SANS, tmp_path / "whole.ttf", LEVEL1.characters)
+    report = find_fonts([tmp_path], LEVEL1.characters, system=False)
     assert reasons(report) == {"digits.ttf": "lacks ()*+-", "no-minus.ttf": "lacks -"}
     assert usable(report) == ["whole.ttf"]
     digits = find_fonts([tmp_path], "0123456789", system=False)
@@ -123,7 +123,7 @@ def test_fonts_without_some_characters(tmp_path: Path) -> None:
 def test_an_empty_glyph_counts_as_missing(tmp_path: Path) -> None:
     remap(SANS, tmp_path / "blank.ttf", {"5": " "})
     shutil.copy(SERIF, tmp_path)
-    report = find_fonts([tmp_path], CHARACTERS, system=False)
+    report = find_fonts([tmp_path], LEVEL1.characters, system=False)
     assert reasons(report) == {"blank.ttf": "lacks 5"}
 
 
@@ -131,7 +131,7 @@ def test_characters_drawn_alike(tmp_path: Path) -> None:
     remap(SANS, tmp_path / "plus.ttf", {"+": "-"})
     remap(SANS, tmp_path / "six.ttf", {"6": "8"})
     shutil.copy(SERIF, tmp_path)
-    report = find_fonts([tmp_path], CHARACTERS, system=False)
+    report = find_fonts([tmp_path], LEVEL1.characters, system=False)
     assert reasons(report) == {
         "plus.ttf": "draws + and - alike",
         "six.ttf": "draws 6 and 8 alike",
@@ -142,7 +142,7 @@ def test_fonts_that_draw_other_symbols(tmp_path: Path) -> None:
     remap(SANS, tmp_path / "letters.ttf", dict(zip("0123456789", "ABGKMQRSWX", strict=True)))
     remap(SANS, tmp_path / "signs.ttf", dict(zip("()*+-", "BGMQR", strict=True)))
     shutil.copy(SERIF, tmp_path)
-    report = find_fonts([tmp_path], CHARACTERS, system=False)
+    report = find_fonts([tmp_path], LEVEL1.characters, system=False)
     assert reasons(report) == {
         "letters.ttf": "draws something else than digits",
         "signs.ttf": "draws something else than signs",
@@ -153,11 +153,11 @@ def test_fonts_that_draw_other_symbols(tmp_path: Path) -> None:
 def test_duplicates(tmp_path: Path) -> None:
     for name in ("b.ttf", "a.ttf", "c.TTF"):
         shutil.copy(SANS, tmp_path / name)
-    report = find_fonts([tmp_path], CHARACTERS, system=False)
+    report = find_fonts([tmp_path], LEVEL1.characters, system=False)
     assert usable(report) == ["a.ttf"]
     twin = f"draws the same as {tmp_path / 'a.ttf'}"
     assert reasons(report) == {"b.ttf": twin, "c.TTF": twin}
-    again = find_fonts([tmp_path, tmp_path], CHARACTERS, system=False)
+    again = find_fonts([tmp_path, tmp_path], LEVEL1.characters, system=False)
     assert usable(again) == ["a.ttf"]  # a folder named twice is searched once
     assert len(again.rejected) == 2
 
@@ -170,7 +170,7 @@ def test_files_that_are_no_font(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no font at all")
     (tmp_path / "inside").mkdir()
     shutil.copy(SANS, tmp_path / "inside" / "fine.ttf")
-    report = find_fonts([tmp_path], CHARACTERS, system=False)
+    report = find_fonts([tmp_path], LEVEL1.characters, system=False)
     assert usable(report) == ["fine.ttf"]
     found = reasons(report)
     assert found.keys() == {"garbage.ttf", "empty.otf", "cut.ttf"}  # a folder is passed over
@@ -191,7 +191,7 @@ def test_order_does_not_depend_on_the_folders_order(
             return iter(sorted(listed(self, pattern), reverse=backwards))
 
         monkeypatch.setattr(Path, "rglob", rglob)
-        report = find_fonts([tmp_path], CHARACTERS, system=False)
+        report = find_fonts([tmp_path], LEVEL1.characters, system=False)
         orders.append((report.usable, report.rejected))
     assert orders[0] == orders[1]
     assert usable(report) == [Path(font.path).name for font in sorted(report.usable)]
@@ -199,7 +199,7 @@ def test_order_does_not_depend_on_the_folders_order(
 
 def test_system_fonts_can_be_left_out(tmp_path: Path) -> None:
     shutil.copy(SERIF, tmp_path)
-    report = find_fonts([tmp_path], CHARACTERS, system=False)
+    report = find_fonts([tmp_path], LEVEL1.characters, system=False)
     assert report.usable == [FontFile("DejaVu Serif", "Book", str(tmp_path / "DejaVuSerif.ttf"))]
     assert report.rejected == []
 
@@ -217,7 +217,7 @@ def test_the_users_folder_comes_first(tmp_path: Path, monkeypatch: pytest.Monkey
     """The user's copy of a font is used, and the system's is its duplicate."""
     monkeypatch.setattr(fonts, "system_font_folders", lambda: [tmp_path / "none", MATPLOTLIB])
     shutil.copy(SERIF, tmp_path)
-    report = find_fonts([tmp_path], CHARACTERS)
+    report = find_fonts([tmp_path], LEVEL1.characters)
     assert str(tmp_path / "DejaVuSerif.ttf") in [font.path for font in report.usable]
     assert str(SERIF) not in [font.path for font in report.usable]
 
@@ -228,14 +228,14 @@ def test_no_usable_font(tmp_path: Path, content: bytes | None) -> None:
         (tmp_path / "x.ttf").write_bytes(content)
     num = 0 if content is None else 1
     with pytest.raises(FontError, match=rf"expected a font .* found {num} fonts") as error:
-        find_fonts([tmp_path], CHARACTERS, system=False)
+        find_fonts([tmp_path], LEVEL1.characters, system=False)
     assert str(error.value).startswith(f"{tmp_path}: ")
     with pytest.raises(FontError, match=r"^the system's folders: "):
-        find_fonts([], CHARACTERS, system=False)
+        find_fonts([], LEVEL1.characters, system=False)
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda path: None])
 def test_a_missing_folder(tmp_path: Path, make: Any) -> None:
     make(tmp_path / "fonts")
     with pytest.raises(FontError, match=r"fonts: expected a folder of fonts, found "):
-        find_fonts([tmp_path / "fonts"], CHARACTERS)
+        find_fonts([tmp_path / "fonts"], LEVEL1.characters)

@@ -19,10 +19,11 @@ from exprocr.errors import FontError
 from exprocr.synth.distort import CONTEST_WARP, PACKAGE_WARP, Distortion, Warp
 from exprocr.synth.fonts import FontFile, find_fonts
 from exprocr.synth.look import PACKAGE_SIZES_PX, Look, Looks
-from exprocr.synth.renderer import CHARACTERS, Renderer, sample_rng
+from exprocr.synth.renderer import Renderer, sample_rng
+from exprocr.synth.texts import LEVEL1
 from tests.benchmarks.captcha_images import SeededSecrets, draw_images
 
-(DROID,) = find_fonts([Path(captcha.image.DATA_DIR)], CHARACTERS, system=False).usable
+(DROID,) = find_fonts([Path(captcha.image.DATA_DIR)], LEVEL1.characters, system=False).usable
 SANS, SERIF = FontFile("Sans", "Book", "sans.ttf"), FontFile("Serif", "Book", "serif.ttf")
 NUM_LOOKS = 2000
 
@@ -141,13 +142,14 @@ def figures(image: Image.Image) -> list[float]:
 
 def test_glyphs_in_the_packages_style_have_the_packages_sizes() -> None:
     config, rng = SynthConfig(package_share=1), np.random.default_rng(0)
+    text = LEVEL1.characters
     one, looks = Renderer([DROID], config), Looks([DROID], config)
     canvas = ImageDraw.Draw(Image.new("RGB", (180, 60)))
     for size in PACKAGE_SIZES_PX:
         artist = ImageCaptcha(font_sizes=(size,))
-        theirs = [artist._draw_character(c, canvas, (9, 9, 9, 255)).size for c in CHARACTERS]
-        look = replace(looks.draw(len(CHARACTERS), rng), sizes_px=[size] * len(CHARACTERS))
-        assert [glyph.size for glyph in one.draw_glyphs(CHARACTERS, look, rng)] == theirs
+        theirs = [artist._draw_character(c, canvas, (9, 9, 9, 255)).size for c in text]
+        look = replace(looks.draw(len(text), rng), sizes_px=[size] * len(text))
+        assert [glyph.size for glyph in one.draw_glyphs(text, look, rng)] == theirs
 
 
 def test_other_settings_do_not_change_the_packages_style() -> None:

@@ -20,13 +20,8 @@ from exprocr.core.config.schema import SynthConfig
 from exprocr.synth import fonts
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.look import Looks
-from exprocr.synth.renderer import (
-    CHARACTERS,
-    Renderer,
-    dot_pixels,
-    random_expression,
-    sample_rng,
-)
+from exprocr.synth.renderer import Renderer, dot_pixels, sample_rng
+from exprocr.synth.texts import LEVEL1
 from tests.support.pictures import correlation
 
 MATPLOTLIB = next(f for f in fonts.system_font_folders() if "mpl-data" in f.parts)
@@ -43,7 +38,7 @@ NUM_DRAWS = 30_000
 @pytest.fixture(scope="module")
 def expressions() -> list[str]:
     rng = np.random.default_rng(0)
-    return [random_expression(rng) for _ in range(NUM_DRAWS)]
+    return [LEVEL1.draw(rng) for _ in range(NUM_DRAWS)]
 
 
 def pixels(seed: int = 1, stream: int = 0, index: int = 0, fonts: list[FontFile] = FONTS) -> bytes:
@@ -69,7 +64,7 @@ def test_samples_do_not_depend_on_those_drawn_before() -> None:
 
 def test_a_sample_is_drawn_by_its_generator() -> None:
     rng = sample_rng(9, 1, 4)
-    text = random_expression(rng)
+    text = LEVEL1.draw(rng)
     image = Renderer(FONTS).render(text, rng)
     drawn = Renderer(FONTS).sample(9, 1, 4)
     assert (text, image.tobytes()) == (drawn[0], drawn[1].tobytes())
@@ -81,7 +76,7 @@ EXPRESSION = re.compile(r"\d[-+*]\d[-+*]\d|\(\d[-+*]\d\)[-+*]\d|\d[-+*]\(\d[-+*]
 def test_expressions_are_those_of_the_contest(expressions: list[str]) -> None:
     assert all(EXPRESSION.fullmatch(text) for text in expressions)
     assert all(type(text) is str for text in expressions)
-    assert set("".join(expressions)) == set(CHARACTERS)
+    assert set("".join(expressions)) == set(LEVEL1.characters)
     # Expected number of different ones among 27,000; the standard deviation is about 70.
     expected = 27_000 * (1 - (1 - 1 / 27_000) ** NUM_DRAWS)
     assert abs(len(set(expressions)) - expected) < 350

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from exprocr.core.config.schema import TrainingConfig
-from exprocr.synth.renderer import random_expression
+from exprocr.synth.texts import LEVEL1
 from exprocr.training.batches import Batches
 from exprocr.training.run import RunSpec, read_data
 from exprocr.training.setup import MAX_RENDERED_LENGTH
@@ -22,13 +22,14 @@ pytestmark = pytest.mark.usefixtures("one_font")
 
 RENDERING = """
 import signal
-from exprocr.core.config.schema import PreprocessConfig, SynthConfig, TrainingConfig
+from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.synth.fonts import FontFile
+from exprocr.synth.renderer import Renderer
 from exprocr.training.batches import Batches, RenderedBatches
 
 if __name__ == "__main__":
     rendered = RenderedBatches(
-        [FontFile("Built-in", "Regular", "")], SynthConfig(), PreprocessConfig(),
+        Renderer([FontFile("Built-in", "Regular", "")]), PreprocessConfig(),
         seed=0, stream=0, size=16,
     )
     config = TrainingConfig(batch_size=16)
@@ -107,6 +108,6 @@ def test_rendered_alone_validates_on_files_where_there_are_some(
 
 
 def test_the_longest_rendered_text() -> None:
-    texts = [random_expression(np.random.default_rng(i)) for i in range(2000)]
+    texts = [LEVEL1.draw(np.random.default_rng(i)) for i in range(2000)]
     assert max(map(len, texts)) == MAX_RENDERED_LENGTH
     assert not any(a == b for text in texts for a, b in pairwise(text))

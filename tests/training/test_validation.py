@@ -16,20 +16,14 @@ from exprocr.core.image.preprocess import load
 from exprocr.core.runs.layout import CONFIG_NAME, SPLIT_NAME, VAL_NAME
 from exprocr.core.text.expression import evaluate
 from exprocr.errors import ConfigError, DataError, ExprocrError, FontError
+from exprocr.synth import renderer
 from exprocr.synth.fonts import FontReport, find_fonts
-from exprocr.training import validation
 from exprocr.training.run import RunSpec, read_data
 from exprocr.training.setup import make_trainer
 from exprocr.training.validation import validation_pictures
 from tests.support.tiny_runs import BUILT_IN, tiny_settings, write_files
 
 pytestmark = pytest.mark.usefixtures("one_font")
-
-
-@pytest.fixture(autouse=True)
-def the_trainers_fonts(one_font: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Find the one font that the trainer is given."""
-    monkeypatch.setattr(validation, "find_fonts", lambda *args, **kwargs: FontReport([BUILT_IN]))
 
 
 def new_run(run_dir: Path, spec: RunSpec) -> LabeledImages:
@@ -144,7 +138,7 @@ def test_fonts_that_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     config = tmp_path / CONFIG_NAME
     gone = tmp_path / "gone"
     config.write_text(config.read_text().replace("fonts = []", f'fonts = ["{gone}"]'))
-    monkeypatch.setattr(validation, "find_fonts", find_fonts)
+    monkeypatch.setattr(renderer, "find_fonts", find_fonts)
     message = one_line_of(FontError, tmp_path)
     assert message.startswith(f"{config}: the images it validated on cannot be drawn: {gone}: ")
 
@@ -162,7 +156,7 @@ def test_fonts_are_looked_for_where_the_run_did(
         asked.append((folders, characters, system))
         return FontReport([BUILT_IN])
 
-    monkeypatch.setattr(validation, "find_fonts", find)
+    monkeypatch.setattr(renderer, "find_fonts", find)
     validation_pictures(tmp_path)
     assert asked == [([Path("a"), Path("b")], "()*+-0123456789", False)]
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from exprocr.synth.renderer import CHARACTERS
+from exprocr.synth.texts import LEVEL1
 from exprocr.viz.canvas import drawing
 from exprocr.viz.canvas.page import MARGIN_PX
 from exprocr.viz.canvas.text import (
@@ -121,7 +121,7 @@ def test_sheets_have_room_for_all(num: int, aspect: tuple[int, int]) -> None:
 @pytest.mark.parametrize("num", [1, 400])
 def test_expressions_of_the_contest_are_not_cut(num: int) -> None:
     sheet = Sheet.of([tile_of()] * num)
-    widest = max(side_width(pairs_of(c, c)) for c in CHARACTERS)
+    widest = max(side_width(pairs_of(c, c)) for c in LEVEL1.characters)
     assert 7 * widest <= sheet.room[0] - LABEL_PX - CONFIDENCE_PX
 
 

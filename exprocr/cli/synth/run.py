@@ -15,8 +15,8 @@ from exprocr.cli.output import print_table, progress, summary_table
 from exprocr.core.config.schema import SynthConfig
 from exprocr.core.config.settings import load_settings
 from exprocr.core.system.processes import usable_processors
-from exprocr.synth.fonts import FontReport, find_fonts
-from exprocr.synth.renderer import CHARACTERS, FILES_STREAM, Renderer
+from exprocr.synth.fonts import FontReport
+from exprocr.synth.renderer import FILES_STREAM, Renderer, load_renderer
 from exprocr.synth.writer import WriteReport, prepare_folder, write_samples
 from exprocr.words import format_duration, format_rate, quantity
 
@@ -54,11 +54,10 @@ def run(
     """
     parts = _plan(out, num_images, val_fraction)
     looks = _looks(config, size, fonts, system_fonts=not no_system_fonts)
-    report = find_fonts([Path(f) for f in looks.fonts], CHARACTERS, system=looks.system_fonts)
-    Renderer(report.usable, looks)  # raises what would be wrong before anything is replaced
+    renderer, report = load_renderer(looks)
     prepare_folder(out, overwrite=overwrite)
     start = time.perf_counter()
-    written = _write(session, parts, report, looks, seed, workers)
+    written = _write(session, parts, renderer, seed, workers)
     seconds = time.perf_counter() - start
     num_written = sum(done.num_images for done in written)
     if any(done.interrupted for done in written):
@@ -101,8 +100,7 @@ def _plan(out: Path, num_images: int, val_fraction: float) -> list[tuple[Path, i
 def _write(
     session: Session,
     parts: list[tuple[Path, int]],
-    report: FontReport,
-    looks: SynthConfig,
+    renderer: Renderer,
     seed: int,
     workers: int | None,
 ) -> list[WriteReport]:
@@ -113,8 +111,7 @@ def _write(
             written.append(
                 write_samples(
                     folder,
-                    report.usable,
-                    looks,
+                    renderer,
                     seed=seed,
                     stream=stream,
                     num_images=num,

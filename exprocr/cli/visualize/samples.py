@@ -14,14 +14,14 @@ from exprocr.cli.options import BAD_INPUT
 from exprocr.cli.output import cell, new_table, print_table, progress, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.subject import load_recognizer
+from exprocr.core.config.schema import SynthConfig
 from exprocr.core.data.dataset import TablePaths
 from exprocr.core.data.pictures import PictureSet, file_pictures, rendered_pictures
 from exprocr.core.evaluation.measure import Example, Extremes, Measurement, read_pictures
 from exprocr.core.image.preprocess import load_image
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.errors import ImageError
-from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, SAMPLE_STREAM, Renderer
+from exprocr.synth.renderer import SAMPLE_STREAM, load_renderer
 from exprocr.training.validation import validation_pictures
 from exprocr.viz.canvas.drawing import to_rgb
 from exprocr.viz.canvas.picture import save_picture
@@ -67,7 +67,7 @@ def _pictures(request: Request) -> PictureSet:
         found = validation_pictures(request.runs[0], paths)
         return replace(found, name=f"{found.name} ({request.runs[0]})")
     number = max(request.limit, NUM_RENDERED) if request.errors else request.limit
-    renderer = Renderer(find_fonts([], CHARACTERS).usable)
+    renderer, _ = load_renderer(SynthConfig())
     name = f"{quantity(number, 'rendered image')}, seed {request.seed}"
     return rendered_pictures(renderer, request.seed, SAMPLE_STREAM, number, name)
 

@@ -17,8 +17,7 @@ from exprocr.core.config.schema import SynthConfig
 from exprocr.core.text.expression import evaluate, format_value
 from exprocr.errors import ConfigError, OutputError
 from exprocr.synth import writer
-from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS
+from exprocr.synth.renderer import Renderer, load_renderer
 from tests.support.pictures import matplotlib_fonts
 
 Synth = Callable[..., Result]
@@ -192,17 +191,13 @@ def test_unwritable_place(synth: Synth, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def render_args(font_folder: Path) -> tuple[list[object], SynthConfig]:
-    """Return fonts and configuration for `writer.write_samples`."""
-    fonts = find_fonts([font_folder], CHARACTERS, system=False).usable
-    return [*fonts], SynthConfig(width=60, height=20)
+def renderer(font_folder: Path) -> Renderer:
+    config = SynthConfig(width=60, height=20, fonts=(str(font_folder),), system_fonts=False)
+    return load_renderer(config)[0]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_interrupt_keeps_a_smaller_set(
-    render_args: tuple[list[object], SynthConfig], tmp_path: Path, workers: int
-) -> None:
-    fonts, config = render_args
+def test_interrupt_keeps_a_smaller_set(renderer: Renderer, tmp_path: Path, workers: int) -> None:
     written = 0
 
     def interrupt(num: int) -> None:
@@ -213,8 +208,7 @@ def test_interrupt_keeps_a_smaller_set(
 
     report = writer.write_samples(
         tmp_path / "out",
-        fonts,  # type: ignore[arg-type]
-        config,
+        renderer,
         seed=0,
         stream=0,
         num_images=1000,
@@ -227,11 +221,10 @@ def test_interrupt_keeps_a_smaller_set(
 
 
 def test_full_disk_keeps_what_is_complete(
-    render_args: tuple[list[object], SynthConfig],
+    renderer: Renderer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fonts, config = render_args
     save = Image.Image.save
 
     def fill_up(image: Image.Image, path: Path, *args: object, **kwargs: object) -> None:
@@ -244,8 +237,7 @@ def test_full_disk_keeps_what_is_complete(
     with pytest.raises(OutputError, match=r"70\.png: .*No space.*; 50 of 100 images are complete"):
         writer.write_samples(
             tmp_path / "out",
-            fonts,  # type: ignore[arg-type]
-            config,
+            renderer,
             seed=0,
             stream=0,
             num_images=100,

@@ -14,7 +14,8 @@ from PIL import Image
 from exprocr.cli import group
 from exprocr.core.config.schema import SynthConfig
 from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import CHARACTERS, FILES_STREAM, Renderer
+from exprocr.synth.renderer import FILES_STREAM, Renderer
+from exprocr.synth.texts import LEVEL1
 from tests.support.pictures import matplotlib_fonts
 
 LOOKS = SynthConfig(
@@ -56,7 +57,7 @@ def synth(*args: object) -> Result:
 
 def assert_drawn(folder: Path, fonts: Path, looks: SynthConfig, num_images: int) -> None:
     """Assert that a set is what the renderer draws."""
-    renderer = Renderer(find_fonts([fonts], CHARACTERS, system=False).usable, looks)
+    renderer = Renderer(find_fonts([fonts], LEVEL1.characters, system=False).usable, looks)
     for index in range(num_images):
         _, expected = renderer.sample(SEED, FILES_STREAM, index)
         with Image.open(folder / f"{index}.png") as found:

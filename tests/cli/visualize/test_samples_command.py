@@ -179,8 +179,6 @@ def test_without_an_image_samples_are_rendered(samples: SamplesOf, tmp_path: Pat
 def test_a_run_shows_what_it_validated_on(
     samples: SamplesOf, tmp_path: Path, one_font: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = fonts.FontReport([BUILT_IN])
-    monkeypatch.setattr(validation, "find_fonts", lambda *args, **kwargs: one)
     run = tmp_path / "run"
     start(RunSpec(settings=tiny_settings(synth_mix=1.0, epochs=1, val_images=5)), run)
     result = samples("--run", run, model=None)
