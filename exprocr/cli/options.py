@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import click
 
 from exprocr.choices import DECODERS, DEVICES, ENGINES, MAX_BEAM_WIDTH, MAX_PROCESSES
+from exprocr.core.config.label_map import parse_entry
+from exprocr.errors import ConfigError
 from exprocr.words import one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -130,6 +132,31 @@ def outside_option(command: F) -> F:
     )(command)
 
 
+class Replacement(click.ParamType[str]):
+    """A replacement in labels, such as ``x=*``."""
+
+    name = "replacement"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it unchanged; what is not of the form FROM=TO is a usage error."""
+        try:
+            parse_entry(value)
+        except ConfigError as error:
+            self.fail(str(error).removeprefix("map: "), param, ctx)
+        return str(value)
+
+
+def map_option(command: F) -> F:
+    """Add ``--map``: argument ``map: tuple[str, ...]``, as `LabelMap` takes them."""
+    return click.option(
+        "--map",
+        type=Replacement(),
+        multiple=True,
+        metavar="FROM=TO",
+        help="Replace FROM by TO in all labels, such as '−=-'; repeatable.",
+    )(command)
+
+
 def limit_option(help_text: str) -> Callable[[F], F]:
     """Return a decorator that adds ``--limit``: argument ``limit: int``, images shown at most."""
     return click.option(
@@ -171,8 +198,8 @@ def decoder_options(command: F) -> F:
     return click.option(
         "--grammar",
         metavar="GRAMMAR",
-        help="Texts that may be read: level1, expression, digits, none, regex:PATTERN or "
-        "lexicon:FILE (one text per line).  [default: the model's own]",
+        help="Texts that may be read: level1, digits, number, expression, equation, none, "
+        "regex:PATTERN or lexicon:FILE (one text per line).  [default: the model's own]",
     )(command)
 
 

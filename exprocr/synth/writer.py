@@ -181,7 +181,7 @@ def _finish(folder: Path, done: dict[int, _Chunk], num_images: int) -> int:
         with suppress(OSError):
             (folder / f"{index}.png").unlink()
     if texts:
-        lines = (f"{text} {format_value(evaluate(text))}\n" for text in texts)
+        lines = (f"{text} {format_value(evaluate(text), text)}\n" for text in texts)
         with atomic_write(folder / LABELS) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
     else:

@@ -11,6 +11,7 @@ import torch
 
 import exprocr
 from exprocr.choices import DEVICES, MAX_PROCESSES
+from exprocr.core.config.label_map import LabelMap
 from exprocr.core.config.schema import Preset
 from exprocr.core.config.settings import from_dict, to_dict
 from exprocr.core.data.dataset import DataSet, Sample, TablePaths, split
@@ -147,7 +148,7 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
 def _load(place: str, spec: RunSpec, data: RunData) -> DataSet:
     images = None if spec.images is None else Path(spec.images)
     paths = TablePaths(images=images, allow_outside=spec.allow_outside)
-    found = load_labeled(Path(place), paths)
+    found = load_labeled(Path(place), paths, LabelMap(spec.settings.training.map))
     data.remarks.append(f"{place}: {found.layout}")
     data.warnings += found.warnings
     return found

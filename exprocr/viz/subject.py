@@ -48,7 +48,7 @@ class Subject:
         """What was read, on one line: the text, its value, the confidence."""
         reading = self.prediction.text or "(nothing)"
         if self.prediction.value is not None:
-            reading += f" = {format_value(self.prediction.value)}"
+            reading += f" = {format_value(self.prediction.value, self.prediction.text)}"
         return f"{reading}   {format_confidence(self.prediction.confidence)}"
 
 

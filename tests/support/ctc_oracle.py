@@ -40,6 +40,11 @@ GRAMMARS = [
     ("digits", "12+", 5),
     ("expression", "1-()", 5),
     ("level1", "12+", 6),
+    ("number", "12.", 6),
+    ("equation", "1+=", 6),
+    ("equation", "1/=…", 6),
+    ("equation", "1.-<", 5),
+    ("equation", "1×()", 5),
 ]
 """Names, characters, and T for which all paths can be listed."""
 

@@ -11,6 +11,7 @@ from exprocr.cli.options import (
     Session,
     check_decoder,
     decoder_options,
+    map_option,
     model_option,
     pass_session,
     reading_options,
@@ -26,6 +27,7 @@ from exprocr.cli.options import (
 @click.argument("data", type=click.Path())
 @model_option
 @table_options
+@map_option
 @decoder_options
 @click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write all figures.")
 @click.option("--errors", type=click.Path(), metavar="FILE", help="Write every wrong image (CSV).")

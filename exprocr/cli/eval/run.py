@@ -21,6 +21,7 @@ from exprocr.cli.output import (
     progress,
     summary_table,
 )
+from exprocr.core.config.label_map import LabelMap
 from exprocr.core.data.dataset import TablePaths, check_charset
 from exprocr.core.data.labels import Sample
 from exprocr.core.data.pictures import file_pictures
@@ -68,6 +69,7 @@ def run(
     *,
     images: str | None,
     allow_outside: bool,
+    map: tuple[str, ...],
     json_file: str | None,
     errors: str | None,
     min_exact: float | None,
@@ -80,6 +82,7 @@ def run(
         data: The data set.
         images: The folder that a table's paths start from.
         allow_outside: Whether they may lead out of it.
+        map: Replacements in the labels.
         json_file: File for all figures.
         errors: File for all wrong images.
         min_exact: Exact match that is wanted at least.
@@ -88,7 +91,9 @@ def run(
     Raises:
         Exit: An image cannot be read, or the exact match is below ``min_exact``.
     """
-    samples = find_samples(session, data, images, allow_outside=allow_outside)
+    samples = find_samples(
+        session, data, images, allow_outside=allow_outside, label_map=LabelMap(map)
+    )
     recognizer = Recognizer.load(**options)
     note_remark(session, recognizer)
     check_charset(samples, recognizer.charset)
@@ -114,7 +119,12 @@ def run(
 
 
 def find_samples(
-    session: Session, data: str, images: str | None, *, allow_outside: bool
+    session: Session,
+    data: str,
+    images: str | None,
+    *,
+    allow_outside: bool,
+    label_map: LabelMap | None = None,
 ) -> list[Sample]:
     """Find the images of a labeled data set, and report what is odd about it.
 
@@ -123,6 +133,7 @@ def find_samples(
         data: The data set.
         images: The folder that a table's paths start from; None is the table's own.
         allow_outside: Whether they may lead out of it.
+        label_map: Changes the texts of the labels; None changes none.
 
     Returns:
         Those of val/ where the set has train/ and val/, otherwise all.
@@ -131,7 +142,8 @@ def find_samples(
         DataError: It is no labeled data set.
     """
     start = None if images is None else Path(images)
-    found = load_labeled(Path(data), TablePaths(images=start, allow_outside=allow_outside))
+    paths = TablePaths(images=start, allow_outside=allow_outside)
+    found = load_labeled(Path(data), paths, label_map)
     part = found.held_out
     session.note(f"{data}: {found.layout}" + (", of which val is read" if part == "val" else ""))
     for warning in found.warnings:
@@ -271,6 +283,6 @@ def _write_errors(path: Path, wrong: Iterable[Example]) -> None:
         rows.writerow(("path", "truth", "read", "value", "confidence"))
         for example in wrong:
             picture, reading = example.picture, example.prediction
-            value = format_value(reading.value)
+            value = format_value(reading.value, reading.text)
             image = path_cell(picture.name)
             rows.writerow((image, picture.text, reading.text, value, reading.confidence))

@@ -42,6 +42,12 @@ from exprocr.cli.options import (
     help="Mark readings with less confidence as rejected; exit with 3 if there are any.",
 )
 @click.option(
+    "--only-wrong",
+    is_flag=True,
+    help="Write only equations that do not hold, and those that are unsure: below "
+    "--min-confidence, or without an answer; exit with 3 if there are any.",
+)
+@click.option(
     "--n-best",
     type=click.IntRange(1, MAX_NUM_BEST),
     metavar="K",
@@ -55,12 +61,19 @@ from exprocr.cli.options import (
 def predict(session: Session, /, **options: Any) -> int:
     """Read expressions in images: files, folders, globs, or - for one image on stdin.
 
-    Writes the path, the expression, its value and the confidence, 0 to 1. The value is an integer
-    or p/q. It is empty where the text is no expression or divides by zero. In JSON an integer is a
-    number, p/q is a string, and a missing value is null. An image that cannot be read is reported,
-    the others are still read, and the exit code is 1.
+    Writes the path, the expression, its value, the confidence, 0 to 1, and whether an equation
+    holds: true, false, or nothing where there is none. The value is an integer or p/q, or a decimal
+    if the text has one; of an equation, it is that of the left side. It is empty where the text is
+    no expression or divides by zero. In JSON an integer is a number, another value is a string, and
+    what is missing is null. An image that cannot be read is reported, the others are still read,
+    and the exit code is 1.
     """
+    check_decoder(options["decoder"], by_value=options["by_value"], num_best=options["n_best"])
+    if options["only_wrong"] and options["format_"] == "contest":
+        raise click.UsageError(
+            "--only-wrong expects --format table, tsv, csv or json, found contest, which has a "
+            "line for every image."
+        )
     from exprocr.cli.predict.run import run
 
-    check_decoder(options["decoder"], by_value=options["by_value"], num_best=options["n_best"])
     return run(session, **options)

@@ -1,16 +1,21 @@
 """The formats in which ``exprocr predict`` writes readings.
 
-- ``tsv``: path, text, value and confidence between tabs;
-- ``csv``: the same with a header ``path,text,value,confidence``;
-- ``json``: JSON Lines: these four, ``posterior``, ``grammar_mass``, ``proven``, by value also
+- ``tsv``: path, text, value, confidence and ``holds`` between tabs;
+- ``csv``: the same with a header ``path,text,value,confidence,holds``;
+- ``json``: JSON Lines: these five, ``posterior``, ``grammar_mass``, ``proven``, by value also
   ``uncovered``, and ``characters``, a ``box`` being left, top, right, bottom; a value is a number
-  if it is an integer, a string ``p/q`` if it is a fraction, null if there is none;
-- ``table``: a table for people;
+  if it is an integer, a string if it is a decimal or ``p/q``, null if there is none; ``holds`` is
+  true, false or null;
+- ``table``: a table for people, with ``holds`` only where a reading has it;
 - ``contest``: ``EXPR VALUE`` in the line with the image's number; the line of an unreadable image
   is empty.
 
 With a least confidence, readings below it are marked: in a column ``rejected``, which holds
 ``rejected`` or nothing; in JSON by true or false; in the contest's lines by a tab and ``rejected``.
+
+``holds`` says whether an equation is true, and is empty where there is nothing to judge. Of the
+wrong readings only, each has a column ``mark`` instead of ``rejected``: ``wrong`` if it does not
+hold, ``unsure`` if it is below the least confidence or there is nothing to judge.
 
 With several texts per image, the further texts follow in columns ``text_2``, ``value_2``,
 ``probability_2``, ``text_3`` and so on. The number of columns is always the same; they are empty
@@ -19,7 +24,8 @@ reading itself. In a table they are rows of their own. In the contest's lines ea
 tab, as ``EXPR VALUE PROBABILITY`` with exactly two spaces; with a least confidence they begin
 after the second tab, whether the reading is rejected or not.
 
-A value is an integer or ``p/q``, and empty where the text is no expression or divides by zero.
+A value is that of the text's left side: an integer or ``p/q``, but a decimal if the text has one.
+It is empty where the text is neither an expression nor an equation, or divides by zero.
 Confidences have four decimals and are rounded down, so that 1.0000 means certainty; the
 probabilities of further texts have three digits, however small; in JSON no digit is left out.
 Control characters in paths are escaped, except in CSV and JSON, which quote them. In CSV and lines
@@ -33,7 +39,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import PurePath
@@ -49,8 +55,9 @@ if TYPE_CHECKING:
     from exprocr.core.decode.decoder import Alternative
     from exprocr.core.reading.prediction import Character, Prediction
 
-FIELDS = ("path", "text", "value", "confidence")
+FIELDS = ("path", "text", "value", "confidence", "holds")
 REJECTED = "rejected"
+MARK, WRONG, UNSURE = "mark", "wrong", "unsure"
 MAX_CONTEST_NUMBER = 10_000_000
 """Greatest number of an image: the numbers below it all have a line."""
 
@@ -59,10 +66,13 @@ _FORMAT_BY_SUFFIX = {".tsv": "tsv", ".csv": "csv", ".json": "json", ".jsonl": "j
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What was asked for beyond path, text, value and confidence."""
+    """What was asked for beyond the `FIELDS`."""
 
     min_confidence: float | None = None
     """Readings with less confidence are marked as rejected; None marks none."""
+
+    only_wrong: bool = False
+    """Leave out readings that hold, and mark the others as wrong or unsure."""
 
     num_best: int = 1
     """Texts per image."""
@@ -71,12 +81,24 @@ class Extras:
         """Return whether a reading is below the least confidence."""
         return self.min_confidence is not None and prediction.confidence < self.min_confidence
 
+    def mark(self, prediction: Prediction) -> str:
+        """Return the mark of a reading; empty if it is right, or marks are not asked for."""
+        if not self.only_wrong:
+            return REJECTED if self.rejects(prediction) else ""
+        if prediction.holds is None or self.rejects(prediction):
+            return UNSURE
+        return "" if prediction.holds else WRONG
+
+    def leaves_out(self, prediction: Prediction) -> bool:
+        """Return whether a reading is right, and only the others are asked for."""
+        return self.only_wrong and not self.mark(prediction)
+
     @cached_property
     def headers(self) -> list[str]:
         """Names of the columns of `row`."""
         names = ("text", "value", "probability")
         others = [f"{name}_{k}" for k in range(2, self.num_best + 1) for name in names]
-        return [*FIELDS, *self._marks(REJECTED), *others]
+        return [*FIELDS, *self._marks(MARK if self.only_wrong else REJECTED), *others]
 
     def row(self, prediction: Prediction) -> list[str]:
         """Return a reading's columns, as many for every reading."""
@@ -88,19 +110,28 @@ class Extras:
 
     def first(self, prediction: Prediction) -> list[str]:
         """Return the columns before those of further texts."""
-        value, confidence = format_value(prediction.value), format_confidence(prediction.confidence)
-        mark = REJECTED if self.rejects(prediction) else ""
-        return [prediction.path, prediction.text, value, confidence, *self._marks(mark)]
+        return [
+            prediction.path,
+            prediction.text,
+            format_value(prediction.value, prediction.text),
+            format_confidence(prediction.confidence),
+            format_holds(prediction.holds),
+            *self._marks(self.mark(prediction)),
+        ]
 
     def others(self, prediction: Prediction) -> list[tuple[str, str, str]]:
         """Return text, value and probability of the second text and all after it."""
         return [
-            (other.text, format_value(other.value), format_probability(other.probability))
+            (
+                other.text,
+                format_value(other.value, other.text),
+                format_probability(other.probability),
+            )
             for other in prediction.alternatives[1 : self.num_best]
         ]
 
     def _marks(self, mark: str) -> list[str]:
-        return [] if self.min_confidence is None else [mark]
+        return [mark] if self.only_wrong or self.min_confidence is not None else []
 
 
 class PredictionWriter(Protocol):
@@ -172,15 +203,18 @@ class _JsonWriter(_Writer):
         row: dict[str, Any] = {
             "path": prediction.path,
             "text": prediction.text,
-            "value": json_value(prediction.value),
+            "value": json_value(prediction.value, prediction.text),
             "confidence": min(prediction.confidence, 1.0),
+            "holds": prediction.holds,
             "posterior": prediction.posterior,
             "grammar_mass": prediction.grammar_mass,
             "proven": prediction.is_proven,
         }
         if prediction.uncovered is not None:
             row["uncovered"] = prediction.uncovered
-        if self.extras.min_confidence is not None:
+        if self.extras.only_wrong:
+            row[MARK] = self.extras.mark(prediction)
+        elif self.extras.min_confidence is not None:
             row[REJECTED] = self.extras.rejects(prediction)
         if self.extras.num_best > 1:
             row["alternatives"] = list(map(_json_alternative, prediction.alternatives))
@@ -191,18 +225,27 @@ class _JsonWriter(_Writer):
 class _TableWriter(_Writer):
     def __init__(self, stream: TextIO, extras: Extras) -> None:
         super().__init__(stream, extras)
-        # Short headers, so that the table fits a terminal of 40 columns.
-        headers = ("image", *Extras(min_confidence=extras.min_confidence).headers[1:])
-        self.table = new_table(*headers, right=FIELDS[2:])
+        self.rows: list[list[str]] = []
+        self.num_judged = 0
 
     def write(self, prediction: Prediction) -> None:
-        self.table.add_row(*map(cell, self.extras.first(prediction)))
-        for other in self.extras.others(prediction):
-            self.table.add_row("", *map(cell, other))
+        self.rows.append(self.extras.first(prediction))
+        self.num_judged += prediction.holds is not None
+        others = prediction.alternatives[1 : self.extras.num_best]
+        for columns, other in zip(self.extras.others(prediction), others, strict=True):
+            self.rows.append(["", *columns, format_holds(other.holds)])
+            self.num_judged += other.holds is not None
 
     def close(self) -> None:
-        if self.table.row_count:
-            print_table(self.table, self.stream, fold_first=self.extras.min_confidence is not None)
+        if not self.rows:
+            return
+        # Short headers, so that the table fits a terminal of 40 columns.
+        headers = ["image", *replace(self.extras, num_best=1).headers[1:]]
+        kept = [i for i, name in enumerate(headers) if name != "holds" or self.num_judged]
+        table = new_table(*(headers[i] for i in kept), right=FIELDS[2:4])
+        for row in self.rows:
+            table.add_row(*(cell(row[i]) for i in kept if i < len(row)))
+        print_table(table, self.stream, fold_first=len(headers) > len(FIELDS))
 
 
 class _ContestWriter(_Writer):
@@ -212,7 +255,7 @@ class _ContestWriter(_Writer):
         self.num_written = 0
 
     def write(self, prediction: Prediction) -> None:
-        _, text, value, _, *marks = self.extras.first(prediction)
+        _, text, value, _, _, *marks = self.extras.first(prediction)
         others = [" ".join(other) for other in self.extras.others(prediction)]
         fields = [f"{text} {value}".rstrip(), *(marks if others or any(marks) else ()), *others]
         self.lines[contest_number(prediction.path)] = "\t".join(map(one_line, fields))
@@ -231,18 +274,24 @@ class _ContestWriter(_Writer):
         self.num_written += 1
 
 
-def json_value(value: Fraction | None) -> int | str | None:
-    """Return a value for JSON: a number, ``"p/q"``, or None."""
+def format_holds(holds: bool | None) -> str:
+    """Return ``true``, ``false``, or nothing for None."""
+    return "" if holds is None else str(holds).lower()
+
+
+def json_value(value: Fraction | None, text: str) -> int | str | None:
+    """Return the value of a text for JSON: a number, ``"p/q"`` or a decimal as text, or None."""
     if value is None:
         return None
-    return value.numerator if value.denominator == 1 else str(value)
+    return value.numerator if value.denominator == 1 else format_value(value, text)
 
 
 def _json_alternative(alternative: Alternative) -> dict[str, Any]:
     return {
         "text": alternative.text,
-        "value": json_value(alternative.value),
+        "value": json_value(alternative.value, alternative.text),
         "probability": alternative.probability,
+        "holds": alternative.holds,
     }
 
 

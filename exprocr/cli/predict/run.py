@@ -12,6 +12,9 @@ from typing import Any
 from exprocr.cli.options import BAD_INPUT, BELOW_BAR, Session
 from exprocr.cli.output import note_remark, note_unproven, progress
 from exprocr.cli.predict.formats import (
+    REJECTED,
+    UNSURE,
+    WRONG,
     Extras,
     check_contest_numbers,
     contest_number,
@@ -38,12 +41,17 @@ class _Counts:
     num_unread: int = 0
     num_unproven: int = 0
     num_rejected: int = 0
+    num_wrong: int = 0
+    num_unsure: int = 0
 
     def add(self, prediction: Prediction, extras: Extras) -> None:
         """Count a reading."""
         self.num_read += 1
         self.num_unproven += not prediction.is_proven
-        self.num_rejected += extras.rejects(prediction)
+        mark = extras.mark(prediction)
+        self.num_rejected += mark == REJECTED
+        self.num_wrong += mark == WRONG
+        self.num_unsure += mark == UNSURE
 
 
 def run(
@@ -53,6 +61,7 @@ def run(
     format_: str | None,
     output: str | None,
     min_confidence: float | None,
+    only_wrong: bool,
     **options: Any,
 ) -> int:
     """Read the images of the paths, and return the exit code.
@@ -63,6 +72,7 @@ def run(
         format_: A name of `exprocr.choices.FORMATS`; None picks one.
         output: File to write to; None is stdout.
         min_confidence: Readings with less are rejected; None rejects none.
+        only_wrong: Write only readings that do not hold or are unsure.
         **options: Arguments of `Recognizer.load`.
     """
     format_ = pick_format(format_, output)
@@ -77,7 +87,9 @@ def run(
         note_remark(session, recognizer)
         name = options["model"] or "the model that comes with exprocr"
         session.detail(_describe(name, recognizer))
-        extras = Extras(min_confidence=min_confidence, num_best=options["n_best"])
+        extras = Extras(
+            min_confidence=min_confidence, only_wrong=only_wrong, num_best=options["n_best"]
+        )
         started = time.perf_counter()
         counts = _write(recognizer, inputs, missing, extras, session, format_, output)
         if format_ == "table" or output is not None:
@@ -88,9 +100,16 @@ def run(
             f"exprocr: {counts.num_rejected:,} of {quantity(counts.num_read, 'reading')} rejected: "
             f"below --min-confidence {min_confidence}"
         )
+    num_listed = counts.num_wrong + counts.num_unsure
+    if only_wrong and counts.num_read:
+        tell = session.report if num_listed else session.note
+        tell(
+            f"exprocr: {counts.num_wrong:,} of {quantity(counts.num_read, 'reading')} wrong, "
+            f"{counts.num_unsure:,} unsure"
+        )
     if num_bad or counts.num_unread:
         return BAD_INPUT
-    return BELOW_BAR if counts.num_rejected else 0
+    return BELOW_BAR if counts.num_rejected or num_listed else 0
 
 
 def _describe(name: str, recognizer: Recognizer) -> str:
@@ -143,7 +162,8 @@ def _write(
                 writer.skip(item.path)
                 counts.num_unread += 1
             else:
-                writer.write(replace(result, path=item.path))
+                if not extras.leaves_out(result):
+                    writer.write(replace(result, path=item.path))
                 counts.add(result, extras)
             bar.update()
     return counts

@@ -13,6 +13,7 @@ from exprocr.cli.options import (
     FiniteRange,
     Session,
     compute_options,
+    map_option,
     pass_session,
     table_options,
 )
@@ -84,6 +85,7 @@ def _setting(name: str) -> click.ParamType[Any]:
     help="Share of DATA to validate on.",
 )
 @table_options
+@map_option
 @click.option(
     "--synth-mix",
     type=_setting("synth_mix"),

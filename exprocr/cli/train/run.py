@@ -53,7 +53,7 @@ MACHINE = ("device", "threads", "workers")
 RESUMABLE = ("resume", "tensorboard", "allow_outside", *LIMITS, *MACHINE)
 """Options that may be given with ``--resume``."""
 
-SETTINGS = ("epochs", "batch_size", "learning_rate", "seed", "val_fraction", "synth_mix")
+SETTINGS = ("epochs", "batch_size", "learning_rate", "seed", "val_fraction", "synth_mix", "map")
 """Options that set the value of the same name in [training]."""
 
 OUTCOMES = {
@@ -130,7 +130,7 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
     """Return the settings of a new run."""
     if options["val"] is not None and options["val_fraction"] is not None:
         raise click.UsageError("give --val or --val-fraction, not both")
-    changes = {"training": {n: options[n] for n in SETTINGS if options[n] is not None}}
+    changes = {"training": {n: options[n] for n in SETTINGS if options[n] not in (None, ())}}
     if options["fonts"]:
         changes["synth"] = {"fonts": options["fonts"]}
     file = Path(options["config"]) if options["config"] else None

@@ -48,7 +48,7 @@ def _print(prediction: Prediction, frames: Frames, path: Path) -> None:
     for other in prediction.alternatives:
         texts.add_row(
             cell(other.text or "(nothing)"),
-            cell(format_value(other.value)),
+            cell(format_value(other.value, other.text)),
             cell(format_probability(other.probability)),
         )
     print_table(texts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
+from exprocr.core.config.label_map import LabelMap
 from exprocr.errors import ConfigError
 
 T = TypeVar("T")
@@ -186,11 +187,19 @@ class TrainingConfig:
     """Number format of the training steps; ``auto`` is bfloat16 where the device is fast at it.
     Weights, validation and reading are float32."""
 
+    map: tuple[str, ...] = ()
+    """Replacements in the labels of all files, ``FROM=TO`` each, such as ``−=-``; without TO, FROM
+    is removed."""
+
     seed: int = ranged(0, 0, 2**63 - 1)
     """Seed of initial weights, order, dropout, split and rendering."""
 
     def __post_init__(self) -> None:
         _check_ranges(self, "training.")
+        try:
+            LabelMap(self.map)
+        except ConfigError as error:
+            raise ConfigError(f"training.{error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

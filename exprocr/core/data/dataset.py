@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exprocr.core.config.label_map import LabelMap
 from exprocr.core.data.labels import LabelFile, Layout, Sample, TablePaths
 from exprocr.core.data.layouts import table, train_val
 from exprocr.core.system.memory import garbage_kept
 from exprocr.core.text.charset import Charset
+from exprocr.core.text.notation import look_alike
 from exprocr.errors import DataError
-from exprocr.words import quoted, shortened
+from exprocr.words import quantity, quoted, shortened
 
 __all__ = [
     "DataSet",
@@ -48,7 +50,7 @@ class DataSet:
     """The folder or table, as given by the caller."""
 
     layout: str
-    """The layout that was recognized, one line for people."""
+    """The layout that was recognized and how many labels were changed, one line for people."""
 
     parts: dict[str, list[Sample]]
     """Either ``train`` and ``val``, or ``all``; no part is empty."""
@@ -101,12 +103,15 @@ class DataSet:
         return hashlib.blake2b(encoded, digest_size=16).hexdigest()
 
 
-def load_dataset(path: Path, paths: TablePaths | None = None) -> DataSet:
+def load_dataset(
+    path: Path, paths: TablePaths | None = None, label_map: LabelMap | None = None
+) -> DataSet:
     """Recognize a data set's layout and read its labels; no picture is opened.
 
     Args:
         path: A folder or a table, in any of `LAYOUTS`.
         paths: Where the paths of a table start and may lead; None keeps them in its folder.
+        label_map: Changes the texts of the labels; None changes none.
 
     Raises:
         DataError: There is no data set, a label is malformed, there is no label, a path leads out
@@ -114,6 +119,8 @@ def load_dataset(path: Path, paths: TablePaths | None = None) -> DataSet:
             half of the images have no label.
     """
     paths = paths or TablePaths()
+    label_map = label_map or LabelMap()
+    num_changed = label_map.num_changed
     try:
         layout = next((layout for find in LAYOUTS if (layout := find(path))), None)
         if layout is None:
@@ -121,12 +128,16 @@ def load_dataset(path: Path, paths: TablePaths | None = None) -> DataSet:
         warnings: list[str] = []
         with garbage_kept():
             parts = {
-                part: labels.read(_place(labels, paths), warnings)
+                part: labels.read(_place(labels, paths)._replace(label_map=label_map), warnings)
                 for part, labels in layout.parts.items()
             }
     except OSError as error:
         raise _unreadable(Path(error.filename or path), error) from error
-    return DataSet(path, layout.description, parts, warnings, paths.images)
+    description = layout.description
+    if label_map.replacements:
+        changed = label_map.num_changed - num_changed
+        description += f"; {quantity(changed, 'label')} changed by --map"
+    return DataSet(path, description, parts, warnings, paths.images)
 
 
 def _place(labels: LabelFile, paths: TablePaths) -> LabelFile:
@@ -235,11 +246,19 @@ def check_charset(samples: Sequence[Sample], charset: Charset) -> None:
     outside = [sample for sample in samples if charset.missing(sample.text)]
     if outside:
         first = outside[0]
+        look_alikes = {
+            other: known
+            for sample in outside
+            for other in charset.missing(sample.text)
+            if (known := look_alike(other, charset.characters))
+        }
+        options = " ".join(f"--map '{other}={known}'" for other, known in look_alikes.items())
         raise DataError(
             f"{first.where}: expected the model's characters {quoted(charset.characters)}, found "
             f"{quoted(charset.missing(first.text))} in the label {shortened(first.text)}; "
-            f"{len(outside)} of {len(samples)} labels are affected: correct them, or train a new "
-            "model (without --init)"
+            f"{len(outside)} of {len(samples)} labels are affected: "
+            + (f"replace characters that look alike with {options}, " if options else "")
+            + "correct them, or train a new model (without --init)"
         )
 
 

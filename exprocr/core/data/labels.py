@@ -1,6 +1,7 @@
 """Labels and their pictures, whatever the layout of the data set.
 
-A label's expression holds no white space. Its value, if it has one, is an integer or ``p/q``.
+A label's expression holds no white space. Its value, if it has one, is an integer, a decimal or
+``p/q``; of an equation, it is the value of its left side.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -32,7 +34,7 @@ IMAGE_SUFFIXES = (
 MANY = 1_000
 """With fewer labels, each picture is looked up by itself."""
 
-_VALUE = re.compile(r"-?[0-9]{1,1000}(/[0-9]{1,1000})?")
+_VALUE = re.compile(r"-?[0-9]{1,1000}([/.][0-9]{1,1000})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,9 @@ class LabelFile(NamedTuple):
 
     allow_outside: bool = False
     """Whether pictures may lie outside `folder`."""
+
+    label_map: Callable[[str], str] = str
+    """Returns the text to use for the text of a label."""
 
 
 class Layout(NamedTuple):
@@ -175,32 +180,41 @@ def parse_value(value: object, where: str) -> Fraction | None:
     """Parse the value of a label; None and the empty string mean that there is none.
 
     Raises:
-        DataError: It is neither an integer nor ``p/q``.
+        DataError: It is neither an integer nor a decimal nor ``p/q``.
     """
     if value is None or value == "":
         return None
     if isinstance(value, int) and not isinstance(value, bool):
         return Fraction(value)
-    if isinstance(value, str) and _VALUE.fullmatch(value):
-        numerator, _, denominator = value.partition("/")
-        if int(denominator or 1):
-            return Fraction(int(numerator), int(denominator or 1))
-    raise DataError(f"{where}: value: expected an integer or a fraction p/q, found {quoted(value)}")
+    written = repr(value) if isinstance(value, float) else value  # 1.7 in JSON is exactly 17/10
+    if isinstance(written, str) and _VALUE.fullmatch(written):
+        with suppress(ZeroDivisionError):
+            return Fraction(written)
+    raise DataError(
+        f"{where}: value: expected an integer, a decimal or a fraction p/q, found {quoted(value)}"
+    )
 
 
-def check_labels(file: Path, labels: Iterable[Label], warnings: list[str]) -> list[Label]:
-    """Return the labels of a file; warn of values that are not those of their expressions.
+def check_labels(source: LabelFile, labels: Iterable[Label], warnings: list[str]) -> list[Label]:
+    """Return the labels of a file after its map; warn of values that are not those of their texts.
 
     Raises:
-        DataError: There is no label.
+        DataError: There is no label, or the map makes one empty or too long.
     """
+    file, change = source.file, source.label_map
     labels = list(labels)
+    if change is not str:
+        labels = [
+            label._replace(text=check_text(change(label.text), f"{file}, line {label.line}"))
+            for label in labels
+        ]
     right_of = lru_cache(2**16)(value_of)  # texts are often repeated
     if not labels:
         raise DataError(f"{file}: expected labels, found none")
     wrong = [
-        f"line {line}: {shortened(text)} is {shortened(format_value(right)) or 'without a value'}, "
-        f"not {shortened(str(value))}"
+        f"line {line}: {shortened(text)} is "
+        f"{shortened(format_value(right, text)) or 'without a value'}, "
+        f"not {shortened(format_value(value, text))}"
         for line, _, text, value in labels
         if value is not None and value != (right := right_of(text))
     ]

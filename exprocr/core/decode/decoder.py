@@ -39,7 +39,7 @@ from exprocr.core.decode.lattice import Lattice
 from exprocr.core.decode.search import find_texts
 from exprocr.core.decode.semiring import LOG_IMPOSSIBLE, LOG_ZERO, FloatArray
 from exprocr.core.decode.values import find_values
-from exprocr.core.text.expression import value_of
+from exprocr.core.text.expression import outcome_of
 from exprocr.core.text.grammar.grammars import Grammar
 from exprocr.errors import ConfigError, unknown_name
 from exprocr.words import quantity
@@ -53,10 +53,15 @@ class Alternative:
     """The text."""
 
     value: Fraction | None
-    """Its value; None if it is no expression or divides by zero."""
+    """Its value, that of the left side of an equation; None if it is neither an expression nor an
+    equation, or divides by zero."""
 
     probability: float
     """Calibrated probability, 0..1, of the text, or of its value when reading by value."""
+
+    holds: bool | None = None
+    """Whether its relation is true; None if it has no relation or no right side, or a side has no
+    value."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,8 +215,9 @@ class Decoder:
             text = self.grammar.charset.decode(ids)
             # The probabilities of a float32 frame can sum to slightly more than one.
             probability = min(math.exp(log_prob), 1.0)
+            value, holds = outcome_of(text)
             alternatives.append(
-                Alternative(text=text, value=value_of(text), probability=probability)
+                Alternative(text=text, value=value, probability=probability, holds=holds)
             )
         return Reading(
             alternatives=tuple(alternatives),

@@ -38,21 +38,24 @@ class Semiring:
 
     zero: float
     one: float
-    plus: Callable[[FloatArray, FloatArray], FloatArray]
+    plus: Callable[..., FloatArray]
+    """Adds two arrays; an array ``out`` receives the result, and may be one of them."""
+
     times: Callable[[FloatArray, FloatArray], FloatArray]
 
     sum_segments: Callable[[FloatArray, IntArray], FloatArray]
     """Sums the rows of (M, N) from each start, int64 (S,), to the next: (S, N)."""
 
 
-def log_add(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Return log(exp(first) + exp(second)) for finite arguments.
+def log_add(first: FloatArray, second: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Return log(exp(first) + exp(second)) for finite arguments, in ``out`` if it is given.
 
     np.logaddexp is several times slower: it does not use vector instructions.
     """
-    result: FloatArray = np.maximum(first, second)
-    result += np.log(1.0 + np.exp(-np.abs(first - second)))
-    return result
+    smaller = np.log(1.0 + np.exp(-np.abs(first - second)))
+    total: FloatArray = np.maximum(first, second, out=out)
+    total += smaller
+    return total
 
 
 def log_sum(values: FloatArray, axis: int = 0) -> FloatArray:

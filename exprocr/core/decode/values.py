@@ -2,7 +2,10 @@
 
 ``1+2+3`` and ``1+3+2`` are different texts with the same value. If the network is undecided between
 them, their value is more certain than either text. A text without a value (it divides by zero, or
-is no expression) counts as a value of its own.
+is no expression) counts as a value of its own. Equations have the same value if their left sides
+have, and either both hold, both do not, or of both it is unknown.
+
+If a grammar has too many texts to examine all, a sum is a lower bound of the probability.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from exprocr.core.decode.lattice import Lattice
 from exprocr.core.decode.search import find_texts
 from exprocr.core.decode.semiring import MIN_LINEAR, FloatArray, IntArray
 from exprocr.core.text.charset import BLANK
-from exprocr.core.text.expression import value_of
+from exprocr.core.text.expression import outcome_of
 from exprocr.core.text.grammar.grammars import Grammar
 
 MAX_TEXTS = 300_000
@@ -73,8 +76,10 @@ def find_values(
 def _groups(texts: Sequence[Ids], grammar: Grammar) -> IntArray:
     """Return the group of each text, int64 (K,): texts with the same value have the same number."""
     numbers: defaultdict[Hashable, int] = defaultdict(lambda: len(numbers))
-    keys = [(value_of(grammar.charset.decode(ids)), ids) for ids in texts]
-    return np.array([numbers[ids if value is None else value] for value, ids in keys], dtype=int)
+    keys = [(outcome_of(grammar.charset.decode(ids)), ids) for ids in texts]
+    return np.array(
+        [numbers[ids if outcome.value is None else outcome] for outcome, ids in keys], dtype=int
+    )
 
 
 def _best(

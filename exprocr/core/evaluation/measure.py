@@ -20,6 +20,7 @@ from exprocr.core.evaluation.reliability import Reliability
 from exprocr.core.image.preprocess import ImageSource
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.text.expression import outcome_of
 from exprocr.errors import ImageError
 from exprocr.words import format_confidence, format_rate
 
@@ -98,9 +99,11 @@ class Measurement:
     def add(self, example: Example) -> None:
         """Count one reading."""
         picture, reading = example.picture, example.prediction
-        # Read by value, the confidence is that of the value.
-        by_value = self.decoder.by_value and picture.value is not None
-        is_right = reading.value == picture.value if by_value else example.is_right
+        is_right = example.is_right
+        if self.decoder.by_value and picture.value is not None:
+            # Read by value, the confidence is that of the value, and of whether it holds.
+            expected = (picture.value, outcome_of(picture.text).holds)
+            is_right = (reading.value, reading.holds) == expected
         self.counts.add(picture.text, picture.value, reading.text, reading.value)
         self.reliability.add(reading.confidence, is_right)
         self.num_unproven += not reading.is_proven

@@ -55,11 +55,16 @@ class Prediction:
     """The expression; empty if the picture has none."""
 
     value: Fraction | None
-    """Its exact value; None if the text is no expression or divides by zero."""
+    """Its exact value, that of the left side of an equation; None if the text is neither an
+    expression nor an equation, or divides by zero."""
 
     confidence: float
     """Calibrated probability that the text (when reading by value: the value) is correct, 0..1:
     `posterior` times `grammar_mass`."""
+
+    holds: bool | None = None
+    """Whether an equation is true; None if the text has no relation or no right side, or a side has
+    no value."""
 
     posterior: float = 0.0
     """Probability of the text (or value) among all texts of the grammar, 0..1."""
@@ -102,6 +107,7 @@ def to_prediction(reading: Reading, charset: Charset, view: View) -> Prediction:
         text=best.text,
         value=best.value,
         confidence=best.probability,
+        holds=best.holds,
         posterior=reading.posterior,
         grammar_mass=reading.grammar_mass,
         alternatives=reading.alternatives,

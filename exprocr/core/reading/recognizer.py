@@ -92,8 +92,9 @@ class Recognizer:
             engine: ``onnx`` or ``torch``; None is ONNX Runtime if the model has a graph.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``; the last two need PyTorch.
             threads: Number of threads; None is a default from the processors.
-            grammar: The allowed texts: ``level1``, ``expression``, ``digits``, ``none``,
-                ``regex:PATTERN`` or ``lexicon:FILE``; None is the model's default.
+            grammar: The allowed texts: ``level1``, ``digits``, ``number``, ``expression``,
+                ``equation``, ``none``, ``regex:PATTERN`` or ``lexicon:FILE``; None is the model's
+                default.
             decoder: ``auto`` (exact with a limit, and beam beyond it), ``exact`` (the most probable
                 text), ``beam`` (prefix beam search) or ``greedy`` (best path).
             beam_width: Number of prefixes that the beam search keeps.

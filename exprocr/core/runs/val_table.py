@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from exprocr.core.config.label_map import LabelMap
 from exprocr.core.data.dataset import DataSet, TablePaths, load_dataset
 from exprocr.core.data.labels import read_lines
 from exprocr.core.data.layouts import table
@@ -14,7 +15,9 @@ from exprocr.core.runs.layout import SPLIT_NAME, VAL_NAME
 from exprocr.errors import DataError
 
 
-def load_labeled(path: Path, paths: TablePaths | None = None) -> DataSet:
+def load_labeled(
+    path: Path, paths: TablePaths | None = None, label_map: LabelMap | None = None
+) -> DataSet:
     """Load a data set as `load_dataset` does; the table of a run may lead out of its folder.
 
     Raises:
@@ -22,7 +25,9 @@ def load_labeled(path: Path, paths: TablePaths | None = None) -> DataSet:
     """
     paths = paths or TablePaths()
     return load_dataset(
-        path, replace(paths, allow_outside=paths.allow_outside or is_val_table(path))
+        path,
+        replace(paths, allow_outside=paths.allow_outside or is_val_table(path)),
+        label_map,
     )
 
 

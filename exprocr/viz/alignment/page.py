@@ -161,7 +161,7 @@ def draw_texts(
         draw.text((left, y + 3), figure, fill=DARK, font=drawing.font())
         draw_side(canvas, (left + FIGURE_PX, y), one, 1, room)
         if other.value is not None:
-            value, font = clip(f"= {format_value(other.value)}", VALUE_PX - 20)
+            value, font = clip(f"= {format_value(other.value, other.text)}", VALUE_PX - 20)
             draw.text((left + FIGURE_PX + longest + 20, y + 3), value, fill=DARK, font=font)
         y += TEXT_LINE_PX
     for name, share in rest_of(prediction):

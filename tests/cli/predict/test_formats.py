@@ -18,7 +18,9 @@ from exprocr.core.decode.decoder import Alternative
 from exprocr.core.reading.prediction import Character, Prediction
 from exprocr.errors import DataError
 
-FIRST_KEYS = ["path", "text", "value", "confidence", "posterior", "grammar_mass", "proven"]
+FIRST_KEYS = [
+    *("path", "text", "value", "confidence", "holds", "posterior", "grammar_mass", "proven")
+]
 
 
 def alternatives(*texts: tuple[str, Fraction | None, float]) -> tuple[Alternative, ...]:
@@ -79,25 +81,25 @@ def json_rows(predictions: list[Prediction], **extras: Any) -> list[dict[str, An
 
 def test_tsv() -> None:
     assert written("tsv", READINGS) == (
-        "0.png\t(7+5)+4\t16\t1.0000\n"
-        'a,"\\t\\n.png\t1/3\t1/3\t0.9999\n'
-        "2.png\t1/0\t\t0.2500\n"
-        "3.png\t\t\t0.0000\n"
-        "4.png\t3-10\t-7\t1.0000\n"
+        "0.png\t(7+5)+4\t16\t1.0000\t\n"
+        'a,"\\t\\n.png\t1/3\t1/3\t0.9999\t\n'
+        "2.png\t1/0\t\t0.2500\t\n"
+        "3.png\t\t\t0.0000\t\n"
+        "4.png\t3-10\t-7\t1.0000\t\n"
     )
 
 
 def test_tsv_with_everything() -> None:
     assert written("tsv", SEVERAL, min_confidence=0.75, num_best=3) == (
-        "0.png\t1+2\t3\t0.7500\t\t1/2\t1/2\t0.2\t1/0\t\t0.05\n"
-        "1.png\t7*7\t49\t0.5000\trejected\t\t\t0.4\t\t\t\n"
-        "2.png\t5\t5\t0.9999\t\t\t\t\t\t\t\n"
+        "0.png\t1+2\t3\t0.7500\t\t\t1/2\t1/2\t0.2\t1/0\t\t0.05\n"
+        "1.png\t7*7\t49\t0.5000\t\trejected\t\t\t0.4\t\t\t\n"
+        "2.png\t5\t5\t0.9999\t\t\t\t\t\t\t\t\n"
     )
 
 
 def test_csv() -> None:
     header, *rows = rows_of_csv(READINGS)
-    assert header == ["path", "text", "value", "confidence"]
+    assert header == ["path", "text", "value", "confidence", "holds"]
     assert [row[0] for row in rows] == [reading.path for reading in READINGS]
     assert [row[1] for row in rows] == [reading.text for reading in READINGS]
     assert [row[2] for row in rows] == ["16", "1/3", "", "", "-7"]
@@ -114,7 +116,7 @@ def test_a_row_is_a_row_whatever_is_in_it() -> None:
         numbered = [replace(one, path=f"{i}.png") for i, one in enumerate(some)]
         assert len(written(format_, numbered).splitlines()) == len(HOSTILE)
     rows = written("tsv", some).splitlines()
-    assert [row.count("\t") for row in rows] == [3] * len(HOSTILE)
+    assert [row.count("\t") for row in rows] == [4] * len(HOSTILE)
 
 
 def test_a_path_is_no_formula() -> None:
@@ -132,23 +134,25 @@ def test_a_path_is_no_formula() -> None:
 def test_csv_with_everything() -> None:
     assert rows_of_csv(SEVERAL, min_confidence=0.75, num_best=3) == [
         [
-            *("path", "text", "value", "confidence", "rejected"),
+            *("path", "text", "value", "confidence", "holds", "rejected"),
             *("text_2", "value_2", "probability_2", "text_3", "value_3", "probability_3"),
         ],
-        ["0.png", "1+2", "3", "0.7500", "", "1/2", "1/2", "0.2", "1/0", "", "0.05"],
-        ["1.png", "7*7", "49", "0.5000", "rejected", "", "", "0.4", "", "", ""],
-        ["2.png", "5", "5", "0.9999", "", *[""] * 6],
+        ["0.png", "1+2", "3", "0.7500", "", "", "1/2", "1/2", "0.2", "1/0", "", "0.05"],
+        ["1.png", "7*7", "49", "0.5000", "", "rejected", "", "", "0.4", "", "", ""],
+        ["2.png", "5", "5", "0.9999", "", "", *[""] * 6],
     ]
 
 
 @pytest.mark.parametrize(
     ("extras", "number"),
     [
-        ({}, 4),
-        ({"min_confidence": 0.0}, 5),
-        ({"num_best": 2}, 7),
-        ({"num_best": 5}, 16),
-        ({"min_confidence": 1.0, "num_best": 5}, 17),
+        ({}, 5),
+        ({"min_confidence": 0.0}, 6),
+        ({"only_wrong": True}, 6),
+        ({"min_confidence": 0.0, "only_wrong": True}, 6),
+        ({"num_best": 2}, 8),
+        ({"num_best": 5}, 17),
+        ({"min_confidence": 1.0, "num_best": 5}, 18),
     ],
 )
 def test_every_line_has_equally_many_columns(extras: dict[str, Any], number: int) -> None:
@@ -160,7 +164,7 @@ def test_every_line_has_equally_many_columns(extras: dict[str, Any], number: int
 def test_the_bar_is_for_what_is_below_it() -> None:
     at_the_bar = [0.8999999, 0.9, 0.9000001]
     some = [prediction("x", "1", Fraction(1), confidence) for confidence in at_the_bar]
-    marks = [row[4] for row in rows_of_csv(some, min_confidence=0.9)[1:]]
+    marks = [row[5] for row in rows_of_csv(some, min_confidence=0.9)[1:]]
     assert marks == ["rejected", "", ""]
     assert not any(map(Extras(min_confidence=0.0).rejects, READINGS))
     assert [Extras(min_confidence=1.0).rejects(one) for one in READINGS] == [
@@ -192,9 +196,9 @@ def test_json_with_everything() -> None:
     ] * len(SEVERAL)
     assert [row["rejected"] for row in rows] == [False, True, False]
     assert rows[0]["alternatives"] == [
-        {"text": "1+2", "value": 3, "probability": 0.75},
-        {"text": "1/2", "value": "1/2", "probability": 0.19999},
-        {"text": "1/0", "value": None, "probability": 0.05},
+        {"text": "1+2", "value": 3, "probability": 0.75, "holds": None},
+        {"text": "1/2", "value": "1/2", "probability": 0.19999, "holds": None},
+        {"text": "1/0", "value": None, "probability": 0.05, "holds": None},
     ]
     assert [len(row["alternatives"]) for row in rows] == [3, 2, 1]
 

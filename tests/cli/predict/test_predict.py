@@ -35,7 +35,8 @@ def test_folder_in_numeric_order_as_the_api_reads_it(
     paths = [str(images / f"{number}.png") for number in (0, 2, 10)]
     expected = Recognizer.load(tiny_model).predict(paths)
     assert tsv(result) == [
-        [p.path, p.text, format_value(p.value), format_confidence(p.confidence)] for p in expected
+        [p.path, p.text, format_value(p.value), format_confidence(p.confidence), ""]
+        for p in expected
     ]
 
 
@@ -144,7 +145,7 @@ def test_contest_format_wants_numbers_once(predict: Predict, images: Path, tmp_p
 
 @pytest.mark.parametrize(
     ("name", "start"),
-    [("o.csv", "path,text,value,confidence\n"), ("o.jsonl", '{"path": '), ("o.out", "")],
+    [("o.csv", "path,text,value,confidence,holds\n"), ("o.jsonl", '{"path": '), ("o.out", "")],
 )
 def test_output_file(predict: Predict, images: Path, tmp_path: Path, name: str, start: str) -> None:
     file = tmp_path / "new" / name

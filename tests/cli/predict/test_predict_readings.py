@@ -61,7 +61,7 @@ def test_what_is_below_the_bar_is_marked_and_exits_3(
 def test_nothing_below_the_bar(scripted: Predict, images: Path) -> None:
     result = scripted("predict", images, "--min-confidence", 0.1, script=SCRIPT)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert [row[4:] for row in tsv(result)] == [[""]] * 3
+    assert [row[5:] for row in tsv(result)] == [[""]] * 3
 
 
 def test_a_bar_holds_for_a_file_too(scripted: Predict, images: Path, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_bar_holds_for_a_file_too(scripted: Predict, images: Path, tmp_path: P
     remark, rejected = result.stderr.splitlines()
     assert remark.endswith(f"Written to {file}.")
     assert rejected == "exprocr: 3 of 3 readings rejected: below --min-confidence 1.0"
-    assert [line.split(",")[4] for line in file.read_text().splitlines()] == ["rejected"] * 4
+    assert [line.split(",")[5] for line in file.read_text().splitlines()] == ["rejected"] * 4
 
 
 @pytest.mark.parametrize("bad", ["missing", "broken"])
@@ -150,7 +150,7 @@ def test_further_texts_are_those_of_the_api(
         assert [c["box"] for c in row["characters"]] == [list(c.box) for c in one.characters]
         assert [c["character"] for c in row["characters"]] == list(row["text"])
     assert max(len(row["alternatives"]) for row in rows) == 4
-    columns = [4 + 3 * 3] * 3
+    columns = [5 + 3 * 3] * 3
     assert list(map(len, tsv(predict(images, "--n-best", 4)))) == columns
 
 
@@ -161,10 +161,10 @@ def test_columns_do_not_depend_on_how_many_texts_there_are(
     result = predict(images, "--grammar", f"lexicon:{tmp_path / 'texts'}", "--n-best", 4)
     assert result.exit_code == 0
     rows = tsv(result)
-    assert [len(row) for row in rows] == [13] * 3
+    assert [len(row) for row in rows] == [14] * 3
     for row in rows:
-        assert {row[1], row[4]} == {"1+2", "3*4-5"}
-        assert row[7:] == [""] * 6
+        assert {row[1], row[5]} == {"1+2", "3*4-5"}
+        assert row[8:] == [""] * 6
 
 
 def test_by_value_the_probabilities_of_equal_values_are_added(
@@ -191,7 +191,7 @@ def test_only_what_the_grammar_accepts_is_read(
     result = predict(images, "--grammar", grammar, "--n-best", 3)
     assert result.exit_code == 0
     accepted = load_grammar(grammar, CHARSET).accepts
-    texts = [text for row in tsv(result) for text in (row[1], row[4], row[7])]
+    texts = [text for row in tsv(result) for text in (row[1], row[5], row[8])]
     assert len(texts) == 9
     assert all(map(accepted, texts))
 

@@ -28,7 +28,10 @@ def table(tmp_path: Path, rows: str) -> Path:
         ),
         ("a.png," + "1" * 10**6 + ",", "line 2: expected at most 100,000 bytes, found more"),
         (f"a.png,{'1 ' * 40_000},", "expected an expression without white space, found '1 1 1"),
-        (f"a.png,1,{'x' * 50_000}", "value: expected an integer or a fraction p/q, found 'xxx"),
+        (
+            f"a.png,1,{'x' * 50_000}",
+            "value: expected an integer, a decimal or a fraction p/q, found 'xxx",
+        ),
         (f"{'a' * 50_000}.png,1,1\n", "1 of 1 labels have no image: aaa"),
     ],
 )

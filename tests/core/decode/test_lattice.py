@@ -232,6 +232,25 @@ def test_a_batch_in_parts_gives_the_same(monkeypatch: pytest.MonkeyPatch, max_ce
     np.testing.assert_array_equal(in_parts[1], scores)
 
 
+@pytest.mark.parametrize(("name", "characters", "num_frames"), GRAMMARS)
+def test_a_sample_among_many_is_read_as_if_it_were_alone(
+    name: str, characters: str, num_frames: int
+) -> None:
+    lattice = Lattice(automaton_of(name, characters))
+    emissions = classes_first(random_log_probs(9, num_frames + 4, 40, len(characters) + 1))
+    log_mass, (paths, scores) = lattice.log_mass(emissions), lattice.best_paths(emissions)
+    backward = lattice.backward(emissions, LOG)
+    for sample in range(0, 40, 7):
+        alone = np.ascontiguousarray(emissions[:, :, [sample]])
+        np.testing.assert_allclose(lattice.log_mass(alone), log_mass[[sample]], rtol=1e-12)
+        path, score = lattice.best_paths(alone)
+        np.testing.assert_array_equal(path[:, 0], paths[:, sample])
+        np.testing.assert_allclose(score, scores[[sample]], rtol=1e-12)
+        np.testing.assert_allclose(
+            lattice.backward(alone, LOG)[..., 0], backward[..., sample], rtol=1e-12, atol=1e-12
+        )
+
+
 def test_no_samples() -> None:
     lattice = Lattice(automaton_of("level1", "12+"))
     emissions = np.zeros((6, 4, 0))

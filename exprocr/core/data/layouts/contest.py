@@ -51,7 +51,7 @@ def read(source: LabelFile, warnings: list[str]) -> list[Sample]:
             half of the labels have no image, or more than half of the images have no label.
         OSError: The file or the folder cannot be read.
     """
-    labels = check_labels(source.file, _parse(source.file), warnings)
+    labels = check_labels(source, _parse(source.file), warnings)
     images = _images_by_stem(source.folder)
     num_images = len(images)
     named = [

@@ -54,7 +54,7 @@ def read(source: LabelFile, warnings: list[str]) -> list[Sample]:
             more than half of the labels have no image.
         OSError: The file cannot be read.
     """
-    return join(source, check_labels(source.file, parse(source.file), warnings), warnings)
+    return join(source, check_labels(source, parse(source.file), warnings), warnings)
 
 
 def parse(file: Path) -> Iterator[Label]:

@@ -2,10 +2,17 @@
 
 - ``level1``: the 27,000 expressions of the 2017 contest's first level: three one-digit operands,
   two operators of ``+ - *``, and at most one pair of parentheses around two operands.
-- ``expression``: all expressions of `exprocr.core.text.expression`, with parentheses nested at most
-  `MAX_DEPTH` deep.
 - ``digits``: one or more digits.
+- ``number``: digits, with at most one decimal point, which has digits on both sides.
+- ``expression``: expressions of integers, ``+ - * /`` and parentheses nested at most `MAX_DEPTH`
+  deep; a minus may be a sign.
+- ``equation``: expressions, also with decimals, ``×`` and ``÷``; alone, before ``=`` or ``=?``, or
+  with ``=``, ``<`` or ``>`` before a second expression; and divisions with a remainder, such as
+  ``14÷3=4…2``, whose four integers may each be in parentheses.
 - ``none``: any text.
+
+They accept texts by their form: ``1/0`` is an expression, and ``1=2`` an equation. All but ``none``
+are texts of `exprocr.core.text.expression`.
 - ``regex:PATTERN``: the texts that a regular expression matches as a whole.
 - ``lexicon:FILE``: the lines of a text file.
 
@@ -29,10 +36,10 @@ from exprocr.words import quoted, shortened
 
 DIGITS = "0123456789"
 MAX_DEPTH = 4
-"""Deepest nesting of parentheses in ``expression``."""
+"""Deepest nesting of parentheses in ``expression`` and ``equation``."""
 
-SHIPPED = ("level1", "digits", "expression", "none")
-"""Names of the grammars. Of two that accept a text, the first is the tighter one."""
+SHIPPED = ("level1", "digits", "number", "expression", "equation", "none")
+"""Names of the grammars. If one has all texts of another, it comes after that one."""
 
 REGEX, LEXICON = "regex:", "lexicon:"
 
@@ -54,20 +61,119 @@ _LEVEL1: Arcs = {
 }
 
 
-def _expression() -> Arcs:
-    """Return the arcs of ``expression``; a state is (kind of the last token, open parentheses)."""
-    arcs: dict[Hashable, dict[str, Hashable]] = {}
+_NUMBER: Arcs = {
+    "": {DIGITS: "integer"},
+    "integer": {DIGITS: "integer", ".": "point"},
+    "point": {DIGITS: "decimal"},
+    "decimal": {DIGITS: "decimal"},
+}
+
+_TIMES, _DIVIDED = "*×", "/÷"
+"""The operators of ``equation`` in both spellings."""
+
+_Table = dict[Hashable, dict[str, Hashable]]
+
+
+def _expression(
+    side: str, operators: str, after: dict[str, Hashable], *, decimals: bool = False
+) -> _Table:
+    """Return the arcs of expressions.
+
+    A state is (side, kind of the last token, open parentheses). An expression begins after an
+    operator, and ends after an operand without open parentheses.
+
+    Args:
+        side: A name for its states.
+        operators: The operators between operands.
+        after: The arcs that lead out of a whole expression.
+        decimals: Whether numbers may have a decimal point.
+    """
+    arcs: _Table = {}
     for depth in range(MAX_DEPTH + 1):
-        operator: dict[str, Hashable] = {DIGITS: ("integer", depth), "-": ("operator", depth)}
+        operator: dict[str, Hashable] = {
+            DIGITS: (side, "integer", depth),
+            "-": (side, "operator", depth),
+        }
         if depth < MAX_DEPTH:
-            operator["("] = ("operator", depth + 1)
-        operand: dict[str, Hashable] = {"+-*/": ("operator", depth)}
-        if depth:
-            operand[")"] = ("closed", depth - 1)
-        arcs["operator", depth] = operator  # also the start: an operand must follow
-        arcs["integer", depth] = {DIGITS: ("integer", depth), **operand}
-        arcs["closed", depth] = operand
+            operator["("] = (side, "operator", depth + 1)
+        operand: dict[str, Hashable] = {operators: (side, "operator", depth)}
+        operand |= {")": (side, "closed", depth - 1)} if depth else after
+        arcs[side, "operator", depth] = operator
+        arcs[side, "integer", depth] = {DIGITS: (side, "integer", depth), **operand}
+        arcs[side, "closed", depth] = operand
+        if decimals:
+            arcs[side, "integer", depth]["."] = (side, "point", depth)
+            arcs[side, "point", depth] = {DIGITS: (side, "decimal", depth)}
+            arcs[side, "decimal", depth] = {DIGITS: (side, "decimal", depth), **operand}
     return arcs
+
+
+def _ends(side: str, *kinds: str) -> set[Hashable]:
+    """Return the states in which an expression may end."""
+    return {(side, kind, 0) for kind in kinds}
+
+
+def _equation() -> tuple[Arcs, Hashable, frozenset[Hashable]]:
+    """Return the arcs, the start and the accepting states of ``equation``.
+
+    A remainder is allowed after ``integer / integer = integer`` alone. So these integers have
+    states of their own, which join those of other expressions when something else follows.
+    """
+    operators = "+-" + _TIMES + _DIVIDED
+    relation: dict[str, Hashable] = {"=": "=", "<>": "<"}
+    arcs = _expression("left", operators, relation, decimals=True)
+    arcs |= _expression("right", operators, {}, decimals=True)
+    right = arcs["right", "operator", 0]
+    arcs["="] = {"?": "?", **right}
+    arcs["<"] = right
+    undivided: dict[str, Hashable] = {"+-" + _TIMES: ("left", "operator", 0), **relation}
+    divided: dict[str, Hashable] = {operators: ("left", "operator", 0), "<>": "<", "=": "/="}
+    arcs |= _integer("dividend", "left", {**undivided, _DIVIDED: "/"})
+    arcs["/"] = _begin("divisor", arcs["left", "operator", 0])
+    arcs |= _integer("divisor", "left", divided)
+    arcs["/="] = {"?": "?", **_begin("quotient", right)}
+    arcs |= _integer("quotient", "right", {operators: ("right", "operator", 0), "…": "…"})
+    arcs["…"] = {DIGITS: "remainder", "(": "(remainder"}
+    arcs["remainder"] = {DIGITS: "remainder"}
+    arcs["(remainder"] = {DIGITS: "(remainder."}
+    arcs["(remainder."] = {DIGITS: "(remainder.", ")": "?"}
+    arcs["start"] = _begin("dividend", arcs["left", "operator", 0])
+    ends: set[Hashable] = {"=", "/=", "?", "remainder"}
+    for name in ("dividend", "divisor", "quotient"):
+        ends |= {name, f"({name})"}
+    for side in ("left", "right"):
+        ends |= _ends(side, "integer", "decimal", "closed")
+    return arcs, "start", frozenset(ends)
+
+
+def _begin(name: str, others: dict[str, Hashable]) -> dict[str, Hashable]:
+    """Return the arcs before an expression that may be one integer, which has its own states."""
+    return {**others, DIGITS: name, "(": f"({name}"}
+
+
+def _integer(name: str, side: str, after: dict[str, Hashable]) -> _Table:
+    """Return the arcs of an integer, which may be in parentheses.
+
+    Args:
+        name: A name for its states.
+        side: The side whose states follow if it is no integer or there are other operators.
+        after: The arcs that lead out of it.
+    """
+    return {
+        name: {DIGITS: name, ".": (side, "point", 0), **after},
+        f"({name}": {
+            DIGITS: f"({name}.",
+            "-": (side, "operator", 1),
+            "(": (side, "operator", 2),
+        },
+        f"({name}.": {
+            DIGITS: f"({name}.",
+            ".": (side, "point", 1),
+            "+-" + _TIMES + _DIVIDED: (side, "operator", 1),
+            ")": f"({name})",
+        },
+        f"({name})": after,
+    }
 
 
 @dataclass(frozen=True)
@@ -125,10 +231,15 @@ def _shipped(name: str, charset: Charset) -> tuple[Arcs, Hashable, frozenset[Any
     """Return the arcs, the start and the accepting states of a shipped grammar."""
     if name == "level1":
         return _LEVEL1, "", frozenset({"end"})
-    if name == "expression":
-        return _expression(), ("operator", 0), frozenset({("integer", 0), ("closed", 0)})
     if name == "digits":
         return {"": {DIGITS: "digits"}, "digits": {DIGITS: "digits"}}, "", frozenset({"digits"})
+    if name == "number":
+        return _NUMBER, "", frozenset({"integer", "decimal"})
+    if name == "expression":
+        arcs = _expression("", "+-*/", {})
+        return arcs, ("", "operator", 0), frozenset(_ends("", "integer", "closed"))
+    if name == "equation":
+        return _equation()
     return {"": {charset.characters: ""}}, "", frozenset({""})
 
 

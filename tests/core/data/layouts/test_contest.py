@@ -53,11 +53,17 @@ def test_no_label_at_all(tmp_path: Path, labels: str) -> None:
         ("1+2 ", "line 2: expected an expression without white space"),
         ("1\t+2", "line 2: expected an expression without white space"),
         ("1\u00a0+2 3", "line 2: expected an expression without white space"),
-        ("1+2 three", "line 2: value: expected an integer or a fraction p/q, found 'three'"),
-        ("1+2 +3", "line 2: value: expected an integer or a fraction p/q, found '+3'"),
-        ("1+2 3.0", "line 2: value: expected an integer or a fraction p/q, found '3.0'"),
-        ("1+2 1/0", "line 2: value: expected an integer or a fraction p/q, found '1/0'"),
-        ("1+2 " + "9" * 5000, "line 2: value: expected an integer or a fraction p/q, found '999"),
+        (
+            "1+2 three",
+            "line 2: value: expected an integer, a decimal or a fraction p/q, found 'three'",
+        ),
+        ("1+2 +3", "line 2: value: expected an integer, a decimal or a fraction p/q, found '+3'"),
+        ("1+2 3.", "line 2: value: expected an integer, a decimal or a fraction p/q, found '3.'"),
+        ("1+2 1/0", "line 2: value: expected an integer, a decimal or a fraction p/q, found '1/0'"),
+        (
+            "1+2 " + "9" * 5000,
+            "line 2: value: expected an integer, a decimal or a fraction p/q, found '999",
+        ),
     ],
 )
 def test_malformed_line(tmp_path: Path, line: str, expected: str) -> None:

@@ -13,12 +13,19 @@ from hypothesis import strategies as st
 from exprocr.core.text.charset import BLANK, Charset
 from exprocr.core.text.expression import DivisionByZero, evaluate
 from exprocr.core.text.grammar.automaton import DEAD, Arcs, Automaton
-from exprocr.core.text.grammar.grammars import MAX_DEPTH, Grammar, load_grammar, tightest
+from exprocr.core.text.grammar.grammars import (
+    MAX_DEPTH,
+    SHIPPED,
+    Grammar,
+    load_grammar,
+    tightest,
+)
 from exprocr.errors import ConfigError, ExpressionError
 from tests.support.ctc_oracle import automata
 
 CHARSET = Charset("()*+-/0123456789")
 CONTEST = Charset("()*+-0123456789")
+WORKSHEET = Charset("()*+-./0123456789<=>?×÷…")
 DIGITS = "0123456789"
 
 
@@ -97,16 +104,79 @@ def test_expression_agrees_with_the_parser_one_typing_error_away(
     assert load_grammar("expression", CHARSET).accepts(text) == is_expression(text)
 
 
-def test_expression_nests_exactly_to_its_depth() -> None:
-    grammar = load_grammar("expression", CHARSET)
-    assert grammar.accepts("(" * MAX_DEPTH + "1" + ")" * MAX_DEPTH)
-    assert not grammar.accepts("(" * (MAX_DEPTH + 1) + "1" + ")" * (MAX_DEPTH + 1))
+@pytest.mark.parametrize("text", ["{}", "{}=1", "1<{}", "1/{}=1", "{}/1=1…1", "1/1={}…1"])
+@pytest.mark.parametrize("name", ["expression", "equation"])
+def test_parentheses_nest_exactly_to_the_depth(name: str, text: str) -> None:
+    grammar = load_grammar(name, WORKSHEET)
+    if grammar.accepts(text.format("1")):
+        for depth in range(MAX_DEPTH + 2):
+            nested = text.format("(" * depth + "1" + ")" * depth)
+            # An integer beside a remainder may be in one pair of parentheses.
+            assert grammar.accepts(nested) == (depth <= (1 if "…" in text else MAX_DEPTH))
     assert grammar.automaton.num_texts is None
 
 
-def test_digits_and_none() -> None:
-    charset = Charset("019+x")
-    for name, pattern in (("digits", "[019]+"), ("none", ".*")):
+@pytest.mark.parametrize(
+    ("characters", "longest"),
+    [("1/=…", 7), ("1/=)(", 6), ("1÷.=…", 6), ("1.-=?", 6), ("12<>=", 6), ("0×*.-", 6)],
+)
+def test_equation_agrees_with_the_parser_on_all_short_strings(
+    characters: str, longest: int
+) -> None:
+    grammar = load_grammar("equation", Charset("".join(sorted(characters))))
+    accepted = [text for text in strings(characters, longest) if grammar.accepts(text)]
+    assert len(accepted) > 50
+    assert accepted == [text for text in strings(characters, longest) if is_expression(text)]
+
+
+REMAINDER = st.builds(
+    "{}{}{}={}…{}".format,
+    integers | integers.map("({})".format),
+    st.sampled_from("/÷"),
+    *[integers | integers.map("({})".format)] * 3,
+)
+sides = st.recursive(
+    integers | st.from_regex(r"[0-9]{1,3}\.[0-9]{1,3}", fullmatch=True),
+    lambda inner: (
+        inner.map("({})".format)
+        | inner.map("-{}".format)
+        | st.tuples(inner, st.sampled_from("+-*/×÷"), inner).map("".join)
+    ),
+    max_leaves=4,
+)
+equations = REMAINDER | st.tuples(
+    sides,
+    st.just("")
+    | st.sampled_from("=<>").flatmap(lambda r: sides.map(r.__add__))
+    | st.sampled_from(["=", "=?"]),
+).map("".join)
+
+
+@hypothesis.given(text=equations)
+def test_equation_accepts_what_is_well_formed_up_to_its_depth(text: str) -> None:
+    assert load_grammar("equation", WORKSHEET).accepts(text) == is_expression(text)
+
+
+@hypothesis.given(text=equations, at=st.integers(0, 20), put=st.text("()*-/01.=…?<÷", max_size=1))
+def test_equation_agrees_with_the_parser_one_typing_error_away(
+    text: str, at: int, put: str
+) -> None:
+    text = text[:at] + put + text[at + 1 :]
+    accepted = load_grammar("equation", WORKSHEET).accepts(text)
+    # The parser understands longer rows of dots too.
+    assert accepted == (is_expression(text) and "……" not in text)
+
+
+def test_a_model_without_the_signs_of_equations() -> None:
+    equation, expression = (load_grammar(name, CONTEST) for name in ("equation", "expression"))
+    for text in strings("1-*()", 6):
+        assert equation.accepts(text) == expression.accepts(text)
+    assert not equation.accepts("1=1")
+
+
+def test_digits_number_and_none() -> None:
+    charset = Charset("019+x.")
+    for name, pattern in (("digits", "[019]+"), ("number", "[019]+([.][019]+)?"), ("none", ".*")):
         grammar = load_grammar(name, charset)
         for text in strings(charset.characters, 4):
             assert grammar.accepts(text) == bool(re.fullmatch(pattern, text)), (name, text)
@@ -142,10 +212,46 @@ def test_expression_without_a_slash_or_parentheses() -> None:
     assert not grammar.accepts("(1)")
 
 
-@pytest.mark.parametrize("name", ["level1", "expression", "digits"])
+@pytest.mark.parametrize("name", SHIPPED[:-1])
 def test_no_text_is_left_without_digits(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"^grammar {name}: expected texts of .*'\(\)\*\+x'"):
         load_grammar(name, Charset("()*+x"))
+
+
+def includes(wide: Automaton, tight: Automaton) -> bool:
+    """Whether an automaton accepts all texts of another, by walking both at once."""
+    pairs, seen = [(0, 0)], {(0, 0)}
+    for one, other in pairs:  # grows while it is read
+        if tight.accepting[one] and not (other != DEAD and wide.accepting[other]):
+            return False
+        for label in np.flatnonzero(tight.transitions[one] != DEAD).tolist():
+            target = DEAD if other == DEAD else int(wide.transitions[other, label])
+            pair = (int(tight.transitions[one, label]), target)
+            if pair not in seen:
+                seen.add(pair)
+                pairs.append(pair)
+    return True
+
+
+def test_grammars_are_ordered_from_tight_to_loose() -> None:
+    automata = [load_grammar(name, WORKSHEET).automaton for name in SHIPPED]
+    for (one, tight), (other, wide) in itertools.combinations(enumerate(automata), 2):
+        assert not includes(tight, wide), (SHIPPED[one], SHIPPED[other])
+    included = {
+        (SHIPPED[one], SHIPPED[other])
+        for (one, tight), (other, wide) in itertools.combinations(enumerate(automata), 2)
+        if includes(wide, tight)
+    }
+    assert included == {
+        ("level1", "expression"),
+        ("level1", "equation"),
+        ("digits", "number"),
+        ("digits", "expression"),
+        ("digits", "equation"),
+        ("number", "equation"),
+        ("expression", "equation"),
+        *((name, "none") for name in SHIPPED[:-1]),
+    }
 
 
 @pytest.mark.parametrize(
@@ -180,11 +286,19 @@ def test_an_unknown_grammar_suggests_the_nearest(name: str, nearest: str) -> Non
         (["(((((1)))))"], "none"),
         (["1+2*3", "1+2*"], "none"),
         (["12", ""], "none"),
+        (["1.5", "12"], "number"),
+        (["1.5", "1+2*3"], "equation"),
+        (["1+2=3", "1+2"], "equation"),
+        (["14÷3=4…2"], "equation"),
+        (["12+34=?"], "equation"),
+        (["1+2=3=3"], "none"),
+        ([".5"], "none"),
+        (["5."], "none"),
     ],
 )
 def test_the_tightest_grammar_that_accepts_all_texts(texts: list[str], name: str) -> None:
-    assert tightest(texts, CHARSET) == name
-    assert tightest(iter(texts), CHARSET) == name
+    assert tightest(texts, WORKSHEET) == name
+    assert tightest(iter(texts), WORKSHEET) == name
 
 
 def test_the_tightest_grammar_of_a_charset_that_leaves_others_no_text() -> None:
