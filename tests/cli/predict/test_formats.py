@@ -16,6 +16,7 @@ from exprocr.cli.predict import formats
 from exprocr.cli.predict.formats import Extras, prediction_writer
 from exprocr.core.decode.decoder import Alternative
 from exprocr.core.reading.prediction import Character, Prediction
+from exprocr.core.text.expression import outcome_of
 from exprocr.errors import DataError
 
 FIRST_KEYS = [
@@ -344,3 +345,72 @@ def test_only_as_many_texts_as_were_asked_for(format_: str) -> None:
     alone = [replace(one, alternatives=one.alternatives[:1]) for one in SEVERAL]
     assert written(format_, SEVERAL) == written(format_, alone)
     assert written(format_, SEVERAL, num_best=2) != written(format_, alone, num_best=2)
+
+
+def equation(path: str, text: str, confidence: float = 0.99) -> Prediction:
+    value, holds = outcome_of(text)
+    first = Alternative(text=text, value=value, probability=confidence, holds=holds)
+    return Prediction(
+        path=path, text=text, value=value, confidence=confidence, holds=holds, alternatives=(first,)
+    )
+
+
+WORKSHEET = [
+    equation("0.png", "3.4×0.5=1.7"),
+    equation("1.png", "79×4=216"),
+    equation("2.png", "112÷8="),
+    equation("3.png", "14÷3=4…2", 0.5),
+    equation("4.png", "12+34=45", 0.5),
+]
+
+
+def test_whether_equations_hold() -> None:
+    rows = rows_of_csv(WORKSHEET)
+    assert [row[2:5] for row in rows] == [
+        ["value", "confidence", "holds"],
+        ["1.7", "0.9900", "true"],
+        ["316", "0.9900", "false"],
+        ["14", "0.9900", ""],
+        ["14/3", "0.5000", "true"],
+        ["46", "0.5000", "false"],
+    ]
+    tsv = [line.split("\t")[4] for line in written("tsv", WORKSHEET).splitlines()]
+    assert tsv == [row[4] for row in rows[1:]]
+    found = json_rows(WORKSHEET, num_best=2)
+    assert [row["holds"] for row in found] == [True, False, None, True, False]
+    assert [row["value"] for row in found] == ["1.7", 316, 14, "14/3", 46]
+    assert [row["alternatives"][0]["holds"] for row in found] == [True, False, None, True, False]
+
+
+@pytest.mark.parametrize(
+    ("bar", "marks"),
+    [
+        (None, ["", "wrong", "unsure", "", "wrong"]),
+        (0.9, ["", "wrong", "unsure", "unsure", "unsure"]),
+    ],
+)
+def test_wrong_and_unsure_equations(bar: float | None, marks: list[str]) -> None:
+    extras: dict[str, Any] = {"only_wrong": True, "min_confidence": bar}
+    rows = rows_of_csv(WORKSHEET, **extras)
+    assert [row[5] for row in rows] == ["mark", *marks]
+    assert [row["mark"] for row in json_rows(WORKSHEET, **extras)] == marks
+    assert all("rejected" not in row for row in json_rows(WORKSHEET, **extras))
+    left_out = map(Extras(**extras).leaves_out, WORKSHEET)
+    assert list(left_out) == [not mark for mark in marks]
+
+
+def test_a_table_has_the_column_where_a_reading_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    header, _, *rows = table(WORKSHEET[:3], 80, monkeypatch)
+    assert header.split() == ["image", "text", "value", "confidence", "holds"]
+    assert [row.split()[4:] for row in rows] == [["true"], ["false"], []]
+    header, *_ = table(WORKSHEET[2:3], 80, monkeypatch)
+    assert header.split() == ["image", "text", "value", "confidence"]
+    header, _, *rows = table(WORKSHEET[1:3], 80, monkeypatch, only_wrong=True)
+    assert header.split() == ["image", "text", "value", "confidence", "holds", "mark"]
+    assert [row.split()[4:] for row in rows] == [["false", "wrong"], ["unsure"]]
+    two = replace(
+        WORKSHEET[2], alternatives=(*WORKSHEET[2].alternatives, *WORKSHEET[1].alternatives)
+    )
+    header, _, *rows = table([two], 80, monkeypatch, num_best=2)
+    assert header.split()[4:] == ["holds"]
+    assert rows[1].split() == ["79×4=216", "316", "0.99", "false"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exprocr.cli import group
+from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.text.expression import outcome_of
 from exprocr.core.text.grammar.grammars import load_grammar
 from tests.support.predict_runs import Predict, tsv
 from tests.support.scripted import CHARSET, scripted_recognizer
@@ -219,3 +222,62 @@ def test_grammars_that_cannot_be_used(
     assert line.startswith("exprocr: ")
     assert said.format(tmp_path) in line
     assert not (tmp_path / "o.tsv").exists()
+
+
+SHEET = [("34×7=238", 0.99), ("79×4=216", 0.99), ("112÷8=", 0.99)]
+
+
+def read_sheet(
+    predict: Predict, monkeypatch: pytest.MonkeyPatch, images: Path, *args: object,
+    sheet: list[tuple[str, float]] = SHEET,
+) -> Result:  # fmt: skip
+    def stream(_self: Recognizer, _sources: object) -> Iterator[Prediction]:
+        for text, confidence in sheet:
+            value, holds = outcome_of(text)
+            yield Prediction(
+                text=text, value=value, confidence=confidence, holds=holds, is_proven=True
+            )
+
+    monkeypatch.setattr(Recognizer, "stream", stream)
+    return predict(images, *args)
+
+
+@pytest.mark.parametrize("format_", ["tsv", "csv", "json", "table"])
+def test_marking_a_worksheet(
+    predict: Predict, monkeypatch: pytest.MonkeyPatch, images: Path, format_: str
+) -> None:
+    args = ("--only-wrong", "--format", format_)
+    result = read_sheet(predict, monkeypatch, images, *args)
+    assert result.exit_code == 3
+    assert result.stderr == "exprocr: 1 of 3 readings wrong, 1 unsure\n"
+    assert "34×7" not in result.stdout
+    for line in result.stdout.splitlines():
+        if "79" in line:
+            assert "wrong" in line
+        if "112" in line:
+            assert "unsure" in line
+    assert result.stdout.count("wrong") == result.stdout.count("unsure") == 1
+
+
+def test_only_wrong_lines_and_a_bar(
+    predict: Predict, monkeypatch: pytest.MonkeyPatch, images: Path
+) -> None:
+    sheet = [("1+1=2", 0.5), ("1+1=3", 0.5), ("1+1=2", 0.99)]
+    args = ("--only-wrong", "--min-confidence", 0.9)
+    result = read_sheet(predict, monkeypatch, images, *args, sheet=sheet)
+    assert result.exit_code == 3
+    assert [row[1:2] + row[4:] for row in tsv(result)] == [
+        ["1+1=2", "true", "unsure"],
+        ["1+1=3", "false", "unsure"],
+    ]
+    right = read_sheet(predict, monkeypatch, images, *args, sheet=[("1+1=2", 0.99)] * 3)
+    assert (right.exit_code, right.stdout, right.stderr) == (0, "", "")
+    (images / "11.png").write_bytes(b"no picture")
+    monkeypatch.undo()
+    assert predict(images, *args).exit_code == 1
+
+
+def test_the_contests_lines_are_for_every_image(predict: Predict, images: Path) -> None:
+    result = predict(images, "--only-wrong", "--format", "contest")
+    assert result.exit_code == 2
+    assert "--only-wrong expects --format table, tsv, csv or json" in result.stderr

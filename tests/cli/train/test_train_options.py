@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,42 @@ def test_folders_of_fonts_are_remembered(tmp_path: Path) -> None:
     result = invoke("train", *options, "--fonts", matplotlib_fonts(), "--output", run)
     assert result.exit_code == 0, result.stderr
     assert read_checkpoint(run)[0].settings.synth.fonts == (str(matplotlib_fonts()),)
+
+
+def test_labels_are_mapped_and_the_run_remembers_how(files: Path, tmp_path: Path) -> None:
+    run, config, data = tmp_path / "run", tmp_path / "tiny.toml", tmp_path / "data"
+    config.write_text(tomli_w.dumps(SETTINGS))
+    shutil.copytree(files, data)
+    labels = data / "labels.txt"
+    texts = [line.split(" ")[0] for line in labels.read_text().splitlines()]
+    labels.write_text("".join(text.replace("-", "\u2212") + "\n" for text in texts))
+    typed = sum("-" in text for text in texts)
+    options = ["--config", config, "--epochs", 1, "--threads", 1]
+    result = invoke("train", data, *options, "--map", "\u2212=-", "--output", run)
+    assert result.exit_code == 0, result.stderr
+    assert 0 < typed < len(texts)
+    assert f"{typed} labels changed by --map" in result.stderr
+    spec, checkpoint = read_checkpoint(run)
+    assert spec.settings.training.map == ("\u2212=-",)
+    assert "\u2212" not in checkpoint.settings["charset"]
+    assert 'map = [\n    "\u2212=-",\n]' in (run / "config.toml").read_text()
+    assert "\u2212" not in (run / "val.csv").read_text()
+
+    result = invoke("train", "--resume", run, "--epochs", 2)
+    assert result.exit_code == 0, result.stderr
+    assert f"{typed} labels changed by --map" in result.stderr
+    assert invoke("train", "--resume", run, "--map", "x=*").exit_code == 2
+
+    measured = invoke("eval", data, "--model", run)
+    assert measured.exit_code == 1
+    assert "--map '\u2212=-'" in measured.stderr
+    measured = invoke("eval", data, "--model", run, "--map", "\u2212=-")
+    assert measured.exit_code == 0
+    assert f"{typed} labels changed by --map" in measured.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_a_map_that_is_none(command: str, tmp_path: Path) -> None:
+    result = invoke(command, tmp_path, "--map", "x")
+    assert result.exit_code == 2
+    assert "'--map': expected FROM=TO" in result.stderr

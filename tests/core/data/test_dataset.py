@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from exprocr.core.config.label_map import LabelMap
 from exprocr.core.data.dataset import DataSet, load_dataset
 from exprocr.errors import DataError
 from tests.support.data_sets import (
@@ -108,3 +109,22 @@ def test_digest_of_a_vanished_image(tmp_path: Path) -> None:
     (tmp_path / "1.png").unlink()
     with pytest.raises(DataError, match=r"1\.png"):
         data.digest()
+
+
+def test_labels_are_mapped_before_their_values_are_checked(tmp_path: Path) -> None:
+    folder = contest(tmp_path / "d", "5\u22122 3\n1+1 2\n2\u22121 2\n", 3)
+    data = load_dataset(folder, label_map=LabelMap(["\u2212=-"]))
+    assert [sample.text for sample in data.parts["all"]] == ["5-2", "1+1", "2-1"]
+    assert data.layout == "one folder, labels in labels.txt; 2 labels changed by --map"
+    (warning,) = data.warnings
+    assert "1 of 3 values are not those of their expressions: line 3: 2-1 is 1, not 2" in warning
+    assert load_dataset(folder).digest() != data.digest()
+    untouched = load_dataset(folder, label_map=LabelMap(["x=*"]))
+    assert untouched.layout.endswith("; 0 labels changed by --map")
+
+
+def test_a_map_that_leaves_nothing_of_a_label(tmp_path: Path) -> None:
+    folder = contest(tmp_path / "d", "1+1\n?\n", 2)
+    with pytest.raises(DataError, match="line 2: text: expected an expression") as caught:
+        load_dataset(folder, label_map=LabelMap(["?="]))
+    assert "labels.txt" in str(caught.value)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from exprocr.core.config.label_map import LabelMap
 from exprocr.core.data.dataset import Sample, check_charset, check_widths
 from exprocr.core.text.charset import Charset
 from exprocr.errors import DataError
@@ -62,3 +64,16 @@ def test_characters_outside_the_model() -> None:
     assert "2 of 6 labels" in message
     assert "without --init" in message
     assert "\n" not in message
+
+
+def test_a_map_is_the_way_out_where_characters_look_alike() -> None:
+    charset = Charset("()*+-./0123456789=x")
+    samples = [
+        Sample(Path("7.png"), text, "l.txt, line 7") for text in ("5\u22123", "5\uff0b3\u04454")
+    ]
+    with pytest.raises(DataError) as caught:
+        check_charset(samples, charset)
+    options = "--map '\u2212=-' --map '\uff0b=+' --map '\u0445=x'"
+    assert f"replace characters that look alike with {options}, correct" in str(caught.value)
+    change = LabelMap(["\u2212=-", "\uff0b=+", "\u0445=x"])
+    check_charset([replace(sample, text=change(sample.text)) for sample in samples], charset)

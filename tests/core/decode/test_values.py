@@ -252,3 +252,42 @@ def test_no_text_fits_or_all_are_impossible(name: str, method: str) -> None:
     if name != "expression":
         assert find(random_log_probs(0, 4, 2, 3), grammar, method) == [nothing] * 2
     assert find(np.zeros((8, 0, 3)), grammar, method) == []
+
+
+def test_equations_are_summed_by_value_and_by_whether_they_hold() -> None:
+    grammar = load_grammar("regex:[123][+][12]=[34]", Charset("+1234="))
+    log_probs = random_log_probs(11, 7, 3, grammar.charset.num_classes, 1.0)
+    for sample, found in enumerate(find(log_probs, grammar, num_best=20)):
+        groups: defaultdict[tuple[int, bool], list[float]] = defaultdict(list)
+        for text, score in all_scores(log_probs[:, sample], grammar):
+            left, right = grammar.charset.decode(text).split("=")
+            groups[eval(left), eval(left) == int(right)].append(score)
+        expected = sorted(map(log_sum_exp, groups.values()), reverse=True)
+        assert len(expected) == 6  # 2 to 5, of which 3 and 4 may hold
+        assert found.log_probs == pytest.approx(expected, abs=1e-9)
+    (reading, *_) = Decoder(grammar, by_value=True)(log_probs)
+    best = reading.alternatives[0]
+    left, right = best.text.split("=")
+    assert (best.value, best.holds) == (eval(left), eval(left) == int(right))
+
+
+def test_what_equations_are_summed_to_is_a_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "NUM_TEXTS", 6)
+    grammar = load_grammar("equation", Charset("12+="))
+    log_probs = random_log_probs(3, 6, 3, 5, 0.8)
+    for sample, found in enumerate(find(log_probs, grammar, num_best=2)):
+        texts = ranked_texts(log_probs[:, sample], grammar.automaton)
+        groups: defaultdict[tuple[object, object], list[float]] = defaultdict(list)
+        for text, score in texts:
+            left, *right = grammar.charset.decode(text).split("=")
+            groups[eval(left), eval(left) == eval(right[0]) if right[0:1] > [""] else None].append(
+                score
+            )
+        whole = log_sum_exp(score for _, score in texts)
+        left_out = 1 - math.exp(log_sum_exp(score for _, score in texts[:6]) - whole)
+        assert found.uncovered == pytest.approx(left_out, abs=1e-9)
+        for text, score in zip(found.texts, found.log_probs, strict=True):
+            (group,) = [g for g in groups.values() if dict(texts)[text] in g]
+            assert score <= log_sum_exp(group) + 1e-9
+            missed = math.exp(log_sum_exp(group)) - math.exp(score)
+            assert missed <= left_out * math.exp(whole) + 1e-9

@@ -22,6 +22,7 @@ from exprocr.core.evaluation.measure import (
 from exprocr.core.image.preprocess import ImageSource
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import CHUNK_SIZE
+from exprocr.core.text.expression import outcome_of
 from exprocr.errors import ImageError
 from tests.support.scripted import scripted_recognizer
 
@@ -129,3 +130,18 @@ def test_nothing_to_read() -> None:
     assert list(read_pictures(recognizer, [], measurement)) == []
     assert measurement == Measurement(recognizer.decoder)
     assert np.isfinite(measurement.seconds)
+
+
+@pytest.mark.parametrize(("by_value", "num_right"), [(True, 2), (False, 1)])
+def test_by_value_a_reading_is_right_if_it_holds_as_its_label_does(
+    by_value: bool, num_right: int
+) -> None:
+    decoder = scripted_recognizer(decoder="exact", by_value=by_value).decoder
+    measurement = Measurement(decoder)
+    for text in ("1+2=3", "2+1=3", "1+2=4"):
+        value, holds = outcome_of(text)
+        picture = LabeledPicture("", b"", "1+2=3", Fraction(3))
+        reading = Prediction(text=text, value=value, confidence=0.5, holds=holds)
+        measurement.add(Example(picture, reading))
+    assert sum(measurement.reliability.correct) == num_right
+    assert measurement.counts.num_value == 3
