@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator
 from itertools import count, islice, product
 
 import numpy as np
+from numpy.typing import NDArray
 
+from exprocr.core.decode.decoder import Decoder
 from exprocr.core.image.preprocess import preprocess
 from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.text.charset import BLANK, Charset
+from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.look import MASTER_SIZES_PX
 from exprocr.synth.renderer import Renderer, _prepare
@@ -25,6 +29,11 @@ from tests.benchmarks.measuring import (
 )
 
 CHUNK = 512
+WORKSHEET = Charset("()*+-./0123456789<=>?×÷…")
+"""All characters of the grammar ``equation``."""
+
+IMPROBABLE = -25.0
+"""Log-probability of characters that a network does not know."""
 
 
 def rendering_rows(options: Options) -> Iterator[Row]:
@@ -58,9 +67,26 @@ def decoding_rows(options: Options) -> Iterator[Row]:
     recognizer = Recognizer.load(options.model, threads=options.threads)
     inks = [preprocess(image, recognizer.preprocess) for _, image in draw_captchas(CHUNK)]
     log_probs = np.concatenate([part for _, part in recognizer.log_probs(inks)], axis=1)
-    rate = _core_rate(lambda: recognizer.decoder(log_probs), options)
-    what = f"grammar {recognizer.decoder.grammar}, confidences and positions, one core"
-    yield Row(what, per_second(rate))
+    decoder = recognizer.decoder
+    rate = _core_rate(lambda: decoder(log_probs), options)
+    what = "confidences and positions, one core"
+    yield Row(f"grammar {decoder.grammar}, {what}", per_second(rate))
+    wider = Decoder(load_grammar("equation", WORKSHEET), temperature=decoder.temperature)
+    padded = _padded(log_probs, recognizer.charset, WORKSHEET)
+    slower = _core_rate(lambda: wider(padded), options)
+    yield Row(
+        f"the same under grammar equation, {WORKSHEET.num_classes} classes, {what}",
+        f"{per_second(slower)}, {rate / slower:.2f} times as long",
+    )
+
+
+def _padded(
+    log_probs: NDArray[np.float32], charset: Charset, wider: Charset
+) -> NDArray[np.float32]:
+    """Return log-probabilities (T, N, C) with classes more, which are as good as impossible."""
+    result = np.full((*log_probs.shape[:2], wider.num_classes), IMPROBABLE, np.float32)
+    result[:, :, [BLANK, *wider.encode(charset.characters)]] = log_probs
+    return result
 
 
 def _core_rate(work: Callable[[], object], options: Options) -> float:
