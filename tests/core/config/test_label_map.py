@@ -57,4 +57,4 @@ def test_single_characters_are_replaced_as_translate_does(
     replacements: dict[str, str], text: str
 ) -> None:
     change = LabelMap([f"{before}={after}" for before, after in replacements.items()])
-    assert change(text) == text.translate(str.maketrans(replacements))
+    assert change(text) == text.translate({ord(one): to for one, to in replacements.items()})
