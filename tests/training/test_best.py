@@ -87,7 +87,8 @@ def test_validation_labels_count_too(tmp_path: Path) -> None:
         (LEVEL1, 0.5, "level1"),
         (("12", "345", "6"), 0.5, "expression"),
         (("12", "345", "6"), 0.0, "digits"),
-        (("1=1", "2", "3"), 0.5, "none"),
+        (("1=1", "2", "3"), 0.5, "equation"),
+        (("1=1=1", "2", "3"), 0.5, "none"),
     ],
 )
 def test_rendered_texts_count_too(
