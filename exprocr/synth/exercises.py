@@ -132,7 +132,8 @@ class Exercises:
         filled = list(expression.numbers)
         if not true:
             filled[place] = self._mistaken(filled[place], rng)
-            if _value(filled, expression.operators) == expression.value:  # such as 0×(3)=0
+            # Such as 0×(3)=0, which is true with any number, and 3÷(0)=3, which has no value.
+            if _value(filled, expression.operators) in (None, expression.value):
                 return ""
         pieces = [_decimal(number) for number in filled]
         pieces[place] = f"({pieces[place]})"
