@@ -12,6 +12,9 @@ DECODERS = ("auto", "greedy", "beam", "exact")
 FORMATS = ("table", "tsv", "json", "csv", "contest")
 """How ``exprocr predict`` writes readings; `exprocr.cli.predict.formats` describes them."""
 
+TEXTS_LIKE = ("level1", "captcha", "worksheet")
+"""Distributions of rendered texts; `exprocr.synth.texts` describes them."""
+
 MAX_PROCESSES = 1024
 """Most threads, and most processes, that are asked for."""
 

@@ -34,9 +34,9 @@ from exprocr.core.model.torch_engine import TorchEngine, build_network
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.grammar.grammars import load_grammar, tightest
 from exprocr.synth.renderer import FILES_STREAM, load_renderer
+from exprocr.synth.texts import LEVEL1
 from exprocr.training.batches import RenderedBatches
 from exprocr.training.run import read_checkpoint
-from exprocr.training.setup import RENDERED_TEXTS
 
 BATCH_SIZE = 64
 
@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--average", action="append", default=[], help="another model's weights")
     args = parser.parse_args()
     kept = ModelFile.load(args.run)
-    kept = replace(kept, grammar=tightest(RENDERED_TEXTS, kept.charset))
+    kept = replace(kept, grammar=tightest((), kept.charset, LEVEL1.is_within))
     spec, checkpoint = read_checkpoint(args.run)
     state = checkpoint.state
     last = replace(kept, weights=checkpoint.part("network"), training={"step": state.step})

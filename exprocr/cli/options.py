@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
-from exprocr.choices import DECODERS, DEVICES, ENGINES, MAX_BEAM_WIDTH, MAX_PROCESSES
+from exprocr.choices import (
+    DECODERS,
+    DEVICES,
+    ENGINES,
+    MAX_BEAM_WIDTH,
+    MAX_PROCESSES,
+    TEXTS_LIKE,
+)
 from exprocr.core.config.label_map import parse_entry
+from exprocr.core.config.schema import TEXT_SOURCES, SynthConfig, ranges
 from exprocr.errors import ConfigError
 from exprocr.words import one_line
 
@@ -155,6 +163,55 @@ def map_option(command: F) -> F:
         metavar="FROM=TO",
         help="Replace FROM by TO in all labels, such as '−=-'; repeatable.",
     )(command)
+
+
+def texts_options(command: F) -> F:
+    """Add the options of what rendered images say, for `texts_settings`.
+
+    Arguments ``grammar: str | None``, ``texts: str | None``, ``texts_like: str | None`` and
+    ``max_length: int | None``.
+    """
+    shortest, longest = ranges(SynthConfig)["max_length"]
+    command = click.option(
+        "--max-length",
+        type=click.IntRange(int(shortest), int(longest)),
+        metavar="N",
+        help="Most characters of a text of a --grammar with more than 1,000,000 texts.  "
+        f"[default: {SynthConfig.max_length}]",
+    )(command)
+    command = click.option(
+        "--texts-like",
+        type=click.Choice(TEXTS_LIKE),
+        help="Draw texts like those of the 2017 contest, of arithmetic captchas, or of worksheets "
+        "with answers.  [default: level1]",
+    )(command)
+    command = click.option(
+        "--texts", type=click.Path(), metavar="FILE", help="Draw lines of this file, one a text."
+    )(command)
+    return click.option(
+        "--grammar",
+        metavar="GRAMMAR",
+        help="Draw texts of a grammar: level1, digits, number, expression, equation, "
+        "regex:PATTERN or lexicon:FILE (one text per line).",
+    )(command)
+
+
+def texts_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes of [synth] that the options of `texts_options` make.
+
+    A source of texts that is given takes the place of another one in a settings file.
+
+    Raises:
+        click.UsageError: Two sources are given.
+    """
+    given = {name: options[name] for name in TEXT_SOURCES if options[name] is not None}
+    if len(given) > 1:
+        shown = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise click.UsageError(f"{shown} both say what to draw; give one of them.")
+    changes: dict[str, Any] = dict.fromkeys(TEXT_SOURCES, "") | given if given else {}
+    if options["max_length"] is not None:
+        changes["max_length"] = options["max_length"]
+    return changes
 
 
 def limit_option(help_text: str) -> Callable[[F], F]:

@@ -23,7 +23,7 @@ from exprocr.core.config.schema import SynthConfig
 from exprocr.synth.distort import Distortion, distort_at_once, distort_in_steps
 from exprocr.synth.fonts import FontFile, FontReport, find_fonts
 from exprocr.synth.look import Look, Looks
-from exprocr.synth.texts import LEVEL1, Texts
+from exprocr.synth.texts import LEVEL1, Texts, load_texts
 
 _CLEAR, _OPAQUE = 20, 235
 """Pixel values for no and for full opacity in a drawing. Values outside are left for bicubic
@@ -108,6 +108,10 @@ class Renderer:
             master = next((s for s in masters if s >= size_px), masters[-1])
             glyph = _prepare(font, character, master)
             scale = size_px / master
+            if character == " ":
+                width = round(glyph.box_width * scale)
+                glyphs.append(Image.new("L", (width, 1)))
+                continue
             box = None
             if look.stretched and (character != "-" or look.block_minus):
                 margin = look.box_margin_px * self._scale
@@ -161,12 +165,15 @@ def load_renderer(config: SynthConfig) -> tuple[Renderer, FontReport]:
     """Return the renderer that the settings describe, and the fonts that were found for it.
 
     Raises:
+        ConfigError: The grammar or the file of the texts cannot be used.
         FontError: A folder of fonts does not exist, no font is usable, or the favorite font is not
             among them.
     """
+    texts = load_texts(config)
     folders = [Path(folder) for folder in config.fonts]
-    report = find_fonts(folders, LEVEL1.characters, system=config.system_fonts)
-    return Renderer(report.usable, config), report
+    characters = texts.characters.replace(" ", "")  # it has no ink
+    report = find_fonts(folders, characters, system=config.system_fonts)
+    return Renderer(report.usable, config, texts), report
 
 
 @lru_cache(maxsize=16)

@@ -1,11 +1,21 @@
-"""The texts of rendered pictures."""
+"""The texts of rendered pictures: of a grammar, of a file, or of a named distribution."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from exprocr.core.config.schema import SynthConfig
+from exprocr.core.text.charset import BLANK, num_frames_needed
+from exprocr.core.text.grammar.grammars import Grammar, load_grammar_alone
+from exprocr.core.text.grammar.lexicon import read_texts
+from exprocr.core.text.grammar.sampling import check_visible, make_sampler
+from exprocr.errors import ConfigError
+from exprocr.synth.exercises import CAPTCHA, WORKSHEET
+from exprocr.words import quoted, shortened
 
 
 class Texts(Protocol):
@@ -16,8 +26,17 @@ class Texts(Protocol):
         """The characters that its texts can have, sorted."""
         ...
 
+    @property
+    def max_frames(self) -> int:
+        """Frames that CTC needs for the most demanding text; see `num_frames_needed`."""
+        ...
+
     def draw(self, rng: np.random.Generator, /) -> str:
         """Return a random text."""
+        ...
+
+    def is_within(self, grammar: Grammar, /) -> bool:
+        """Return whether a grammar accepts all of its texts."""
         ...
 
 
@@ -26,6 +45,7 @@ class Level1:
     """The contest's 27,000 expressions; each of three templates is equally often."""
 
     characters: str = "()*+-0123456789"
+    max_frames: int = 7
 
     def draw(self, rng: np.random.Generator) -> str:
         """Return a random expression."""
@@ -34,5 +54,86 @@ class Level1:
         first, second = rng.integers(3, size=2).tolist()
         return template.format(a, "+-*"[first], b, "+-*"[second], c)
 
+    def is_within(self, grammar: Grammar) -> bool:
+        """Return whether a grammar accepts an expression of each template."""
+        return all(map(grammar.accepts, ("1+2*3", "(1+2)*3", "1+(2*3)")))
+
 
 LEVEL1 = Level1()
+
+NAMED: dict[str, Texts] = {"level1": LEVEL1, "captcha": CAPTCHA, "worksheet": WORKSHEET}
+"""The distributions of `exprocr.choices.TEXTS_LIKE`."""
+
+
+class GrammarTexts:
+    """The texts of a grammar; `exprocr.core.text.grammar.sampling` describes their distribution.
+
+    Args:
+        grammar: The grammar.
+        max_length: Most characters of a text where it has too many texts to draw from all.
+
+    Raises:
+        ConfigError: It has no text that a picture can show.
+    """
+
+    def __init__(self, grammar: Grammar, max_length: int) -> None:
+        self.grammar = grammar
+        characters = grammar.charset.characters
+        try:
+            check_visible(grammar.automaton, characters)
+            self._sampler = make_sampler(grammar.automaton, max_length)
+        except ConfigError as error:
+            raise ConfigError(f"grammar {shortened(grammar.name)}: {error}") from None
+        used = np.unique(grammar.automaton.arcs[1]) - BLANK - 1
+        self.characters = "".join(sorted(characters[i] for i in used.tolist()))
+        self.max_frames = self._sampler.max_frames
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return a random text."""
+        return self.grammar.charset.decode(self._sampler.draw(rng))
+
+    def is_within(self, grammar: Grammar) -> bool:
+        """Return whether another grammar accepts all of its texts."""
+        return grammar.includes(self.grammar)
+
+
+class FileTexts:
+    """The lines of a file, each as often as it is there.
+
+    Args:
+        path: A text file with one text per line; empty lines are skipped.
+
+    Raises:
+        ConfigError: It cannot be used, or a line has something that a picture cannot show.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.texts = read_texts(path, "texts")
+        for text in self.texts:
+            if not text.isprintable():
+                raise ConfigError(
+                    f"texts: {path}: expected visible characters and blanks, found {quoted(text)}"
+                )
+        self.characters = "".join(sorted(set().union(*self.texts)))
+        self.max_frames = max(map(num_frames_needed, self.texts))
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return a random line."""
+        return self.texts[rng.integers(len(self.texts))]
+
+    def is_within(self, grammar: Grammar) -> bool:
+        """Return whether a grammar accepts all lines."""
+        return all(map(grammar.accepts, set(self.texts)))
+
+
+def load_texts(config: SynthConfig) -> Texts:
+    """Return what the settings describe: a grammar, a file or a distribution; else ``level1``.
+
+    Raises:
+        ConfigError: The grammar or the file cannot be used.
+    """
+    if config.grammar:
+        return GrammarTexts(load_grammar_alone(config.grammar), config.max_length)
+    if config.texts:
+        return FileTexts(Path(config.texts))
+    return NAMED[config.texts_like or "level1"]

@@ -1,8 +1,10 @@
-"""Writing rendered data sets in the contest's layout, in one or several processes.
+"""Writing rendered data sets, in one or several processes.
 
-A data set is ``0.png``, ``1.png``, ... and ``labels.txt``, whose line i is the expression in
-``i.png``, a space, and its value. A sample depends on the seed, the stream and its number alone,
-and is encoded with fixed parameters. So the files do not depend on the number of processes.
+A data set is ``0.png``, ``1.png``, ... and ``labels.txt``, in the contest's layout: line i is the
+text in ``i.png`` and, if the text has a value, a space and the value. If texts can have blanks, it
+is ``labels.csv`` instead, a table with the columns ``image`` and ``text``. A sample depends on the
+seed, the stream and its number alone, and is encoded with fixed parameters. So the files do not
+depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from exprocr.core.system.csv_rows import csv_writer
 from exprocr.core.system.files import atomic_write, make_folder, output_error
 from exprocr.core.system.processes import starting_workers, worker_pool
-from exprocr.core.text.expression import evaluate, format_value
+from exprocr.core.text.expression import format_value, value_of
 from exprocr.errors import OutputError
 from exprocr.synth.renderer import Renderer
 
-LABELS = "labels.txt"
+LABELS, TABLE = "labels.txt", "labels.csv"
 PARTS = ("train", "val")
 CHUNK_SIZE = 50
 """Images per task of a process."""
@@ -72,8 +75,8 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
 
     Args:
         folder: The folder for a data set.
-        overwrite: Whether to remove numbered PNG files and ``labels.txt``, here and in ``train/``
-            and ``val/``; other files stay.
+        overwrite: Whether to remove numbered PNG files, ``labels.txt`` and ``labels.csv``, here and
+            in ``train/`` and ``val/``; other files stay.
 
     Raises:
         OutputError: It is not a folder, cannot be created or emptied, or is not empty without
@@ -101,7 +104,8 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def _remove_set(folder: Path) -> None:
-    (folder / LABELS).unlink(missing_ok=True)  # first: without it, the rest is no data set
+    for name in (LABELS, TABLE):  # first: without them, the rest is no data set
+        (folder / name).unlink(missing_ok=True)
     with os.scandir(folder) as entries:
         images = [e.path for e in entries if _IMAGE_NAME.fullmatch(e.name) and e.is_file()]
     for image in images:
@@ -143,18 +147,19 @@ def write_samples(
     done: dict[int, _Chunk] = {}
     chunks = _chunks(tasks, renderer, workers, done)
     interrupted = False
+    as_table = " " in renderer.texts.characters
     try:
         with closing(chunks):
             for chunk in chunks:
                 done[chunk.start] = chunk
                 if on_progress:
                     on_progress(len(chunk.texts))
-        num_kept = _finish(folder, done, num_images)
+        num_kept = _finish(folder, done, num_images, as_table)
     except KeyboardInterrupt:  # also while the labels are written, which begins anew
         interrupted = True
-        num_kept = _finish(folder, done, num_images)
+        num_kept = _finish(folder, done, num_images, as_table)
     except OutputError as error:
-        num_kept = _finish(folder, done, num_images)
+        num_kept = _finish(folder, done, num_images, as_table)
         raise OutputError(f"{error}; {num_kept} of {num_images} images are complete") from error
     cpu_s = sum(chunk.cpu_s for chunk in done.values())
     return WriteReport(num_images=num_kept, cpu_s=cpu_s, interrupted=interrupted)
@@ -172,7 +177,7 @@ def _chunks(
     return _render_parallel(tasks, renderer, min(workers, len(tasks)), done)
 
 
-def _finish(folder: Path, done: dict[int, _Chunk], num_images: int) -> int:
+def _finish(folder: Path, done: dict[int, _Chunk], num_images: int, as_table: bool) -> int:
     """Write the labels of images before a gap, remove other images, return the number that stay."""
     texts: list[str] = []
     while len(texts) in done:
@@ -181,9 +186,17 @@ def _finish(folder: Path, done: dict[int, _Chunk], num_images: int) -> int:
         with suppress(OSError):
             (folder / f"{index}.png").unlink()
     if texts:
-        lines = (f"{text} {format_value(evaluate(text), text)}\n" for text in texts)
-        with atomic_write(folder / LABELS) as temporary:
-            temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
+        with (
+            atomic_write(folder / (TABLE if as_table else LABELS)) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            if as_table:
+                rows = csv_writer(file)
+                rows.writerow(("image", "text"))
+                rows.writerows((f"{index}.png", text) for index, text in enumerate(texts))
+            else:
+                lines = (f"{text} {format_value(value_of(text), text)}".rstrip() for text in texts)
+                file.writelines(f"{line}\n" for line in lines)
     else:
         with suppress(OSError):
             folder.rmdir()

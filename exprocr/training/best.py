@@ -12,7 +12,7 @@ from exprocr.core.decode.decoder import Decoder
 from exprocr.core.evaluation.calibration import Calibration, calibrate
 from exprocr.core.evaluation.measure import LabeledImages
 from exprocr.core.evaluation.metrics import NO_SCORE
-from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile
+from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile, stored_grammar
 from exprocr.core.model.loading import GRAPH_SUFFIX
 from exprocr.core.model.network import Network
 from exprocr.core.model.onnx_export import write_graph
@@ -20,7 +20,7 @@ from exprocr.core.model.torch_engine import export_weights, load_weights
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.system.files import output_error
 from exprocr.core.text.charset import Charset
-from exprocr.core.text.grammar.grammars import load_grammar
+from exprocr.core.text.grammar.grammars import Grammar
 from exprocr.errors import ModelFileError
 from exprocr.training.checkpoint import TrainingState, recorded_score
 
@@ -35,7 +35,7 @@ class BestNetwork:
         run_dir: The run.
         charset: The network's characters.
         input_size: Its preprocessing.
-        grammar: Name of the grammar that the model file asks for.
+        grammar: The grammar that the model file asks for.
         config: How it is trained.
         num_val_images: Images it is validated on.
     """
@@ -46,7 +46,7 @@ class BestNetwork:
         *,
         charset: Charset,
         input_size: PreprocessConfig,
-        grammar: str,
+        grammar: Grammar,
         config: TrainingConfig,
         num_val_images: int,
     ) -> None:
@@ -103,11 +103,13 @@ class BestNetwork:
         }
         if calibration:
             summary["val_ece"] = calibration.reliability.ece()
+        grammar, lexicon = stored_grammar(self.grammar)
         model = ModelFile(
             model=network.config,
             preprocess=self.input_size,
             charset=self.charset,
-            grammar=self.grammar,
+            grammar=grammar,
+            lexicon=lexicon,
             temperature=calibration.temperature if calibration else 1.0,
             weights=self.weights,
             training=summary,
@@ -147,7 +149,7 @@ class BestNetwork:
         if not NO_SCORE < state.best_score >= self.saved_score:
             return None
         # Greedy, because a poor network would keep an exact search busy for minutes.
-        decoder = Decoder(load_grammar(self.grammar, self.charset), method="greedy")
+        decoder = Decoder(self.grammar, method="greedy")
         in_training = export_weights(network)
         load_weights(network, self.weights, str(self.path))
         try:

@@ -9,6 +9,7 @@ import torch
 from exprocr.core.config.schema import PreprocessConfig
 from exprocr.core.model.network import Network
 from exprocr.core.text.charset import Charset
+from exprocr.core.text.grammar.grammars import Grammar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,5 +28,5 @@ class Learner:
     charset: Charset
     """The characters of its classes."""
 
-    grammar: str
-    """Name of the grammar that its model file asks for."""
+    grammar: Grammar
+    """The grammar that its model file asks for."""

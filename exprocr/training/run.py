@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +20,11 @@ from exprocr.core.runs.layout import CHECKPOINT_NAME, CONFIG_NAME, SPLIT_NAME, V
 from exprocr.core.runs.val_table import load_labeled
 from exprocr.core.system.csv_rows import csv_writer, path_cell
 from exprocr.core.system.files import atomic_write
+from exprocr.core.system.limits import MAX_LEXICON_BYTES
 from exprocr.core.system.processes import usable_processors
+from exprocr.core.system.regular import read_regular
 from exprocr.core.text.charset import Charset
+from exprocr.core.text.grammar.grammars import LEXICON
 from exprocr.errors import ConfigError, DataError, ModelFileError, unknown_name
 from exprocr.training.checkpoint import Checkpoint, load_checkpoint
 from exprocr.training.limits import Limits
@@ -48,6 +52,10 @@ class RunSpec:
 
     val_digest: str | None = None
     """Digest of that data set when the run began."""
+
+    texts_digest: str | None = None
+    """Digest of the file of the texts that are rendered, when the run began; None where there is
+    none."""
 
     images: str | None = None
     """The folder that the paths of tables start from, as an absolute path; None is each table's
@@ -112,10 +120,13 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
     """Find the files of a run and split them; fill in the digests, or check them.
 
     Raises:
-        DataError: A data set cannot be used, or has changed since the run began.
+        DataError: A data set or the file of the texts to render cannot be used, or has changed
+            since the run began.
     """
     data = RunData()
     training = spec.settings.training
+    if file := _texts_file(spec.settings):
+        spec = replace(spec, texts_digest=_same(file, spec.texts_digest, _digest(Path(file))))
     if spec.data is not None:
         found = _load(spec.data, spec, data)
         spec = replace(spec, data_digest=_same(spec.data, spec.data_digest, found.digest()))
@@ -161,6 +172,23 @@ def _same(place: str, known: str | None, found: str) -> str:
             f"changed one (digest {found})"
         )
     return found
+
+
+def _texts_file(settings: Preset) -> str:
+    """Return the file whose lines are rendered; empty if there is none."""
+    synth = settings.synth
+    if not settings.training.synth_mix:
+        return ""
+    is_lexicon = synth.grammar.startswith(LEXICON)
+    return synth.grammar.removeprefix(LEXICON) if is_lexicon else synth.texts
+
+
+def _digest(file: Path) -> str:
+    try:
+        content = read_regular(file, MAX_LEXICON_BYTES)
+    except OSError as error:
+        raise DataError(f"{file}: expected a file of texts, found: {error.strerror}") from None
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def write_run_files(run_dir: Path, spec: RunSpec, data: RunData) -> None:

@@ -19,7 +19,7 @@ from exprocr.core.data.dataset import Sample, check_charset, check_widths
 from exprocr.core.data.image_reader import load_images
 from exprocr.core.evaluation.measure import LabeledImages
 from exprocr.core.image.preprocess import padded_width, scaled_width
-from exprocr.core.model.artifact import ModelFile
+from exprocr.core.model.artifact import ModelFile, stored_grammar
 from exprocr.core.model.geometry import num_frames
 from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import build_network, new_network, pick_device, set_threads
@@ -27,10 +27,10 @@ from exprocr.core.runs.layout import CHECKPOINT_NAME
 from exprocr.core.system.memory import keep_freed_memory
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.expression import value_of
-from exprocr.core.text.grammar.grammars import tightest
+from exprocr.core.text.grammar.grammars import Grammar, load_grammar, tightest
 from exprocr.errors import ConfigError
 from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, load_renderer
-from exprocr.synth.texts import LEVEL1
+from exprocr.synth.texts import GrammarTexts, Texts, load_texts
 from exprocr.training.batches import Batches, RenderedBatches
 from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.folder import RunFolder, check_new
@@ -38,13 +38,6 @@ from exprocr.training.learner import Learner
 from exprocr.training.loop import Trainer
 from exprocr.training.precision import pick_precision
 from exprocr.training.run import RunData, RunSpec, write_run_files
-
-RENDERED_TEXTS = ("1+2*3", "(1+2)*3", "1+(2*3)")
-"""One rendered expression of each form."""
-
-MAX_RENDERED_LENGTH = max(map(len, RENDERED_TEXTS))
-"""Characters of the longest rendered expression. No two equal characters are neighbors, so that as
-many frames are enough."""
 
 
 def make_trainer(
@@ -78,20 +71,23 @@ def make_trainer(
         precision = pick_precision(settings.training.precision, device)
         spec = replace(spec, precision=precision)
     init = ModelFile.load(spec.init) if spec.init and not resume else None
-    charset = _charset(spec, data, init, resume)
+    texts = load_texts(settings.synth) if settings.training.synth_mix else None
+    charset = _charset(spec, data, init, resume, texts)
+    grammar = _grammar(data, charset, texts)
+    stored_grammar(grammar)  # else it would be an error at the end of the training
     learner = Learner(
         network=_network(settings, charset, init, device),
         device=device,
         input_size=settings.preprocess,
         charset=charset,
-        grammar=_grammar(spec, data, charset),
+        grammar=grammar,
     )
     train_inks = _load(data.train, spec, progress)
     val_inks = _load(data.val, spec, progress)
     rendered, rendered_val = _rendered(spec)
-    texts = [sample.text for sample in data.train]
+    labels = [sample.text for sample in data.train]
     paths = [str(sample.path) for sample in data.train]
-    batches = Batches(train_inks, texts, paths, rendered, settings.training, spec.workers)
+    batches = Batches(train_inks, labels, paths, rendered, settings.training, spec.workers)
     folder = RunFolder(run_dir)
     if not resume and (run_dir / CHECKPOINT_NAME).exists():
         check_new(run_dir)  # another run began here meanwhile
@@ -121,29 +117,44 @@ def _load(
 
 
 def _charset(
-    spec: RunSpec, data: RunData, init: ModelFile | None, resume: Checkpoint | None
+    spec: RunSpec,
+    data: RunData,
+    init: ModelFile | None,
+    resume: Checkpoint | None,
+    texts: Texts | None,
 ) -> Charset:
-    """Return the model's charset, which has the characters of all labels."""
+    """Return the model's charset, which has the characters of all labels and rendered texts."""
+    drawn = texts.characters if texts else ""
     if resume:
         charset = Charset(resume.settings["charset"])
     elif init:
         charset = init.charset
     else:
-        drawn = LEVEL1.characters if spec.settings.training.synth_mix else ""
-        return Charset.from_texts([*data.texts, drawn])
+        try:
+            return Charset.from_texts([*data.texts, drawn])
+        except ValueError as error:
+            raise ConfigError(f"labels and rendered texts: {error}") from None
     check_charset([*data.train, *data.val], charset)
-    if spec.settings.training.synth_mix and (missing := charset.missing(LEVEL1.characters)):
+    if missing := charset.missing(drawn):
         raise ConfigError(
-            f"training.synth_mix: expected a model that knows {LEVEL1.characters!r}, found one "
+            f"training.synth_mix: expected a model that knows {drawn!r}, found one "
             f"that lacks {missing!r}"
         )
     return charset
 
 
-def _grammar(spec: RunSpec, data: RunData, charset: Charset) -> str:
-    """Return the narrowest grammar that accepts all training and validation texts."""
-    drawn = RENDERED_TEXTS if spec.settings.training.synth_mix else ()
-    return tightest([*data.texts, *drawn], charset)
+def _grammar(data: RunData, charset: Charset, texts: Texts | None) -> Grammar:
+    """Return the model's grammar, which accepts all labels and all rendered texts.
+
+    It is the grammar that texts are drawn from, if it accepts all labels too; else the tightest of
+    those shipped.
+    """
+    if isinstance(texts, GrammarTexts):
+        named = load_grammar(texts.grammar.name, charset, texts.grammar.texts)
+        if all(map(named.accepts, set(data.texts))):
+            return named
+    fits = texts.is_within if texts else bool
+    return load_grammar(tightest(data.texts, charset, fits), charset)
 
 
 def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | None]:
@@ -152,7 +163,6 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
     training = settings.training
     if not training.synth_mix:
         return None, None
-    _check_rendered_width(settings)
     size = round(training.batch_size * training.synth_mix)
     if training.synth_mix < 1:
         size = min(max(size, 1), training.batch_size - 1)
@@ -162,6 +172,7 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
             f"{training.batch_size}"
         )
     renderer, _ = load_renderer(settings.synth)
+    _check_rendered_width(settings, renderer.texts)
 
     def source(stream: int, num: int) -> RenderedBatches:
         return RenderedBatches(
@@ -176,15 +187,15 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
     return source(TRAIN_STREAM, size), val
 
 
-def _check_rendered_width(settings: Preset) -> None:
+def _check_rendered_width(settings: Preset, texts: Texts) -> None:
     """Check that every rendered text fits into the frames of its picture."""
     synth, size = settings.synth, settings.preprocess
     width = scaled_width((synth.width, synth.height), size)
     there = num_frames(settings.model, padded_width(width, size))
-    if there < MAX_RENDERED_LENGTH:
+    if there < texts.max_frames:
         raise ConfigError(
-            f"synth.width: expected images wide enough for {MAX_RENDERED_LENGTH} frames, found "
-            f"{synth.width} x {synth.height} px, which give {there}"
+            f"synth.width: expected images wide enough for {texts.max_frames} frames, which the "
+            f"longest text needs, found {synth.width} x {synth.height} px, which give {there}"
         )
 
 

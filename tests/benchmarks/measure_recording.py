@@ -23,6 +23,7 @@ from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import parameter_values, set_threads
 from exprocr.core.runs.tensor_record import TensorRecorder, read_tensor_record
 from exprocr.core.text.charset import Charset
+from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import Renderer
 from exprocr.synth.texts import LEVEL1
@@ -54,7 +55,7 @@ def make_trainer(run_dir: Path) -> Trainer:
         device=device,
         input_size=settings.preprocess,
         charset=charset,
-        grammar="level1",
+        grammar=load_grammar("level1", charset),
     )
     spec = RunSpec(settings=settings, data="in memory", precision=pick_precision("auto", device))
     batches = Batches(inks, texts, [], None, settings.training, workers=0)

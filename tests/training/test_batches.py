@@ -14,7 +14,6 @@ from exprocr.core.config.schema import TrainingConfig
 from exprocr.synth.texts import LEVEL1
 from exprocr.training.batches import Batches
 from exprocr.training.run import RunSpec, read_data
-from exprocr.training.setup import MAX_RENDERED_LENGTH
 from tests.support.processes import finish, start, wait_for_line
 from tests.support.tiny_runs import prepare, tiny_settings
 
@@ -109,5 +108,5 @@ def test_rendered_alone_validates_on_files_where_there_are_some(
 
 def test_the_longest_rendered_text() -> None:
     texts = [LEVEL1.draw(np.random.default_rng(i)) for i in range(2000)]
-    assert max(map(len, texts)) == MAX_RENDERED_LENGTH
+    assert max(map(len, texts)) == LEVEL1.max_frames
     assert not any(a == b for text in texts for a, b in pairwise(text))

@@ -67,7 +67,7 @@ def test_the_tightest_grammar_for_the_labels(
 ) -> None:
     spec = RunSpec(settings=tiny_settings(), data=labeled(tmp_path / "data", *texts))
     trainer = prepare(spec, tmp_path / "run")
-    assert trainer.best.grammar == grammar
+    assert trainer.best.grammar.name == grammar
     recorder = Recorder(stop_after=1)
     trainer.train(Limits(), recorder, recorder.stop_requested)
     assert ModelFile.load(tmp_path / "run").grammar == grammar
@@ -77,7 +77,7 @@ def test_validation_labels_count_too(tmp_path: Path) -> None:
     data = labeled(tmp_path / "data", *LEVEL1)
     val = labeled(tmp_path / "val", "12-34")
     trainer = prepare(RunSpec(settings=tiny_settings(), data=data, val=val), tmp_path / "run")
-    assert trainer.best.grammar == "expression"
+    assert trainer.best.grammar.name == "expression"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_rendered_texts_count_too(
 ) -> None:
     data = labeled(tmp_path / "data", *texts) if texts else None
     trainer = prepare(RunSpec(settings=tiny_settings(synth_mix=mix), data=data), tmp_path / "run")
-    assert trainer.best.grammar == grammar
+    assert trainer.best.grammar.name == grammar
 
 
 def reliability_of(run: Path, trainer: Trainer) -> Reliability:
@@ -137,7 +137,7 @@ def keep_readable(trainer: Trainer) -> None:
     for module in trainer.network.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             module.momentum = 0.0
-    decoder = Decoder(load_grammar(trainer.best.grammar, trainer.charset))
+    decoder = Decoder(trainer.best.grammar)
     ((indices, log_probs),) = trainer.recognizer.log_probs(trainer.validation.inks)
     for i, reading in zip(indices[::2], decoder(log_probs)[::2], strict=True):
         trainer.validation.texts[i] = reading.alternatives[0].text

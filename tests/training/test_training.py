@@ -137,7 +137,7 @@ def test_only_kernels_and_matrices_decay(files: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"synth": {"width": 20}}, "synth.width: expected images wide enough for 7 frames, found"),
+        ({"synth": {"width": 20}}, "synth.width: expected images wide enough for 7 frames, which"),
         ({"training": {"synth_mix": 0.5, "batch_size": 1}}, "training.batch_size: expected 2 or m"),
         (
             {"model": {"padding": False}, "preprocess": {"height": 9}},

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from exprocr.cli.options import FiniteRange, Session, pass_session
+from exprocr.cli.options import FiniteRange, Session, pass_session, texts_options
 from exprocr.core.config.schema import SynthConfig, ranges
 
 
@@ -30,7 +30,10 @@ def _parse_size(
     return width, height
 
 
-@click.command(epilog="\b\nExample:\n  exprocr synth data/ -n 10000 --val-fraction 0.1")
+@click.command(
+    epilog="\b\nExamples:\n  exprocr synth data/ -n 10000 --val-fraction 0.1\n"
+    "  exprocr synth plates/ -n 1000 --grammar 'regex:[A-Z]{2}-[0-9]{4}'"
+)
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.option(
     "-n",
@@ -49,6 +52,7 @@ def _parse_size(
     show_default=True,
     help="Another seed gives other images.",
 )
+@texts_options
 @click.option(
     "--size",
     callback=_parse_size,
@@ -86,15 +90,16 @@ def _parse_size(
 @click.option(
     "--overwrite",
     is_flag=True,
-    help="Replace the set in OUT: its numbered PNG files and labels.txt, nothing else.",
+    help="Replace the set in OUT: its numbered PNG files, labels.txt and labels.csv, nothing else.",
 )
 @pass_session
 def synth(session: Session, /, **options: Any) -> int:
     """Render a labeled set of images into the folder OUT.
 
-    Writes 0.png, 1.png .. and labels.txt. Its line i is the expression in image i, a space, and
-    the expression's value. The same seed gives the same files, byte for byte, as long as the fonts
-    are the same; the number of processes makes no difference.
+    Writes 0.png, 1.png .. and labels.txt. Its line i is the text in image i and, where the text has
+    a value, a space and the value. Where texts can have blanks, a table labels.csv is written
+    instead. The same seed gives the same files, byte for byte, as long as the fonts are the same;
+    the number of processes makes no difference.
     """
     from exprocr.cli.synth.run import run
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
 
 from exprocr.cli import signals
-from exprocr.cli.options import Session
+from exprocr.cli.options import Session, texts_settings
 from exprocr.cli.output import print_table, progress, summary_table
-from exprocr.core.config.schema import SynthConfig
+from exprocr.core.config.schema import TEXT_SOURCES, SynthConfig
 from exprocr.core.config.settings import load_settings
 from exprocr.core.system.processes import usable_processors
 from exprocr.synth.fonts import FontReport
@@ -36,6 +37,7 @@ def run(
     val_fraction: float,
     workers: int | None,
     overwrite: bool,
+    **texts: Any,
 ) -> int:
     """Render a set, and return the exit code.
 
@@ -51,9 +53,17 @@ def run(
         val_fraction: Share of the images in ``val/``; 0 makes no parts.
         workers: Processes to render in; None is one per processor.
         overwrite: Replace a set that is there.
+        texts: The options of what the images say; None takes the settings'.
     """
     parts = _plan(out, num_images, val_fraction)
-    looks = _looks(config, size, fonts, system_fonts=not no_system_fonts)
+    changes = texts_settings(texts)
+    if size is not None:
+        changes["width"], changes["height"] = size
+    if fonts:
+        changes["fonts"] = fonts
+    if no_system_fonts:
+        changes["system_fonts"] = False
+    looks = load_settings("default", config, {"synth": changes}).synth
     renderer, report = load_renderer(looks)
     prepare_folder(out, overwrite=overwrite)
     start = time.perf_counter()
@@ -69,20 +79,6 @@ def run(
     print_table(_summary(out, parts, written, report, looks, seed, seconds, session))
     session.note(f"Next: exprocr train {shlex.quote(str(out))}")
     return 0
-
-
-def _looks(
-    config: Path | None, size: tuple[int, int] | None, fonts: tuple[str, ...], *, system_fonts: bool
-) -> SynthConfig:
-    """Return what the images look like: options win over the file, which wins over defaults."""
-    changes: dict[str, object] = {}
-    if size is not None:
-        changes["width"], changes["height"] = size
-    if fonts:
-        changes["fonts"] = fonts
-    if not system_fonts:
-        changes["system_fonts"] = False
-    return load_settings("default", config, {"synth": changes}).synth
 
 
 def _plan(out: Path, num_images: int, val_fraction: float) -> list[tuple[Path, int]]:
@@ -144,6 +140,7 @@ def _summary(
         ("images", f"{num:,}" + (f" ({shares})" if len(parts) > 1 else "")),
         ("folder", out),
         ("size", f"{looks.width} x {looks.height} px"),
+        *((n.replace("_", " "), value) for n in TEXT_SOURCES if (value := getattr(looks, n))),
         ("seed", seed),
         (
             "fonts",

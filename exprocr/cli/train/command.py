@@ -16,6 +16,7 @@ from exprocr.cli.options import (
     map_option,
     pass_session,
     table_options,
+    texts_options,
 )
 from exprocr.core.config.schema import PRESETS, TrainingConfig, ranges
 
@@ -51,7 +52,8 @@ def _setting(name: str) -> click.ParamType[Any]:
 
 @click.command(
     epilog="\b\nExamples:\n  exprocr train data/\n  exprocr train data/ --init bundled "
-    "--synth-mix 0.5\n  exprocr train --synth-mix 1 --max-time 10m\n  exprocr train --resume "
+    "--synth-mix 0.5\n  exprocr train --synth-mix 1 --max-time 10m\n  exprocr train --synth-mix 1 "
+    "--grammar 'regex:[A-Z]{2}-[0-9]{4}'\n  exprocr train --resume "
     "runs/20250101-120000"
 )
 @click.argument("data", required=False, type=click.Path())
@@ -92,6 +94,7 @@ def _setting(name: str) -> click.ParamType[Any]:
     metavar="X",
     help="Share of freshly rendered images in every batch.",
 )
+@texts_options
 @click.option(
     "--fonts",
     type=click.Path(),
@@ -99,6 +102,7 @@ def _setting(name: str) -> click.ParamType[Any]:
     metavar="DIR",
     help="Render with the fonts in this folder too; repeatable.",
 )
+@click.option("--no-system-fonts", is_flag=True, help="Render with the fonts of --fonts only.")
 @click.option(
     "--init", metavar="MODEL", help="Start from a model's weights; 'bundled' is exprocr's own."
 )

@@ -14,9 +14,9 @@ import click
 from tqdm import tqdm
 
 from exprocr.cli import signals
-from exprocr.cli.options import Session
+from exprocr.cli.options import Session, texts_settings
 from exprocr.cli.output import print_table, progress, summary_table
-from exprocr.core.config.schema import PRESETS
+from exprocr.core.config.schema import PRESETS, TEXT_SOURCES, SynthConfig
 from exprocr.core.config.settings import load_settings
 from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.model.artifact import BUNDLED, MODEL_FILE_NAME, ModelFile
@@ -25,12 +25,14 @@ from exprocr.core.model.torch_engine import set_threads
 from exprocr.core.runs.journal import read_records
 from exprocr.core.runs.layout import (
     CHECKPOINT_NAME,
+    CONFIG_NAME,
     CURVES_NAME,
     EVENTS_NAME,
     METRICS_NAME,
     VAL_NAME,
 )
 from exprocr.core.runs.summary import best_evaluation
+from exprocr.core.text.grammar.grammars import LEXICON
 from exprocr.errors import ConfigError, ExprocrError
 from exprocr.training.checkpoint import Checkpoint, TrainingState
 from exprocr.training.folder import RunFolder, check_new
@@ -83,9 +85,10 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
     with progress(session, len(data.texts), description="reading") as bar:
         trainer = make_trainer(spec, data, run_dir, resume=checkpoint, progress=bar.update)
     session.note(_describe(trainer, data, run_dir))
+    _warn_of_other_grammar(session, trainer, spec)
     try:
         outcome = _train(session, trainer, spec, with_events=with_events)
-        _finish(session, trainer, data, run_dir, outcome)
+        _finish(session, trainer, spec, data, run_dir, outcome)
     except ExprocrError:
         if (run_dir / CHECKPOINT_NAME).exists():
             session.report(_how_to_go_on(run_dir))
@@ -130,13 +133,23 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
     """Return the settings of a new run."""
     if options["val"] is not None and options["val_fraction"] is not None:
         raise click.UsageError("give --val or --val-fraction, not both")
-    changes = {"training": {n: options[n] for n in SETTINGS if options[n] not in (None, ())}}
+    changes = {
+        "training": {n: options[n] for n in SETTINGS if options[n] not in (None, ())},
+        "synth": texts_settings(options),
+    }
     if options["fonts"]:
-        changes["synth"] = {"fonts": options["fonts"]}
+        changes["synth"]["fonts"] = options["fonts"]
+    if options["no_system_fonts"]:
+        changes["synth"]["system_fonts"] = False
     file = Path(options["config"]) if options["config"] else None
     settings = load_settings(options["preset"], file, changes)
-    folders = tuple(str(Path(folder).resolve()) for folder in settings.synth.fonts)
-    settings = replace(settings, synth=replace(settings.synth, fonts=folders))
+    settings = replace(settings, synth=_absolute(settings.synth))
+    for name in (*TEXT_SOURCES, "max_length"):
+        if options[name] is not None and not settings.training.synth_mix:
+            shown = name.replace("_", "-")
+            raise click.UsageError(
+                f"--{shown} is for rendered images: give --synth-mix above 0 too"
+            )
     if options["data"] is None and settings.training.synth_mix < 1:
         raise click.UsageError("give DATA, or --synth-mix 1 to train on rendered images alone")
     init = options["init"]
@@ -160,6 +173,19 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
         init=init,
         limits=limits,
         device=options["device"],
+    )
+
+
+def _absolute(synth: SynthConfig) -> SynthConfig:
+    """Return settings whose folders and files are absolute, so that the run can go on elsewhere."""
+    grammar = synth.grammar
+    if grammar.startswith(LEXICON):
+        grammar = f"{LEXICON}{_resolved(grammar.removeprefix(LEXICON))}"
+    return replace(
+        synth,
+        fonts=tuple(str(Path(folder).resolve()) for folder in synth.fonts),
+        texts=_resolved(synth.texts or None) or "",
+        grammar=grammar,
     )
 
 
@@ -203,6 +229,15 @@ def _describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
         f"characters {trainer.charset.characters}, grammar {trainer.best.grammar}; "
         f"steps in {trainer.stepper.precision}; writing {run_dir}"
     )
+
+
+def _warn_of_other_grammar(session: Session, trainer: Trainer, spec: RunSpec) -> None:
+    """Warn if labels are no texts of the grammar that is drawn, so that it is not the model's."""
+    named, used = spec.settings.synth.grammar, trainer.best.grammar
+    if spec.settings.training.synth_mix and named not in ("", used.name):
+        session.report(
+            f"warning: labels are outside the grammar {named}, so the model's grammar is {used}"
+        )
 
 
 def _train(session: Session, trainer: Trainer, spec: RunSpec, *, with_events: bool) -> str:
@@ -280,7 +315,9 @@ class ProgressBar:
         )
 
 
-def _finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, outcome: str) -> None:
+def _finish(
+    session: Session, trainer: Trainer, spec: RunSpec, data: RunData, run_dir: Path, outcome: str
+) -> None:
     """Draw the curves, print what came out, and name the next commands."""
     trainer.folder.check()
     records = read_records(trainer.journal.path)
@@ -313,7 +350,10 @@ def _finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, ou
         session.note(f"Next: exprocr predict --model {quoted_run} {image}")
     else:  # there are no files to read
         target = "rendered"
-        session.note(f"Next: exprocr synth {target} -n 1000")
+        synth = spec.settings.synth
+        same = f" --config {shlex.quote(str(run_dir / CONFIG_NAME))}"
+        config = same if any(getattr(synth, name) for name in TEXT_SOURCES) else ""
+        session.note(f"Next: exprocr synth {target} -n 1000{config}")
         session.note(f"      exprocr predict --model {quoted_run} {target}/0.png")
     session.note(f"      exprocr eval {target} --model {quoted_run}")
 

@@ -16,6 +16,7 @@ from exprocr.cli.options import (
     model_option,
     pass_session,
     table_options,
+    texts_options,
 )
 from exprocr.cli.visualize.kinds import KINDS, Kind, Request
 
@@ -125,6 +126,7 @@ def _kinds_help() -> str:
     help="Curves: what they run over.",
 )
 @click.option("--errors", is_flag=True, help="Samples: only what is read wrong, the worst first.")
+@texts_options
 @limit_option("Samples: images on the sheet, at most.")
 @table_options
 @compute_options

@@ -72,7 +72,10 @@ KINDS = {
     ),
     "samples": Kind(
         summary="images with truth, reading and confidence",
-        options=("image", "seed", "errors", "limit", "images", "allow_outside"),
+        options=(
+            *("image", "seed", "errors", "limit", "images", "allow_outside"),
+            *("grammar", "texts", "texts_like", "max_length"),
+        ),
     ),
     "architecture": Kind(
         summary="each stage's output of an image, its parameters, multiply-adds and time",
@@ -131,6 +134,18 @@ class Request:
 
     allow_outside: bool = False
     """Whether they may lead out of it."""
+
+    grammar: str | None = None
+    """Grammar of the texts of rendered samples."""
+
+    texts: str | None = None
+    """File of the texts of rendered samples."""
+
+    texts_like: str | None = None
+    """Distribution of the texts of rendered samples."""
+
+    max_length: int | None = None
+    """Most characters of a text of a grammar with very many texts."""
 
     device: str = "auto"
     threads: int | None = None

@@ -7,10 +7,10 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from click.exceptions import Exit
+from click.exceptions import Exit, UsageError
 
 from exprocr.cli.eval.run import find_samples
-from exprocr.cli.options import BAD_INPUT
+from exprocr.cli.options import BAD_INPUT, texts_settings
 from exprocr.cli.output import cell, new_table, print_table, progress, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.subject import load_recognizer
@@ -57,6 +57,9 @@ def show(request: Request) -> None:
 
 def _pictures(request: Request) -> PictureSet:
     """Return the pictures asked for: a data set's, what a run validated on, or rendered ones."""
+    texts = texts_settings(vars(request))
+    if texts and (request.image is not None or request.runs):
+        raise UsageError("options of rendered texts go without a data set and without --run.")
     if request.image is not None:
         samples = find_samples(
             request.session, request.image, request.images, allow_outside=request.allow_outside
@@ -67,7 +70,7 @@ def _pictures(request: Request) -> PictureSet:
         found = validation_pictures(request.runs[0], paths)
         return replace(found, name=f"{found.name} ({request.runs[0]})")
     number = max(request.limit, NUM_RENDERED) if request.errors else request.limit
-    renderer, _ = load_renderer(SynthConfig())
+    renderer, _ = load_renderer(SynthConfig(**texts))
     name = f"{quantity(number, 'rendered image')}, seed {request.seed}"
     return rendered_pictures(renderer, request.seed, SAMPLE_STREAM, number, name)
 

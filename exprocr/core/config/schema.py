@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
+from exprocr.choices import TEXTS_LIKE
 from exprocr.core.config.label_map import LabelMap
-from exprocr.errors import ConfigError
+from exprocr.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
 
@@ -202,9 +203,30 @@ class TrainingConfig:
             raise ConfigError(f"training.{error}") from None
 
 
+TEXT_SOURCES = ("grammar", "texts", "texts_like")
+"""Settings of what rendered images say; at most one of them is given."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SynthConfig:
-    """What rendered images look like: like the contest's, and a share of rarer looks."""
+    """What rendered images say and look like: like the contest's, with a share of rarer looks.
+
+    At most one of ``grammar``, ``texts`` and ``texts_like`` is given.
+    """
+
+    grammar: str = ""
+    """Grammar whose texts are drawn, as for ``predict --grammar``. Up to 1,000,000 texts are all
+    equally frequent; of more texts, all lengths are, and all texts of one length."""
+
+    texts: str = ""
+    """Text file with one text per line; each line is as frequent as it is in the file."""
+
+    texts_like: str = ""
+    """Distribution of the texts: ``level1`` (the contest's, also if nothing is given), ``captcha``
+    (such as ``5+7=?``) or ``worksheet`` (such as ``0.7÷10=0.07``, right and wrong)."""
+
+    max_length: int = ranged(24, 1, 1_000)
+    """Most characters of a text of a grammar with more than 1,000,000 texts."""
 
     width: int = ranged(180, 20, 6000)
     """Width of an image, px."""
@@ -266,6 +288,14 @@ class SynthConfig:
 
     def __post_init__(self) -> None:
         _check_ranges(self, "synth.")
+        given = [name for name in TEXT_SOURCES if getattr(self, name)]
+        if len(given) > 1:
+            raise ConfigError(
+                f"synth.{given[1]}: expected one of {', '.join(TEXT_SOURCES)}, found {len(given)}"
+            )
+        if self.texts_like not in ("", *TEXTS_LIKE):
+            name, known = self.texts_like, TEXTS_LIKE
+            raise ConfigError(unknown_name("synth.texts_like", name, known, what="distribution"))
         if self.min_font_size_px > self.max_font_size_px:
             raise ConfigError(
                 f"synth.min_font_size_px: expected at most {self.max_font_size_px:g}, which is "

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from exprocr.core.config.label_map import LabelMap
 from exprocr.core.data.labels import LabelFile, Layout, Sample, TablePaths
 from exprocr.core.data.layouts import table, train_val
 from exprocr.core.system.memory import garbage_kept
-from exprocr.core.text.charset import Charset
+from exprocr.core.text.charset import Charset, num_frames_needed
 from exprocr.core.text.notation import look_alike
 from exprocr.errors import DataError
 from exprocr.words import quantity, quoted, shortened
@@ -207,8 +206,7 @@ def check_widths(
 ) -> None:
     """Check that every label fits into the frames of its picture.
 
-    A CTC alignment needs one frame per character, and one for the blank between two equal neighbors
-    (Graves et al. 2006). With fewer frames, the label's probability is zero and its loss infinite.
+    With fewer frames than CTC needs, the label's probability is zero and its loss infinite.
 
     Args:
         samples: n samples.
@@ -220,8 +218,7 @@ def check_widths(
     """
     misfits = []
     for sample, ink in zip(samples, inks, strict=True):
-        text, available = sample.text, num_frames(ink.shape[1])
-        needed = len(text) + sum(a == b for a, b in pairwise(text))
+        needed, available = num_frames_needed(sample.text), num_frames(ink.shape[1])
         if needed > available:
             misfits.append((sample, needed, available))
     if misfits:

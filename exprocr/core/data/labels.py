@@ -1,7 +1,8 @@
 """Labels and their pictures, whatever the layout of the data set.
 
-A label's expression holds no white space. Its value, if it has one, is an integer, a decimal or
-``p/q``; of an equation, it is the value of its left side.
+A label's text holds no white space but blanks between other characters, which only tables can
+have. Its value, if it has one, is an integer, a decimal or ``p/q``; of an equation, it is the value
+of its left side.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Sample:
     """The picture's file."""
 
     text: str
-    """The expression; never empty and without white space."""
+    """The text; never empty, with visible characters and blanks between them."""
 
     where: str
     """Where the label is written: ``data/labels.txt, line 12``."""
@@ -162,12 +163,13 @@ def check_text(text: object, where: str) -> str:
     """Return the text of a label.
 
     Raises:
-        DataError: It is empty, longer than `MAX_LABEL_LENGTH`, or has white space or other
-            unprintable characters.
+        DataError: It is empty, longer than `MAX_LABEL_LENGTH`, or has unprintable characters, or
+            white space other than blanks between visible characters.
     """
-    if not isinstance(text, str) or not text or not is_plain(text):
+    if not isinstance(text, str) or not text or not text.isprintable() or text != text.strip():
         raise DataError(
-            f"{where}: text: expected an expression without white space, found {quoted(text)}"
+            f"{where}: text: expected visible characters, with blanks only between them, found "
+            f"{quoted(text)}"
         )
     if len(text) > MAX_LABEL_LENGTH:
         raise DataError(

@@ -22,10 +22,15 @@ from safetensors.numpy import load, save
 from exprocr.core.config.schema import ModelConfig, PreprocessConfig
 from exprocr.core.config.settings import from_dict, to_dict
 from exprocr.core.system.files import atomic_write
-from exprocr.core.system.limits import MAX_HEADER_BYTES, MAX_MODEL_BYTES
+from exprocr.core.system.limits import (
+    MAX_HEADER_BYTES,
+    MAX_LABEL_LENGTH,
+    MAX_MODEL_BYTES,
+    MAX_STORED_LEXICON_BYTES,
+)
 from exprocr.core.system.regular import read_regular
 from exprocr.core.text.charset import Charset
-from exprocr.core.text.grammar.grammars import SHIPPED
+from exprocr.core.text.grammar.grammars import LEXICON, REGEX, SHIPPED, Grammar, load_grammar
 from exprocr.errors import ConfigError, ModelFileError, unknown_name
 from exprocr.words import quoted, shortened
 
@@ -50,7 +55,11 @@ class ModelInfo:
     """The characters, in the order of their class ids."""
 
     grammar: str = "none"
-    """Its default grammar, a name in `exprocr.core.text.grammar.grammars`."""
+    """Its default grammar: a name in `exprocr.core.text.grammar.grammars`, ``regex:PATTERN`` or
+    ``lexicon:NAME``."""
+
+    lexicon: tuple[str, ...] = ()
+    """The texts of its default grammar where that is a lexicon."""
 
     temperature: float = 1.0
     """Divisor of the logits before probabilities are computed; 1 if the model is not calibrated."""
@@ -64,14 +73,27 @@ class ModelInfo:
     name: str = field(default="model", compare=False)
     """Path of its file, for messages; not in the file."""
 
+    def own_grammar(self) -> Grammar:
+        """Return its default grammar.
+
+        Raises:
+            ModelFileError: The pattern or the texts in its file cannot be used.
+        """
+        try:
+            return load_grammar(self.grammar, self.charset, self.lexicon)
+        except ConfigError as error:
+            raise ModelFileError(f"{self.name}: {error}") from None
+
     def metadata(self) -> dict[str, Any]:
         """Return the JSON entry of model files and graphs."""
+        lexicon = {"lexicon": list(self.lexicon)} if self.lexicon else {}
         return {
             "format_version": FORMAT_VERSION,
             "model": to_dict(self.model),
             "preprocess": to_dict(self.preprocess),
             "charset": self.charset.characters,
             "grammar": self.grammar,
+            **lexicon,
             "temperature": self.temperature,
             "training": dict(self.training),
             "license": self.license,
@@ -143,7 +165,7 @@ def parse_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
         characters = metadata.get("charset")
         if not isinstance(characters, str):
             raise ConfigError(f"charset: expected a string, found {quoted(characters)}")
-        grammar, temperature = _decoding(metadata)
+        grammar, lexicon = _grammar(metadata)
         return {
             "model": from_dict(ModelConfig, _section(metadata, "model"), "model"),
             "preprocess": from_dict(
@@ -151,7 +173,8 @@ def parse_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
             ),
             "charset": Charset(characters),
             "grammar": grammar,
-            "temperature": temperature,
+            "lexicon": lexicon,
+            "temperature": _temperature(metadata),
             "training": _section(metadata, "training"),
             "license": str(metadata.get("license", "")),
             "name": str(path),
@@ -160,14 +183,57 @@ def parse_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
         raise ModelFileError(f"{path}: {error}") from None
 
 
-def _decoding(metadata: Mapping[str, Any]) -> tuple[str, float]:
-    """Return the grammar and the temperature; files of old versions have neither."""
-    grammar, temperature = metadata.get("grammar", "none"), metadata.get("temperature", 1.0)
-    if grammar not in SHIPPED:
-        raise ConfigError(unknown_name("grammar", str(grammar), SHIPPED, what="grammar"))
+def _grammar(metadata: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Return the grammar and the texts of a lexicon; files of old versions have neither.
+
+    A pattern is compiled when it is used. No file is read: a lexicon is in the metadata.
+    """
+    grammar, texts = metadata.get("grammar", "none"), metadata.get("lexicon", [])
+    is_lexicon = isinstance(grammar, str) and grammar.startswith(LEXICON)
+    is_pattern = isinstance(grammar, str) and grammar.startswith(REGEX)
+    if not is_lexicon and not is_pattern and grammar not in SHIPPED:
+        known = (*SHIPPED, f"{REGEX}PATTERN", f"{LEXICON}NAME")
+        raise ConfigError(unknown_name("grammar", str(grammar), known, what="grammar"))
+    if not isinstance(texts, list) or not all(isinstance(text, str) and text for text in texts):
+        raise ConfigError(f"lexicon: expected a list of texts, found {quoted(texts)}")
+    if is_lexicon != bool(texts):
+        expected = "texts" if is_lexicon else "none"
+        found = quoted(texts) if texts else "none"
+        raise ConfigError(
+            f"lexicon: expected {expected} for grammar {quoted(grammar)}, found {found}"
+        )
+    longest = max(map(len, texts), default=0)
+    if longest > MAX_LABEL_LENGTH:
+        raise ConfigError(
+            f"lexicon: expected texts of at most {MAX_LABEL_LENGTH:,} characters, found {longest:,}"
+        )
+    return grammar, tuple(texts)
+
+
+def stored_grammar(grammar: Grammar) -> tuple[str, tuple[str, ...]]:
+    """Return the name and the texts by which a model file keeps a grammar.
+
+    Raises:
+        ConfigError: It is a lexicon whose texts are larger than `MAX_STORED_LEXICON_BYTES`.
+    """
+    if not grammar.texts:
+        return grammar.name, ()
+    size = len(json.dumps(json.dumps(grammar.texts)))
+    if size > MAX_STORED_LEXICON_BYTES:
+        raise ConfigError(
+            f"grammar {shortened(grammar.name)}: expected texts of at most "
+            f"{MAX_STORED_LEXICON_BYTES:,} bytes, which a model file keeps, found {size:,}; draw "
+            "the lines with --texts, and read with --grammar"
+        )
+    return LEXICON + Path(grammar.name.removeprefix(LEXICON)).name, grammar.texts
+
+
+def _temperature(metadata: Mapping[str, Any]) -> float:
+    """Return the temperature; files of old versions have none."""
+    temperature = metadata.get("temperature", 1.0)
     if type(temperature) not in (int, float) or not 0.01 <= temperature <= 100:
         raise ConfigError(f"temperature: expected 0.01 to 100, found {quoted(temperature)}")
-    return grammar, float(temperature)
+    return float(temperature)
 
 
 def _section(metadata: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -108,7 +108,7 @@ class Recognizer:
         loaded = load_model(model, engine=engine, device=device, threads=threads)
         info = loaded.info
         decode = Decoder(
-            load_grammar(info.grammar if grammar is None else grammar, info.charset),
+            info.own_grammar() if grammar is None else load_grammar(grammar, info.charset),
             method=decoder,
             beam_width=beam_width,
             num_best=n_best,

@@ -92,6 +92,12 @@ MAX_LEXICON_BYTES = 4 * MB
 MAX_LEXICON_NODES = 250_000
 """Most nodes of the tree of a lexicon's texts; equal beginnings share nodes."""
 
+MAX_STORED_LEXICON_BYTES = MB
+"""Largest list of a lexicon's texts in a model file, in bytes as they are written there."""
+
+MAX_SAMPLING_ENTRIES = 20_000_000
+"""Most arcs of a grammar times lengths of texts that are drawn from it; each takes 8 bytes."""
+
 # Runs
 
 MAX_RECORD_BYTES = 1_000 * MB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from exprocr.core.system.limits import MAX_CHARACTERS
 from exprocr.errors import DataError
@@ -67,3 +68,12 @@ class Charset:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of class ids, which must not contain the blank."""
         return "".join(self.characters[i - 1] for i in ids)
+
+
+def num_frames_needed(text: str) -> int:
+    """Return the fewest frames that CTC can align a text to.
+
+    These are one for each character, and one for the blank between two equal neighbors (Graves et
+    al. 2006).
+    """
+    return len(text) + sum(a == b for a, b in pairwise(text))

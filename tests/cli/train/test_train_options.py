@@ -69,3 +69,54 @@ def test_a_map_that_is_none(command: str, tmp_path: Path) -> None:
     result = invoke(command, tmp_path, "--map", "x")
     assert result.exit_code == 2
     assert "'--map': expected FROM=TO" in result.stderr
+
+
+@pytest.mark.usefixtures("one_font")
+def test_the_texts_to_draw_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {**SETTINGS, "synth": {**SETTINGS["synth"], "texts_like": "worksheet"}}
+    (tmp_path / "tiny.toml").write_text(tomli_w.dumps(config))
+    (tmp_path / "words.txt").write_text("12\n3+4\n")
+    monkeypatch.chdir(tmp_path)
+    options = ["--config", "tiny.toml", "--synth-mix", 1, "--epochs", 1, "--threads", 1]
+    result = invoke("train", *options, "--grammar", "lexicon:words.txt", "--output", "a")
+    assert result.exit_code == 0, result.stderr
+    assert f"grammar lexicon:{tmp_path / 'words.txt'}" in result.stderr
+    assert "Next: exprocr synth rendered -n 1000 --config a/config.toml" in result.stderr
+    synth = read_checkpoint(Path("a"))[0].settings.synth
+    assert (synth.grammar, synth.texts_like) == (f"lexicon:{tmp_path / 'words.txt'}", "")
+    result = invoke("train", *options, "--texts", "words.txt", "--output", "b", "--no-system-fonts")
+    assert result.exit_code == 0, result.stderr
+    synth = read_checkpoint(Path("b"))[0].settings.synth
+    assert (synth.texts, synth.system_fonts) == (str(tmp_path / "words.txt"), False)
+
+
+@pytest.mark.usefixtures("one_font")
+def test_labels_outside_the_grammar_are_a_warning(files: Path, tmp_path: Path) -> None:
+    config = tmp_path / "tiny.toml"
+    config.write_text(tomli_w.dumps(SETTINGS))
+    options = ["--config", config, "--synth-mix", 0.5, "--epochs", 1, "--threads", 1]
+    options += ["--grammar", "digits", "--max-length", 5, "--output", tmp_path / "run"]
+    result = invoke("train", files, *options)
+    assert result.exit_code == 0, result.stderr
+    warning = "labels are outside the grammar digits, so the model's grammar is expression"
+    assert f"warning: {warning}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--grammar", "digits"], "--grammar is for rendered images: give --synth-mix above 0"),
+        (["--texts-like", "captcha"], "--texts-like is for rendered images"),
+        (["--max-length", "5"], "--max-length is for rendered images"),
+        (["--grammar", "digits", "--texts", "t"], "--grammar and --texts both say what to draw"),
+        (["--max-length", "0"], "0 is not in the range"),
+        (["--resume", "r", "--texts", "t"], "--resume takes everything from the run"),
+    ],
+)
+def test_options_of_texts_that_do_not_fit(
+    files: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    data = [] if "--resume" in options else [files]
+    result = invoke("train", *data, *options)
+    assert result.exit_code == 2
+    assert message in result.stderr

@@ -26,6 +26,10 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "limit": ("--limit", "5"),
     "images": ("--images", "d"),
     "allow_outside": ("--allow-outside",),
+    "grammar": ("--grammar", "digits"),
+    "texts": ("--texts", "t"),
+    "texts_like": ("--texts-like", "captcha"),
+    "max_length": ("--max-length", "5"),
 }
 """An option of each kind of picture, and one that fits."""
 
@@ -127,6 +131,7 @@ def test_where_a_picture_goes(output: str | None, place: str) -> None:
         (["--scale", "common"], "'common' is not one of 'own', 'shared'"),
         (["--kind", "feature"], "'feature' is not one of"),
         (["--top", "3", "--channels", "1"], "--top and --channels both choose channels"),
+        (["--kind", "samples", "--texts", "t"], "options of rendered texts go without a data set"),
         (["--layer", "all", "--output", "a.png"], "7 pictures: --output is their folder, found"),
         (["--layer", "fc1,gru1", "--output", "a.PNG"], "2 pictures: --output is their folder"),
     ],

@@ -27,7 +27,10 @@ def table(tmp_path: Path, rows: str) -> Path:
             "line 2: text: expected at most 1,000 characters, found 1,001",
         ),
         ("a.png," + "1" * 10**6 + ",", "line 2: expected at most 100,000 bytes, found more"),
-        (f"a.png,{'1 ' * 40_000},", "expected an expression without white space, found '1 1 1"),
+        (
+            f"a.png,{'1 ' * 40_000},",
+            "expected visible characters, with blanks only between them, found '1 1",
+        ),
         (
             f"a.png,1,{'x' * 50_000}",
             "value: expected an integer, a decimal or a fraction p/q, found 'xxx",

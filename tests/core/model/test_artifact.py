@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from exprocr.core.model.artifact import (
     ModelFile,
     load_tensors,
     save_tensors,
+    stored_grammar,
 )
+from exprocr.core.model.onnx_export import write_graph
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.charset import Charset
-from exprocr.core.text.grammar.grammars import SHIPPED
-from exprocr.errors import ModelFileError
+from exprocr.core.text.grammar.grammars import SHIPPED, load_grammar
+from exprocr.errors import ConfigError, ModelFileError
 
 
 def entry_of(path: Path) -> dict[str, Any]:
@@ -189,8 +192,17 @@ def test_truncated(tiny_model: Path, tmp_path: Path) -> None:
         ({"charset": 123}, "charset: expected a string, found 123"),
         ({"training": None}, "training: expected a section, found None"),
         ({"grammar": "levle1"}, "grammar: unknown grammar; did you mean 'level1'?"),
-        ({"grammar": "regex:[0-9]"}, "grammar: unknown grammar; did you mean"),
-        ({"grammar": "lexicon:/etc/passwd"}, "grammar: unknown grammar; did you mean"),
+        ({"grammar": "regex:[0-9"}, "grammar regex:[0-9: expected a regular expression"),
+        ({"grammar": "regex:[0-9a]"}, "grammar regex:[0-9a]: expected characters of"),
+        ({"grammar": "regex:" + "1" * 10_001}, "expected at most 10,000 characters"),
+        ({"grammar": "lexicon:/etc/passwd"}, "lexicon: expected texts for grammar 'lexicon:/etc"),
+        ({"grammar": "lexicon:a", "lexicon": []}, "lexicon: expected texts"),
+        ({"grammar": "lexicon:a", "lexicon": "12"}, "lexicon: expected a list of texts"),
+        ({"grammar": "lexicon:a", "lexicon": ["1", 2]}, "lexicon: expected a list of texts"),
+        ({"grammar": "lexicon:a", "lexicon": ["1", ""]}, "lexicon: expected a list of texts"),
+        ({"grammar": "lexicon:a", "lexicon": ["1", "a"]}, "found 'a' in 'a'"),
+        ({"grammar": "lexicon:a", "lexicon": ["1" * 1001]}, "at most 1,000 characters"),
+        ({"grammar": "digits", "lexicon": ["1"]}, "lexicon: expected none for grammar 'digits'"),
         ({"grammar": 3}, "grammar: unknown grammar; did you mean"),
         ({"grammar": ["none"]}, "grammar: unknown grammar; did you mean"),
         ({"temperature": 0}, "temperature: expected 0.01 to 100, found 0"),
@@ -224,6 +236,46 @@ def test_old_files_without_grammar_and_temperature(tiny_model: Path, tmp_path: P
     assert (model.grammar, model.temperature) == ("none", 1.0)
     recognizer = Recognizer.load(path, device="cpu", threads=1)
     assert (recognizer.decoder.grammar.name, recognizer.decoder.temperature) == ("none", 1.0)
+
+
+def test_a_pattern_in_a_model_file(tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    replace(ModelFile.load(tiny_model), grammar="regex:[0-9]{2}").save(path)
+    assert ModelFile.load(path).grammar == "regex:[0-9]{2}"
+    grammar = Recognizer.load(path, device="cpu", threads=1).decoder.grammar
+    assert (grammar.name, grammar.automaton.num_texts) == ("regex:[0-9]{2}", 100)
+
+
+def test_the_texts_of_a_lexicon_in_a_model_file_and_its_graph(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("12\n3+4\n12\n")
+    model = ModelFile.load(tiny_model)
+    name, texts = stored_grammar(load_grammar(f"lexicon:{words}", model.charset))
+    assert (name, texts) == ("lexicon:words.txt", ("12", "3+4"))
+    words.unlink()
+    path = tmp_path / "m.safetensors"
+    model = replace(model, grammar=name, lexicon=texts)
+    model.save(path)
+    write_graph(model, path.with_suffix(".onnx"))
+    for source in (path, path.with_suffix(".onnx")):
+        grammar = Recognizer.load(source, device="cpu", threads=1).decoder.grammar
+        assert (grammar.name, grammar.texts) == (name, texts)
+        assert sorted(map(model.charset.decode, grammar.automaton.texts())) == ["12", "3+4"]
+
+
+def test_the_texts_of_a_lexicon_are_limited(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    # In a model file each takes the quotes, their two backslashes, a comma and a blank more.
+    for number, fits in ((71_428, True), (71_429, False)):
+        words.write_text("".join(f"{i:08}\n" for i in range(number)))
+        grammar = load_grammar(f"lexicon:{words}", Charset("0123456789"))
+        if fits:
+            assert len(stored_grammar(grammar)[1]) == number
+        else:
+            with pytest.raises(ConfigError, match=r"expected texts of at most 1,000,000 bytes"):
+                stored_grammar(grammar)
 
 
 @pytest.mark.parametrize("grammar", SHIPPED)

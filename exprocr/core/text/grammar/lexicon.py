@@ -1,8 +1,8 @@
-"""Automata of text files with one allowed text per line."""
+"""Automata of lists of allowed texts, and reading such a list from a file."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,61 +11,86 @@ from exprocr.core.system.regular import read_regular
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.automaton import Arcs
 from exprocr.errors import ConfigError
-from exprocr.words import quoted
+from exprocr.words import quoted, shortened
 
 
-def lexicon_arcs(path: Path, charset: Charset) -> tuple[Arcs, Hashable, frozenset[Any]]:
-    """Read a text file with one allowed text per line; empty lines are skipped.
+def read_texts(path: Path, what: str, charset: Charset | None = None) -> list[str]:
+    """Read a text file with one text per line, without the white space around it.
 
     Args:
-        path: The file, UTF-8.
-        charset: The model's characters.
+        path: The file, UTF-8; empty lines are skipped.
+        what: What names the file, such as ``grammar``, for messages.
+        charset: The characters that it may have; None allows all.
 
     Returns:
-        Arcs, start and accepting states of the smallest automaton.
+        The texts in the order of the file, as often as they are there.
 
     Raises:
-        ConfigError: The file cannot be read, is empty, or has a character outside the charset.
+        ConfigError: The file cannot be read, has no text, or has one of more than
+            `MAX_LABEL_LENGTH` characters or with one outside the charset.
     """
     try:
         lines = read_regular(path, MAX_LEXICON_BYTES).decode("utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise _unusable(path, "none") from None
-    except IsADirectoryError:
-        raise _unusable(path, "a folder") from None
+    except (FileNotFoundError, IsADirectoryError) as error:
+        found = "a folder" if isinstance(error, IsADirectoryError) else "none"
+        raise ConfigError(
+            f"{what}: {path}: expected a file with one text per line, found {found}"
+        ) from None
     except OSError as error:
-        raise ConfigError(f"grammar: {path}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{what}: {path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"grammar: {path}: expected UTF-8 text, found other bytes") from None
-    texts = set()
-    known = set(charset.characters)
+        raise ConfigError(f"{what}: {path}: expected UTF-8 text, found other bytes") from None
+    texts = []
+    known = set(charset.characters) if charset else set()
     for number, line in enumerate(lines, start=1):
         text = line.strip()
-        if not known.issuperset(text):
+        if charset and not known.issuperset(text):
             missing = charset.missing(text[:MAX_LABEL_LENGTH])
             raise ConfigError(
-                f"grammar: {path}, line {number}: expected characters of "
+                f"{what}: {path}, line {number}: expected characters of "
                 f"{quoted(charset.characters)}, found {quoted(missing)}"
             )
         if len(text) > MAX_LABEL_LENGTH:
             raise ConfigError(
-                f"grammar: {path}, line {number}: expected at most {MAX_LABEL_LENGTH:,} "
+                f"{what}: {path}, line {number}: expected at most {MAX_LABEL_LENGTH:,} "
                 f"characters, found {len(text):,}"
             )
-        texts.add(text)
-    texts.discard("")
+        if text:
+            texts.append(text)
     if not texts:
-        raise ConfigError(f"grammar: {path}: expected one text per line, found none")
-    return _minimal(path, texts)
+        raise ConfigError(f"{what}: {path}: expected one text per line, found none")
+    return texts
 
 
-def _unusable(path: Path, found: str) -> ConfigError:
-    return ConfigError(
-        f"grammar: {path}: expected a file with one allowed text per line, found {found}"
-    )
+def lexicon_arcs(
+    name: str, texts: Iterable[str], charset: Charset
+) -> tuple[Arcs, Hashable, frozenset[Any]]:
+    """Build the smallest automaton of a list of texts.
+
+    Args:
+        name: Name of the grammar, for messages.
+        texts: The allowed texts.
+        charset: The model's characters.
+
+    Returns:
+        Arcs, start and accepting states.
+
+    Raises:
+        ConfigError: A text has a character outside the charset, or the texts are beyond a limit of
+            `exprocr.core.system.limits`.
+    """
+    name = shortened(name)
+    known = set(charset.characters)
+    for text in texts:
+        if not known.issuperset(text):
+            raise ConfigError(
+                f"grammar {name}: expected characters of {quoted(charset.characters)}, found "
+                f"{quoted(charset.missing(text))} in {quoted(text)}"
+            )
+    return _minimal(name, set(texts))
 
 
-def _minimal(path: Path, texts: set[str]) -> tuple[Arcs, Hashable, frozenset[Any]]:
+def _minimal(grammar: str, texts: set[str]) -> tuple[Arcs, Hashable, frozenset[Any]]:
     """Build a trie and merge equal states, from the leaves up (Revuz 1992)."""
     children: list[dict[str, int]] = [{}]
     ends: set[int] = set()
@@ -79,7 +104,7 @@ def _minimal(path: Path, texts: set[str]) -> tuple[Arcs, Hashable, frozenset[Any
         ends.add(node)
         if len(children) > MAX_LEXICON_NODES:
             raise ConfigError(
-                f"grammar: {path}: expected texts whose tree has at most {MAX_LEXICON_NODES:,} "
+                f"grammar {grammar}: expected texts whose tree has at most {MAX_LEXICON_NODES:,} "
                 "nodes, found more"
             )
     merged: dict[tuple[Any, ...], int] = {}  # by whether a text may end, and arcs

@@ -13,9 +13,11 @@ import re
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from exprocr.core.system.limits import (
+    MAX_CHARACTERS,
     MAX_PATTERN_LENGTH,
     MAX_PATTERN_POSITIONS,
     MAX_PATTERN_STEPS,
@@ -101,18 +103,54 @@ def regex_arcs(name: str, pattern: str, charset: Charset) -> tuple[Arcs, Hashabl
             look-around or flags (not supported), needs a character outside the charset, or is
             beyond a limit of `exprocr.core.system.limits`.
     """
-    name = shortened(name)
+    with _one_line(name, charset):
+        return _Compiler(_parse(name, pattern), charset).compile()
+
+
+def regex_characters(name: str, pattern: str) -> str:
+    """Return the characters that a regular expression is about, where there is no model yet.
+
+    These are the characters and ranges that it names. If it has a ``.`` or a negated class, which
+    name no characters, the 94 visible ones of ASCII are added, ``!`` to ``~``.
+
+    Args:
+        name: Name of the grammar, for messages.
+        pattern: The regular expression.
+
+    Raises:
+        ConfigError: It is not a regular expression for `regex_arcs`, or has more than
+            `MAX_CHARACTERS`.
+    """
+    with _one_line(name):
+        compiler = _Compiler(_parse(name, pattern), Charset("0"))
+        characters: set[str] = set()
+        for class_ in compiler.classes:
+            ranges = ((ord("!"), ord("~")),) if class_.is_negated else class_.ranges
+            if sum(last - first + 1 for first, last in ranges) > MAX_CHARACTERS:
+                raise _TooLarge(f"more than {MAX_CHARACTERS:,} characters")
+            characters.update(chr(c) for first, last in ranges for c in range(first, last + 1))
+    return "".join(sorted(characters))
+
+
+def _parse(name: str, pattern: str) -> _Choice:
     if len(pattern) > MAX_PATTERN_LENGTH:
         raise ConfigError(
-            f"grammar {name}: expected at most {MAX_PATTERN_LENGTH:,} characters, "
+            f"grammar {shortened(name)}: expected at most {MAX_PATTERN_LENGTH:,} characters, "
             f"found {len(pattern):,}"
         )
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        re.compile(pattern)  # its errors name the cause and the position
+    if refused := next((match[1] for match in _REFUSED.finditer(pattern) if match[1]), None):
+        raise _Refused(repr(refused))
+    return _Parser(pattern).choice()
+
+
+@contextmanager
+def _one_line(name: str, charset: Charset | None = None) -> Iterator[None]:
+    """Turn what is wrong with a pattern into a `ConfigError`."""
+    name = shortened(name)
     try:
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            re.compile(pattern)  # its errors name the cause and the position
-        if refused := next((match[1] for match in _REFUSED.finditer(pattern) if match[1]), None):
-            raise _Refused(repr(refused))
-        return _Compiler(_Parser(pattern).choice(), charset).compile()
+        yield
     except _Refused as error:
         raise ConfigError(
             f"grammar {name}: expected a regular expression of characters, classes, groups, | and "
@@ -121,6 +159,7 @@ def regex_arcs(name: str, pattern: str, charset: Charset) -> tuple[Arcs, Hashabl
     except _TooLarge as error:
         raise ConfigError(f"grammar {name}: expected a smaller pattern, found {error}") from None
     except _Outside as error:
+        assert charset  # only compiling needs characters
         raise ConfigError(
             f"grammar {name}: expected characters of {quoted(charset.characters)}, "
             f"found {chr(error.args[0])!r}"

@@ -1,0 +1,126 @@
+"""Training on the texts of a grammar or a file: the charset, the model's grammar, the frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from exprocr.core.model.artifact import ModelFile
+from exprocr.core.reading.recognizer import Recognizer
+from exprocr.errors import ConfigError, DataError
+from exprocr.training.run import RunSpec, read_checkpoint
+from tests.support.tiny_runs import Recorder, check_same, go_on, prepare, start, tiny_settings
+
+pytestmark = pytest.mark.usefixtures("one_font")
+
+
+def spec_of(data: Path | None = None, *, mix: float = 1.0, **synth: Any) -> RunSpec:
+    settings = tiny_settings(synth_mix=mix, epochs=1)
+    settings = replace(settings, synth=replace(settings.synth, **synth))
+    return RunSpec(settings=settings, data=str(data) if data else None)
+
+
+def labeled(folder: Path, *texts: str) -> Path:
+    folder.mkdir()
+    for number in range(len(texts)):
+        Image.new("L", (60, 20), 255).save(folder / f"{number}.png")
+    (folder / "labels.txt").write_text("".join(f"{text}\n" for text in texts))
+    return folder
+
+
+def test_the_model_reads_under_the_grammar_that_was_drawn(tmp_path: Path) -> None:
+    pattern = "regex:[AB]{2}-[0-9]{2}"
+    assert start(spec_of(grammar=pattern), tmp_path / "run") == "finished"
+    for source in (tmp_path / "run", tmp_path / "run" / "model.onnx"):
+        recognizer = Recognizer.load(source, threads=1)
+        assert recognizer.decoder.grammar.name == pattern
+        assert recognizer.charset.characters == "-0123456789AB"
+        (prediction,) = recognizer.predict([Image.new("L", (60, 20), 255)])
+        assert recognizer.decoder.grammar.accepts(prediction.text)
+
+
+def test_a_lexicon_needs_no_file_after_training(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("AB\n17\nC D\n")
+    run = tmp_path / "run"
+    assert start(spec_of(grammar=f"lexicon:{words}"), run) == "finished"
+    model = ModelFile.load(run)
+    assert (model.grammar, model.lexicon) == ("lexicon:words.txt", ("17", "AB", "C D"))
+    words.unlink()
+    (prediction,) = Recognizer.load(run, threads=1).predict([Image.new("L", (60, 20), 255)])
+    assert prediction.text in ("17", "AB", "C D")
+
+
+@pytest.mark.parametrize(
+    ("labels", "synth", "grammar"),
+    [
+        (("12", "3", "45"), {"grammar": "digits"}, "digits"),
+        (("12", "3", "4-5"), {"grammar": "digits", "max_length": 6}, "expression"),
+        (("12", "3", "45"), {"grammar": "regex:[0-9]{2}[+][0-9]"}, "expression"),
+        (("12", "3", "4?"), {"grammar": "digits", "max_length": 6}, "none"),
+        (("12+3", "3+45", "1+1"), {"grammar": "regex:[0-9]+[+][0-9]+", "max_length": 6}, ""),
+    ],
+)
+def test_the_models_grammar_accepts_labels_and_drawn_texts(
+    tmp_path: Path, labels: tuple[str, ...], synth: dict[str, Any], grammar: str
+) -> None:
+    spec = spec_of(labeled(tmp_path / "data", *labels), mix=0.5, **{"max_length": 7, **synth})
+    trainer = prepare(spec, tmp_path / "run")
+    assert trainer.best.grammar.name == (grammar or synth["grammar"])
+    assert all(map(trainer.best.grammar.accepts, labels))
+
+
+def test_texts_of_a_file(tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("12\n7\n7\n")
+    trainer = prepare(spec_of(texts=str(texts)), tmp_path / "run")
+    assert trainer.charset.characters == "127"
+    assert trainer.best.grammar.name == "digits"
+    assert set(trainer.validation.texts) == {"12", "7"}
+
+
+def test_a_run_goes_on_with_the_same_texts_only(tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("12\n7\n34\n")
+    spec = spec_of(texts=str(texts))
+    assert start(spec, tmp_path / "straight") == "finished"
+    run = tmp_path / "run"
+    assert start(spec, run, Recorder(stop_after=2)) == "interrupted"
+    texts.write_text("12\n7\n35\n")
+    with pytest.raises(DataError, match=rf"{texts}: expected the data set the run began with"):
+        go_on(run)
+    texts.unlink()
+    with pytest.raises(DataError, match=rf"{texts}: expected a file of texts, found: No such"):
+        go_on(run)
+    texts.write_text("12\n7\n34\n")
+    assert go_on(run) == "finished"
+    check_same(run, tmp_path / "straight")
+    assert read_checkpoint(run)[0].texts_digest is not None
+
+
+@pytest.mark.parametrize(
+    ("synth", "message"),
+    [
+        # 15 frames: each text of 8 characters fits, but not 8 times the same one in 60 px.
+        ({"grammar": "digits", "max_length": 9}, "for 17 frames, which the longest text needs"),
+        ({"texts_like": "worksheet"}, "for 30 frames, which the longest text needs"),
+        ({"grammar": "none"}, "grammar none: expected a grammar that names its characters"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_before_training(
+    tmp_path: Path, synth: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        prepare(spec_of(**synth), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_lexicon_that_is_too_large_for_a_model_file(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("".join(f"{i:08}\n" for i in range(80_000)))
+    with pytest.raises(ConfigError, match="draw the lines with --texts, and read with --grammar"):
+        prepare(spec_of(grammar=f"lexicon:{words}"), tmp_path / "run")
