@@ -29,7 +29,7 @@ from exprocr.core.text.charset import Charset
 from exprocr.core.text.expression import value_of
 from exprocr.core.text.grammar.grammars import tightest
 from exprocr.errors import ConfigError
-from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, load_renderer
+from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, Renderer, load_renderer
 from exprocr.synth.texts import LEVEL1
 from exprocr.training.batches import Batches, RenderedBatches
 from exprocr.training.checkpoint import Checkpoint
@@ -152,7 +152,6 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
     training = settings.training
     if not training.synth_mix:
         return None, None
-    _check_rendered_width(settings)
     size = round(training.batch_size * training.synth_mix)
     if training.synth_mix < 1:
         size = min(max(size, 1), training.batch_size - 1)
@@ -162,6 +161,7 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
             f"{training.batch_size}"
         )
     renderer, _ = load_renderer(settings.synth)
+    _check_rendered_width(settings, renderer)
 
     def source(stream: int, num: int) -> RenderedBatches:
         return RenderedBatches(
@@ -176,15 +176,16 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
     return source(TRAIN_STREAM, size), val
 
 
-def _check_rendered_width(settings: Preset) -> None:
+def _check_rendered_width(settings: Preset, renderer: Renderer) -> None:
     """Check that every rendered text fits into the frames of its picture."""
     synth, size = settings.synth, settings.preprocess
-    width = scaled_width((synth.width, synth.height), size)
+    width_px = renderer.least_width_px(MAX_RENDERED_LENGTH)
+    width = scaled_width((width_px, synth.height), size)
     there = num_frames(settings.model, padded_width(width, size))
     if there < MAX_RENDERED_LENGTH:
         raise ConfigError(
             f"synth.width: expected images wide enough for {MAX_RENDERED_LENGTH} frames, found "
-            f"{synth.width} x {synth.height} px, which give {there}"
+            f"{width_px} x {synth.height} px, which give {there}"
         )
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from exprocr.core.image.preprocess import preprocess
 from exprocr.core.reading.recognizer import Recognizer
+from exprocr.synth.contest.look import MASTER_SIZES_PX
+from exprocr.synth.contest.painter import prepare
 from exprocr.synth.fonts import find_fonts
-from exprocr.synth.look import MASTER_SIZES_PX
-from exprocr.synth.renderer import Renderer, _prepare
+from exprocr.synth.renderer import Renderer
 from exprocr.synth.texts import LEVEL1
 from tests.benchmarks.measuring import (
     SEED,
@@ -31,7 +32,7 @@ def rendering_rows(options: Options) -> Iterator[Row]:
     """Draw pictures, without encoding them: our own, and those of the ``captcha`` package."""
     fonts = find_fonts([], LEVEL1.characters).usable
     for font, character, size_px in product(fonts, LEVEL1.characters, MASTER_SIZES_PX):
-        _prepare(font, character, size_px)
+        prepare(font, character, size_px)
     rate = rendering_rate(Renderer(fonts), options)
     yield Row(f"exprocr, {len(fonts)} fonts, one core", per_second(rate))
     what = "captcha package, its own font, one core"
