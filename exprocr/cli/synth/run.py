@@ -10,13 +10,13 @@ import click
 from rich.table import Table
 
 from exprocr.cli import signals
-from exprocr.cli.options import Session
+from exprocr.cli.options import Session, look_settings
 from exprocr.cli.output import print_table, progress, summary_table
 from exprocr.core.config.schema import SynthConfig
 from exprocr.core.config.settings import load_settings
 from exprocr.core.system.processes import usable_processors
 from exprocr.synth.fonts import FontReport
-from exprocr.synth.renderer import FILES_STREAM, Renderer, load_renderer
+from exprocr.synth.renderer import CONTEST_WIDTH_PX, FILES_STREAM, Renderer, load_renderer
 from exprocr.synth.writer import WriteReport, prepare_folder, write_samples
 from exprocr.words import format_duration, format_rate, quantity
 
@@ -29,7 +29,9 @@ def run(
     out: Path,
     num_images: int,
     seed: int,
-    size: tuple[int, int] | None,
+    size: tuple[int | None, int] | None,
+    look: tuple[str, ...] | None,
+    digits: str | None,
     fonts: tuple[str, ...],
     no_system_fonts: bool,
     config: Path | None,
@@ -44,7 +46,10 @@ def run(
         out: Folder to write to.
         num_images: Number of images, in all parts together.
         seed: Seed of the images.
-        size: Width and height of an image, px; None takes the settings'.
+        size: Width and height of an image, px; a width of None follows the text. None takes the
+            settings'.
+        look: Looks with their shares; None takes the settings'.
+        digits: Folder of handwritten digits; None takes the settings'.
         fonts: Folders of fonts; empty takes the settings'.
         no_system_fonts: Use no other fonts.
         config: File of settings, over which the arguments win; None takes the defaults.
@@ -53,7 +58,14 @@ def run(
         overwrite: Replace a set that is there.
     """
     parts = _plan(out, num_images, val_fraction)
-    looks = _looks(config, size, fonts, system_fonts=not no_system_fonts)
+    changes = look_settings({"look": look, "digits": digits})
+    if size is not None:
+        changes["width"], changes["height"] = size
+    if fonts:
+        changes["fonts"] = fonts
+    if no_system_fonts:
+        changes["system_fonts"] = False
+    looks = load_settings("default", config, {"synth": changes}).synth
     renderer, report = load_renderer(looks)
     prepare_folder(out, overwrite=overwrite)
     start = time.perf_counter()
@@ -69,20 +81,6 @@ def run(
     print_table(_summary(out, parts, written, report, looks, seed, seconds, session))
     session.note(f"Next: exprocr train {shlex.quote(str(out))}")
     return 0
-
-
-def _looks(
-    config: Path | None, size: tuple[int, int] | None, fonts: tuple[str, ...], *, system_fonts: bool
-) -> SynthConfig:
-    """Return what the images look like: options win over the file, which wins over defaults."""
-    changes: dict[str, object] = {}
-    if size is not None:
-        changes["width"], changes["height"] = size
-    if fonts:
-        changes["fonts"] = fonts
-    if not system_fonts:
-        changes["system_fonts"] = False
-    return load_settings("default", config, {"synth": changes}).synth
 
 
 def _plan(out: Path, num_images: int, val_fraction: float) -> list[tuple[Path, int]]:
@@ -124,6 +122,15 @@ def _write(
     return written
 
 
+def _size(looks: SynthConfig) -> str:
+    """Return the size of an image, in words."""
+    if looks.width is not None:
+        return f"{looks.width} x {looks.height} px"
+    if looks.looks == ("contest",):
+        return f"{CONTEST_WIDTH_PX} x {looks.height} px"
+    return f"{looks.height} px high, as wide as the text needs"
+
+
 def _summary(
     out: Path,
     parts: list[tuple[Path, int]],
@@ -143,7 +150,8 @@ def _summary(
     rows: list[tuple[str, object]] = [
         ("images", f"{num:,}" + (f" ({shares})" if len(parts) > 1 else "")),
         ("folder", out),
-        ("size", f"{looks.width} x {looks.height} px"),
+        ("look", ", ".join(looks.looks)),
+        ("size", _size(looks)),
         ("seed", seed),
         (
             "fonts",

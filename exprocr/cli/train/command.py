@@ -13,6 +13,7 @@ from exprocr.cli.options import (
     FiniteRange,
     Session,
     compute_options,
+    look_options,
     pass_session,
     table_options,
 )
@@ -90,6 +91,7 @@ def _setting(name: str) -> click.ParamType[Any]:
     metavar="X",
     help="Share of freshly rendered images in every batch.",
 )
+@look_options
 @click.option(
     "--fonts",
     type=click.Path(),

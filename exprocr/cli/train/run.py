@@ -14,7 +14,7 @@ import click
 from tqdm import tqdm
 
 from exprocr.cli import signals
-from exprocr.cli.options import Session
+from exprocr.cli.options import Session, look_settings
 from exprocr.cli.output import print_table, progress, summary_table
 from exprocr.core.config.schema import PRESETS
 from exprocr.core.config.settings import load_settings
@@ -130,13 +130,17 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
     """Return the settings of a new run."""
     if options["val"] is not None and options["val_fraction"] is not None:
         raise click.UsageError("give --val or --val-fraction, not both")
-    changes = {"training": {n: options[n] for n in SETTINGS if options[n] is not None}}
+    changes = {
+        "training": {n: options[n] for n in SETTINGS if options[n] is not None},
+        "synth": look_settings(options),
+    }
     if options["fonts"]:
-        changes["synth"] = {"fonts": options["fonts"]}
+        changes["synth"]["fonts"] = options["fonts"]
     file = Path(options["config"]) if options["config"] else None
     settings = load_settings(options["preset"], file, changes)
     folders = tuple(str(Path(folder).resolve()) for folder in settings.synth.fonts)
-    settings = replace(settings, synth=replace(settings.synth, fonts=folders))
+    digits = _resolved(settings.synth.digits or None) or ""
+    settings = replace(settings, synth=replace(settings.synth, fonts=folders, digits=digits))
     if options["data"] is None and settings.training.synth_mix < 1:
         raise click.UsageError("give DATA, or --synth-mix 1 to train on rendered images alone")
     init = options["init"]

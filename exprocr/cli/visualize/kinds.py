@@ -72,7 +72,16 @@ KINDS = {
     ),
     "samples": Kind(
         summary="images with truth, reading and confidence",
-        options=("image", "seed", "errors", "limit", "images", "allow_outside"),
+        options=(
+            "image",
+            "seed",
+            "errors",
+            "limit",
+            "images",
+            "allow_outside",
+            "look",
+            "digits",
+        ),
     ),
     "architecture": Kind(
         summary="each stage's output of an image, its parameters, multiply-adds and time",
@@ -125,6 +134,12 @@ class Request:
 
     limit: int = 24
     """Images of a sheet, at most."""
+
+    look: tuple[str, ...] | None = None
+    """Looks of rendered samples, with their shares; None is the contest's."""
+
+    digits: str | None = None
+    """Folder of handwritten digits."""
 
     images: str | None = None
     """The folder that the paths of samples' table start from; None is the table's own."""

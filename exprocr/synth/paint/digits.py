@@ -54,22 +54,24 @@ class Digits:
 
         Args:
             digit: The label.
-            height_px: Height of the result; its proportions stay.
+            height_px: Height of the digit; its proportions stay.
             stretch: Its width, by that in these proportions.
             slant: How far the upper end is moved to the right, by the height.
             pen_px: Thickness of the strokes.
             dice: Draws which of the digits.
 
         Returns:
-            Coverage, mode L.
+            Coverage, mode L, with a narrow edge around the digit.
         """
         numbers = self.by_label[digit]
         number = int(numbers[dice.number(len(numbers))])
         drawn = Image.fromarray(self.images[number])
-        drawn = drawn.crop(drawn.getbbox())
-        scale = height_px / drawn.height
-        # A line's end is wider than high, and a slender one must not be as wide as a zero.
-        width, height = max(2, round(drawn.width * scale * stretch)), max(2, round(height_px))
+        left, top, right, bottom = drawn.getbbox() or (0, 0, *drawn.size)
+        scale = height_px / (bottom - top)
+        # With the pixels around the ink: a stroke's edge is there.
+        drawn = drawn.crop((left - 1, top - 1, right + 1, bottom + 1))
+        width, height = (max(2, round(side * scale)) for side in drawn.size)
+        width = max(2, round(width * stretch))
         room = round(abs(slant) * height)
         if room:
             across, down = drawn.width / width, drawn.height / height
