@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from itertools import count, islice, product
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from exprocr.choices import LOOKS
+from exprocr.core.config.schema import SynthConfig
 from exprocr.core.image.preprocess import preprocess
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.synth.contest.look import MASTER_SIZES_PX
@@ -24,17 +28,39 @@ from tests.benchmarks.measuring import (
     per_second,
     version_of,
 )
+from tests.support.handwriting import drawn_digits, write_digits
 
 CHUNK = 512
+WARM_UP = 2_000
+
+
+class OfWorksheets:
+    """Additions and subtractions with their results: 5 to 9 characters."""
+
+    characters = "+-=0123456789"
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return a random equation."""
+        a, b = sorted(rng.integers(1, 100, size=2).tolist())
+        return f"{b}-{a}={b - a}" if rng.random() < 0.5 else f"{a}+{b}={a + b}"
 
 
 def rendering_rows(options: Options) -> Iterator[Row]:
-    """Draw pictures, without encoding them: our own, and those of the ``captcha`` package."""
+    """Draw pictures, without encoding them: our own looks, and those of the ``captcha`` package."""
     fonts = find_fonts([], LEVEL1.characters).usable
     for font, character, size_px in product(fonts, LEVEL1.characters, MASTER_SIZES_PX):
         prepare(font, character, size_px)
     rate = rendering_rate(Renderer(fonts), options)
     yield Row(f"exprocr, {len(fonts)} fonts, one core", per_second(rate))
+    with TemporaryDirectory() as folder:
+        digits = str(write_digits(Path(folder), *drawn_digits(100)))
+        for look in LOOKS[1:]:
+            config = SynthConfig(looks=(look,), digits=digits)
+            renderer = Renderer(fonts, config, OfWorksheets())
+            for number in range(WARM_UP):  # glyphs are kept once they are drawn
+                renderer.sample(SEED, 1, number)
+            rate = rendering_rate(renderer, options)
+            yield Row(f"look {look}, texts of about 8 characters, one core", per_second(rate))
     what = "captcha package, its own font, one core"
     if version_of("captcha") == "not installed":
         yield Row(what, "not installed")

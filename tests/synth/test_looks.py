@@ -392,7 +392,7 @@ def figures(image: Image.Image) -> list[float]:
     columns = np.flatnonzero(ink.sum(axis=0) >= 12)  # more than dots and the curve have
     return [
         ink.mean(),
-        columns[-1] - columns[0],
+        np.ptp(columns) if columns.size else 0,
         deviation.max(),
         deviation.mean(),
         np.abs(np.diff(gray, axis=0)).mean(),

@@ -205,7 +205,7 @@ class DisplayPainter:
         ranges = self.ranges
         is_led = dice.happens(ranges.led_share)
         if is_led and dice.happens(0.6):
-            glow = light.blur(ink, dice.between((0.05, 0.12)) * text_px)
+            glow = light.blur(ink, dice.between((0.04, 0.09)) * text_px)
             ink = ImageChops.add(ink, glow, scale=1.5)
         ink = light.blur(ink, light.draw_blur(ranges.light, text_px, dice))
         contrast = light.draw_contrast(ranges.light, dice)

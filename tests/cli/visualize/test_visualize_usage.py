@@ -26,6 +26,8 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "limit": ("--limit", "5"),
     "images": ("--images", "d"),
     "allow_outside": ("--allow-outside",),
+    "look": ("--look", "print"),
+    "digits": ("--digits", "d"),
 }
 """An option of each kind of picture, and one that fits."""
 
