@@ -418,17 +418,17 @@ def test_captchas_are_like_the_packages(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_curve_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     from exprocr.synth.contest import painter
 
-    def points(draw: Callable[[Image.Image], None]) -> NDArray[np.float64]:
+    def points(draw: Callable[[Image.Image], object]) -> NDArray[np.float64]:
         total = np.zeros((60, 200))
         for _ in range(1500):
-            image = Image.new("L", (200, 60))
+            image = Image.new("RGB", (200, 60))
             draw(image)
-            total += np.asarray(image) > 0
+            total += np.asarray(image)[..., 0] > 0
         return np.array([total.sum(), *total.reshape(6, 10, 10, 20).sum(axis=(1, 3)).ravel()])
 
     monkeypatch.setattr(captcha.image, "secrets", SeededSecrets(0))
     rng = np.random.default_rng(0)
-    theirs = points(lambda image: ImageCaptcha.create_noise_curve(image, 255))
+    theirs = points(lambda image: ImageCaptcha.create_noise_curve(image, (255, 0, 0)))
     ours = points(lambda image: painter._draw_curve(image, rng))
     assert ours[0] == pytest.approx(theirs[0], rel=0.03)
     assert np.abs(ours - theirs)[1:].sum() < 0.08 * theirs[0]
