@@ -272,7 +272,7 @@ def check_parts(pictures: list[Image.Image], expected: int, least_right: float) 
 @pytest.mark.parametrize("text", [TEXT, "0.7÷10=0.07", "AB-1234"])
 def test_every_character_of_print_is_there(text: str) -> None:
     painter = PrintPainter(TYPEFACES, 90, CLEAN_PRINT)
-    pictures = [painter.paint(text, None, sample_rng(0, 0, i)) for i in range(40)]
+    pictures = [painter.paint(text, None, sample_rng(0, 0, i)) for i in range(24)]
     check_parts(pictures, parts_of_text(text), 0.95)
 
 
@@ -292,12 +292,12 @@ def test_print_and_answer_are_there(digits: str) -> None:
 @pytest.mark.parametrize("text", ["12345", "67890", "-8-"])
 def test_digits_of_a_display_have_their_segments(text: str) -> None:
     painter = DisplayPainter(TYPEFACES, 120, CLEAN_DISPLAY)
-    pictures = [painter.paint(text, None, sample_rng(0, 0, i)) for i in range(40)]
+    pictures = [painter.paint(text, None, sample_rng(0, 0, i)) for i in range(15)]
     # 6, 7 and 9 have two forms each.
     ways = [{len(lit) for lit in SEGMENTS[c]} for c in text]
     least, most = sum(map(min, ways)), sum(map(max, ways))
     numbers = [num_parts(ink_of(picture, 0.3)) for picture in pictures]
-    assert np.mean([least <= number <= most for number in numbers]) > 0.9, Counter(numbers)
+    assert np.mean([least <= number <= most for number in numbers]) > 0.85, Counter(numbers)
 
 
 def test_the_segments_are_those_of_every_display() -> None:
@@ -455,9 +455,9 @@ def test_light_text_on_a_dark_ground_in_all_looks_but_the_contests(
     renderer_of: RendererOf,
 ) -> None:
     for look in LOOKS:
-        num_light = 0
-        for index in range(120):
-            image = renderer_of(look).sample(5, 0, index)[1]
+        num_light, renderer = 0, renderer_of(look)
+        for index in range(100):
+            image = renderer.sample(5, 0, index)[1]
             gray = np.asarray(image.convert("L"), dtype=float)
             low, middle, high = np.quantile(gray, (0.02, 0.5, 0.98))
             num_light += high - middle > 2 * (middle - low)
