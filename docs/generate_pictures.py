@@ -1,7 +1,8 @@
-"""Draw the pictures of README.md and seeing-inside.md.
+"""Draw the pictures of README.md, seeing-inside.md and looks.md.
 
     python docs/generate_pictures.py                  # of docs/samples and the package's weights
     python docs/generate_pictures.py --run runs/demo  # also of a run of docs/demo.toml
+    python docs/generate_pictures.py --digits mnist/  # also of the looks of rendered images
 
 The picture of the report is a screenshot that chromium takes.
 """
@@ -16,12 +17,27 @@ from tempfile import TemporaryDirectory
 from PIL import Image, ImageDraw, ImageFont
 
 from exprocr import Recognizer
+from exprocr.choices import LOOKS
 from exprocr.cli import run
+from exprocr.core.config.schema import SynthConfig
 from exprocr.core.text.expression import format_value
+from exprocr.synth.fonts import find_fonts
+from exprocr.synth.renderer import SAMPLE_STREAM, Renderer
+from exprocr.synth.texts import ListedTexts
 from exprocr.words import format_confidence
 
 DOCS = Path(__file__).parent
 PICTURES = DOCS / "pictures"
+LOOK_TEXTS = (
+    "12+34=46",
+    "0.7÷10=0.07",
+    "14÷3=4…2",
+    "(25-9)\N{MULTIPLICATION SIGN}4=64",
+    "58*3=?",
+    "-12.5",
+    "004824",
+)
+NUM_ROWS, ROW_PX, SHEET_PX, NUM_COLORS = 6, 60, 960, 256
 COLUMNS, TILE, MARGIN, CAPTION = 3, (360, 120), 20, 40
 
 
@@ -84,16 +100,39 @@ def draw_run(folder: str) -> None:
         subprocess.run(["chromium", *options, target, page.as_uri()], check=True)
 
 
+def draw_look(look: str, digits: str) -> None:
+    """Draw rows of pictures in one look, each as wide as its text needs."""
+    config = SynthConfig(looks=(look,), digits=digits)
+    texts = ListedTexts(LOOK_TEXTS)
+    fonts = find_fonts([], texts.characters, partial=True).usable
+    renderer = Renderer(fonts, config, texts)
+    size = (SHEET_PX, NUM_ROWS * (ROW_PX + MARGIN // 2) - MARGIN // 2)
+    sheet = Image.new("RGB", size, "white")
+    x = y = number = 0
+    while y < sheet.height:
+        _, picture = renderer.sample(0, SAMPLE_STREAM, number)
+        number += 1
+        if x + picture.width > SHEET_PX:
+            x, y = 0, y + ROW_PX + MARGIN // 2
+        sheet.paste(picture, (x, y))
+        x += picture.width + MARGIN // 2
+    sheet.quantize(NUM_COLORS).save(PICTURES / f"look-{look}.png", optimize=True)
+
+
 def main() -> None:
     """Draw all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", help="run directory whose pictures to draw too")
+    parser.add_argument("--digits", help="folder with the files of MNIST, to draw all looks")
     arguments = parser.parse_args()
     PICTURES.mkdir(exist_ok=True)
     draw_readings(PICTURES / "readings.png")
     draw_model()
     if arguments.run:
         draw_run(arguments.run)
+    if arguments.digits:
+        for look in LOOKS[1:]:
+            draw_look(look, arguments.digits)
 
 
 if __name__ == "__main__":

@@ -23,3 +23,6 @@ MAX_BEAM_WIDTH = 1000
 
 MAX_NUM_BEST = 1000
 """Most texts that are found in one image."""
+
+LOOKS = ("contest", "captcha", "print", "screen", "hand", "display")
+"""Kinds of pictures that are rendered; `exprocr.synth.looks` describes them."""

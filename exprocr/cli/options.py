@@ -17,12 +17,13 @@ from exprocr.choices import (
     DECODERS,
     DEVICES,
     ENGINES,
+    LOOKS,
     MAX_BEAM_WIDTH,
     MAX_PROCESSES,
     TEXTS_LIKE,
 )
 from exprocr.core.config.label_map import parse_entry
-from exprocr.core.config.schema import TEXT_SOURCES, SynthConfig, ranges
+from exprocr.core.config.schema import TEXT_SOURCES, SynthConfig, parse_looks, ranges
 from exprocr.errors import ConfigError
 from exprocr.words import one_line
 
@@ -212,6 +213,47 @@ def texts_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     if options["max_length"] is not None:
         changes["max_length"] = options["max_length"]
     return changes
+
+
+class LooksType(click.ParamType[tuple[str, ...]]):
+    """Looks with commas between them, such as ``print:0.5,hand``."""
+
+    name = "looks"
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> tuple[str, ...]:
+        """Return the looks of ``value``, each with its share if it has one."""
+        looks = value if isinstance(value, tuple) else tuple(map(str.strip, value.split(",")))
+        try:
+            parse_looks(looks)
+        except ConfigError as error:
+            self.fail(str(error).removeprefix("synth.looks: "), param, ctx)
+        return looks
+
+
+def look_options(command: F) -> F:
+    """Add the options of what rendered images look like, for `look_settings`.
+
+    Arguments ``look: tuple[str, ...] | None`` and ``digits: str | None``.
+    """
+    command = click.option(
+        "--digits",
+        type=click.Path(),
+        metavar="DIR",
+        help="Folder of handwritten digits for the look hand, two files as MNIST publishes them.",
+    )(command)
+    return click.option(
+        "--look",
+        type=LooksType(),
+        metavar="NAME[:SHARE],..",
+        help=f"What rendered images look like: {', '.join(LOOKS[:-1])} or {LOOKS[-1]}, or several "
+        "with their shares.  [default: contest]",
+    )(command)
+
+
+def look_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the changes of [synth] that the options of `look_options` make."""
+    changes = {"looks": options["look"], "digits": options["digits"]}
+    return {name: value for name, value in changes.items() if value is not None}
 
 
 def limit_option(help_text: str) -> Callable[[F], F]:

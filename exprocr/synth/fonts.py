@@ -2,7 +2,8 @@
 
 Fonts come from packages that exprocr needs (Pillow's built-in font, matplotlib's fonts), from the
 system, and from the user's folders. A font is rejected if it lacks a character, draws two
-characters alike, draws something else instead of digits, or draws the same as another font.
+characters alike, draws something else instead of digits, or draws the same as another font. On
+request, fonts that lack some signs are kept, and know what they lack.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,36 @@ UNASSIGNED = "\U0010fffe"
 ALIKE = 0.05
 """Two glyphs are alike if at most this share of their ink differs."""
 
+NEVER_ALIKE = "0123456789()*+-/=?"
+"""Characters that a font must draw differently. Letters may be alike, such as I and l, and other
+signs differ in their place alone, such as a point and a comma's upper half."""
+
+PLAIN_SIGNS, FOREIGN = "+-/=<>?", 0.64
+"""Signs that look much the same in all fonts; with a greater difference from the built-in font's,
+it is another sign. Old fonts for TeX have others in the places of ``<`` and ``>``."""
+
+MOST_FOREIGN = 2
+"""Plain signs that a usable font draws as others, at most."""
+
 FEWEST_KNOWN_DIGITS, FEWEST_KNOWN_SIGNS = 3, 1
 """A font draws arithmetic if at least this many digits and signs are most similar to the same
 character of the built-in font. Symbol fonts fail; even fanciful text fonts pass."""
+
+
+class Glyph(NamedTuple):
+    """A drawn character, and where its ink is; lengths in px."""
+
+    ink: Image.Image
+    """Its ink, cropped, mode L; of no size for a space."""
+
+    left: int
+    """From the pen to the ink."""
+
+    top: int
+    """From the baseline down to the upper end of the ink; mostly negative."""
+
+    advance: float
+    """From this character's pen to the next one's."""
 
 
 @dataclass(frozen=True, order=True)
@@ -45,6 +73,24 @@ class FontFile:
     family: str
     style: str
     path: str
+
+    lacks: str = ""
+    """Those of the characters asked for that it does not have."""
+
+    def glyphs(self, characters: Iterable[str], size_px: int) -> dict[str, Glyph]:
+        """Draw characters.
+
+        Args:
+            characters: The characters.
+            size_px: Size, px per em.
+
+        Returns:
+            Each with its place beside the pen; without those that the font does not have.
+        """
+        font = _open(self.path, size_px)
+        missing = _glyph(font, UNASSIGNED)
+        drawn = {c: _place(font, c) for c in characters}
+        return {c: glyph for c, glyph in drawn.items() if c.isspace() or _is_there(glyph, missing)}
 
     def draw(self, character: str, size_px: int) -> tuple[Image.Image, tuple[int, int]]:
         """Draw one character.
@@ -105,13 +151,17 @@ def _font_paths(folders: Iterable[Path]) -> Iterator[Path]:
         yield from sorted(p for p in paths if p.is_file())
 
 
-def find_fonts(folders: Sequence[Path], characters: str, *, system: bool = True) -> FontReport:
-    """Find the fonts that draw all ``characters`` legibly.
+def find_fonts(
+    folders: Sequence[Path], characters: str, *, system: bool = True, partial: bool = False
+) -> FontReport:
+    """Find the fonts that draw ``characters`` legibly.
 
     Args:
         folders: The user's folders.
         characters: The characters to draw.
         system: Whether to search the folders of the system and of packages, too.
+        partial: Whether to keep fonts that lack some of them, if they have all of the digits or all
+            of the letters. `FontFile.lacks` names what they lack.
 
     Raises:
         FontError: A folder does not exist, or no font is usable.
@@ -125,19 +175,30 @@ def find_fonts(folders: Sequence[Path], characters: str, *, system: bool = True)
     for path in dict.fromkeys([*([""] if system else []), *paths]):
         try:
             font = _open(path, PROBE_SIZE_PX)
-            glyphs = {c: _glyph(font, c) for c in characters}
-            reason = _defect(font, glyphs)
+            glyphs = {c: _glyph(font, c) for c in characters if not c.isspace()}
+            lacks = _lacking(font, glyphs)
+            reason = None
+            if partial:
+                foreign = _foreign(font)
+                lacks += "".join(c for c in glyphs if c in foreign)
+                if len(foreign) > MOST_FOREIGN:
+                    reason = "draws something else than signs"
+            if lacks and not (partial and _has_digits_or_letters(glyphs, lacks)):
+                reason = f"lacks {lacks}"
+            glyphs = {c: glyph for c, glyph in glyphs.items() if c not in lacks}
+            reason = reason or _defect(glyphs)
         except OSError as error:
             report.rejected.append((path, f"cannot be opened: {error}"))
             continue
-        digest = hashlib.blake2b(b"".join(g.tobytes() for g in glyphs.values())).digest()
+        drawn = [lacks.encode(), *(g.tobytes() for g in glyphs.values())]
+        digest = hashlib.blake2b(b"".join(drawn)).digest()
         if reason is None and (twin := seen.setdefault(digest, path)) != path:
             reason = f"draws the same as {twin or 'the built-in font'}"
         if reason:
             report.rejected.append((path, reason))
             continue
         family, style = font.getname()
-        report.usable.append(FontFile(family or Path(path).stem, style or "", path))
+        report.usable.append(FontFile(family or Path(path).stem, style or "", path, lacks))
     if not report.usable:
         where = ", ".join(map(str, folders)) or "the system's folders"
         raise FontError(
@@ -156,6 +217,19 @@ def _draw(font: ImageFont.FreeTypeFont, character: str) -> tuple[Image.Image, tu
     return drawn.crop(ink) if ink else Image.new("L", (0, 0)), (math.ceil(right), math.ceil(bottom))
 
 
+def _is_there(glyph: Glyph, missing: NDArray[np.uint8]) -> bool:
+    """Return whether a glyph has ink, and is not the mark for missing characters."""
+    return bool(glyph.ink.width) and not np.array_equal(np.asarray(glyph.ink), missing)
+
+
+def _place(font: ImageFont.FreeTypeFont, character: str) -> Glyph:
+    mask: Any
+    mask, (left, top) = font.getmask2(character, mode="L", anchor="ls")
+    drawn = Image.frombytes("L", mask.size, bytes(mask))
+    box = drawn.getbbox() or (0, 0, 0, 0)
+    return Glyph(drawn.crop(box), left + box[0], top + box[1], font.getlength(character))
+
+
 def _glyph(font: ImageFont.FreeTypeFont, character: str) -> NDArray[np.uint8]:
     """Draw one character, cropped to its ink: uint8 (h, w), which can be empty."""
     return np.asarray(_draw(font, character)[0])
@@ -172,27 +246,48 @@ def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(np.abs(a - b).sum() / (a.sum() + b.sum()))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def _known(characters: str) -> dict[str, NDArray[np.float32]]:
-    """Return thumbnails of the built-in font."""
+    """Return thumbnails of the built-in font, of those characters that it has."""
     font = _open("", PROBE_SIZE_PX)
-    return {c: _thumbnail(_glyph(font, c)) for c in characters}
+    glyphs = {c: _glyph(font, c) for c in characters}
+    lacks = _lacking(font, glyphs)
+    return {c: _thumbnail(glyph) for c, glyph in glyphs.items() if c not in lacks}
 
 
-def _defect(font: ImageFont.FreeTypeFont, glyphs: dict[str, NDArray[np.uint8]]) -> str | None:
-    """Return why a font is not usable; None if it is."""
+def _lacking(font: ImageFont.FreeTypeFont, glyphs: dict[str, NDArray[np.uint8]]) -> str:
+    """Return the characters that a font does not have."""
     missing = _glyph(font, UNASSIGNED)
-    lacking = [c for c, g in glyphs.items() if not g.any() or np.array_equal(g, missing)]
-    if lacking:
-        return f"lacks {''.join(lacking)}"
+    return "".join(c for c, g in glyphs.items() if not g.any() or np.array_equal(g, missing))
+
+
+def _foreign(font: ImageFont.FreeTypeFont) -> str:
+    """Return the plain signs that a font draws as something else."""
+    glyphs = {c: _glyph(font, c) for c in PLAIN_SIGNS}
+    lacks, known = _lacking(font, glyphs), _known(PLAIN_SIGNS)
+    own = {c: _thumbnail(glyph) for c, glyph in glyphs.items() if c not in lacks}
+    return "".join(c for c in own if _difference(known[c], own[c]) > FOREIGN)
+
+
+def _has_digits_or_letters(glyphs: Iterable[str], lacks: str) -> bool:
+    """Return whether a font has all of the digits or all of the letters that are asked for."""
+    digits = {c for c in glyphs if c.isdigit()}
+    letters = {c for c in glyphs if c.isalpha()}
+    if not digits and not letters:
+        return len(lacks) < len(set(glyphs))
+    return any(kind and kind.isdisjoint(lacks) for kind in (digits, letters))
+
+
+def _defect(glyphs: dict[str, NDArray[np.uint8]]) -> str | None:
+    """Return why a font that has the characters is not usable; None if it is."""
     thumbnails = {c: _thumbnail(g) for c, g in glyphs.items()}
-    for a, b in combinations(thumbnails, 2):
+    for a, b in combinations([c for c in thumbnails if c in NEVER_ALIKE], 2):
         same_size = np.allclose(glyphs[a].shape, glyphs[b].shape, rtol=0.1)
         if same_size and _difference(thumbnails[a], thumbnails[b]) <= ALIKE:
             return f"draws {a} and {b} alike"
     known = _known("".join(glyphs))
     for kind, fewest in (("digits", FEWEST_KNOWN_DIGITS), ("signs", FEWEST_KNOWN_SIGNS)):
-        characters = [c for c in glyphs if c.isdigit() == (kind == "digits")]
+        characters = [c for c in known if not c.isalpha() and c.isdigit() == (kind == "digits")]
         num_known = sum(
             min(known, key=lambda k: _difference(known[k], thumbnails[c])) == c for c in characters
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -97,32 +98,24 @@ class GrammarTexts:
         return grammar.includes(self.grammar)
 
 
-class FileTexts:
-    """The lines of a file, each as often as it is there.
+class ListedTexts:
+    """The texts of a list, each as often as it is there.
 
     Args:
-        path: A text file with one text per line; empty lines are skipped.
-
-    Raises:
-        ConfigError: It cannot be used, or a line has something that a picture cannot show.
+        texts: At least one.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.texts = read_texts(path, "texts")
-        for text in self.texts:
-            if not text.isprintable():
-                raise ConfigError(
-                    f"texts: {path}: expected visible characters and blanks, found {quoted(text)}"
-                )
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = texts
         self.characters = "".join(sorted(set().union(*self.texts)))
         self.max_frames = max(map(num_frames_needed, self.texts))
 
     def draw(self, rng: np.random.Generator) -> str:
-        """Return a random line."""
+        """Return a random text of the list."""
         return self.texts[rng.integers(len(self.texts))]
 
     def is_within(self, grammar: Grammar) -> bool:
-        """Return whether a grammar accepts all lines."""
+        """Return whether a grammar accepts all of the texts."""
         return all(map(grammar.accepts, set(self.texts)))
 
 
@@ -135,5 +128,20 @@ def load_texts(config: SynthConfig) -> Texts:
     if config.grammar:
         return GrammarTexts(load_grammar_alone(config.grammar), config.max_length)
     if config.texts:
-        return FileTexts(Path(config.texts))
+        return _read_listed(Path(config.texts))
     return NAMED[config.texts_like or "level1"]
+
+
+def _read_listed(path: Path) -> ListedTexts:
+    """Read a text file with one text per line; empty lines are skipped.
+
+    Raises:
+        ConfigError: It cannot be used, or a line has something that a picture cannot show.
+    """
+    texts = read_texts(path, "texts")
+    for text in texts:
+        if not text.isprintable():
+            raise ConfigError(
+                f"texts: {path}: expected visible characters and blanks, found {quoted(text)}"
+            )
+    return ListedTexts(texts)

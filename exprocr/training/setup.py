@@ -29,7 +29,7 @@ from exprocr.core.text.charset import Charset
 from exprocr.core.text.expression import value_of
 from exprocr.core.text.grammar.grammars import Grammar, load_grammar, tightest
 from exprocr.errors import ConfigError
-from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, load_renderer
+from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, Renderer, load_renderer
 from exprocr.synth.texts import GrammarTexts, Texts, load_texts
 from exprocr.training.batches import Batches, RenderedBatches
 from exprocr.training.checkpoint import Checkpoint
@@ -172,7 +172,7 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
             f"{training.batch_size}"
         )
     renderer, _ = load_renderer(settings.synth)
-    _check_rendered_width(settings, renderer.texts)
+    _check_rendered_width(settings, renderer)
 
     def source(stream: int, num: int) -> RenderedBatches:
         return RenderedBatches(
@@ -187,15 +187,17 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
     return source(TRAIN_STREAM, size), val
 
 
-def _check_rendered_width(settings: Preset, texts: Texts) -> None:
+def _check_rendered_width(settings: Preset, renderer: Renderer) -> None:
     """Check that every rendered text fits into the frames of its picture."""
     synth, size = settings.synth, settings.preprocess
-    width = scaled_width((synth.width, synth.height), size)
+    num_needed = renderer.texts.max_frames
+    width_px = renderer.least_width_px(num_needed)
+    width = scaled_width((width_px, synth.height), size)
     there = num_frames(settings.model, padded_width(width, size))
-    if there < texts.max_frames:
+    if there < num_needed:
         raise ConfigError(
-            f"synth.width: expected images wide enough for {texts.max_frames} frames, which the "
-            f"longest text needs, found {synth.width} x {synth.height} px, which give {there}"
+            f"synth.width: expected images wide enough for {num_needed} frames, which the longest "
+            f"text needs, found {width_px} x {synth.height} px, which give {there}"
         )
 
 

@@ -33,7 +33,7 @@ from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.expression import value_of
 from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.synth.fonts import FontFile, find_fonts
-from exprocr.synth.renderer import Renderer, sample_rng
+from exprocr.synth.renderer import CONTEST_WIDTH_PX, Renderer, sample_rng
 from exprocr.synth.texts import LEVEL1
 from tests.benchmarks.captcha_images import draw_images, recipe_fonts
 from tests.benchmarks.measure_weights import WIDE
@@ -165,7 +165,7 @@ def draw_other_texts(renderer: Renderer, num: int) -> dict[str, list[Image.Image
         name: [renderer.render(text(), sample_rng(SEED, 1, i)) for i in range(num)]
         for name, text in kinds.items()
     }
-    shape = (renderer.config.height, renderer.config.width, 3)
+    shape = (renderer.config.height, CONTEST_WIDTH_PX, 3)
     pictures["noise"] = [
         Image.fromarray(rng.integers(256, size=shape, dtype=np.uint8)) for _ in range(num)
     ]

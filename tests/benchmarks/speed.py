@@ -5,19 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from itertools import count, islice, product
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exprocr.choices import LOOKS
+from exprocr.core.config.schema import SynthConfig
 from exprocr.core.decode.decoder import Decoder
 from exprocr.core.image.preprocess import preprocess
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.charset import BLANK, Charset
 from exprocr.core.text.grammar.grammars import load_grammar
+from exprocr.synth.contest.look import MASTER_SIZES_PX
+from exprocr.synth.contest.painter import prepare
 from exprocr.synth.fonts import find_fonts
-from exprocr.synth.look import MASTER_SIZES_PX
-from exprocr.synth.renderer import Renderer, _prepare
-from exprocr.synth.texts import LEVEL1
+from exprocr.synth.renderer import Renderer
+from exprocr.synth.texts import LEVEL1, ListedTexts
 from tests.benchmarks.measuring import (
     SEED,
     Options,
@@ -27,6 +32,7 @@ from tests.benchmarks.measuring import (
     per_second,
     version_of,
 )
+from tests.support.handwriting import drawn_digits, write_digits
 
 CHUNK = 512
 WORKSHEET = Charset("()*+-./0123456789<=>?×÷…")
@@ -35,14 +41,27 @@ WORKSHEET = Charset("()*+-./0123456789<=>?×÷…")
 IMPROBABLE = -25.0
 """Log-probability of characters that a network does not know."""
 
+WARM_UP = 2_000
+SUMS = ListedTexts([f"{a}+{b}={a + b}" for a in range(1, 100) for b in range(1, 100)])
+"""Texts of 5 to 9 characters."""
+
 
 def rendering_rows(options: Options) -> Iterator[Row]:
-    """Draw pictures, without encoding them: our own, and those of the ``captcha`` package."""
+    """Draw pictures, without encoding them: our own looks, and those of the ``captcha`` package."""
     fonts = find_fonts([], LEVEL1.characters).usable
     for font, character, size_px in product(fonts, LEVEL1.characters, MASTER_SIZES_PX):
-        _prepare(font, character, size_px)
+        prepare(font, character, size_px)
     rate = rendering_rate(Renderer(fonts), options)
     yield Row(f"exprocr, {len(fonts)} fonts, one core", per_second(rate))
+    with TemporaryDirectory() as folder:
+        digits = str(write_digits(Path(folder), *drawn_digits(100)))
+        for look in LOOKS[1:]:
+            config = SynthConfig(looks=(look,), digits=digits)
+            renderer = Renderer(fonts, config, SUMS)
+            for number in range(WARM_UP):  # glyphs are kept once they are drawn
+                renderer.sample(SEED, 1, number)
+            rate = rendering_rate(renderer, options)
+            yield Row(f"look {look}, texts of about 8 characters, one core", per_second(rate))
     what = "captcha package, its own font, one core"
     if version_of("captcha") == "not installed":
         yield Row(what, "not installed")

@@ -18,10 +18,12 @@ from PIL import Image, ImageDraw
 
 from exprocr.core.config.schema import SynthConfig
 from exprocr.synth import fonts
+from exprocr.synth.contest.look import Looks
+from exprocr.synth.contest.painter import ContestPainter, dot_pixels
 from exprocr.synth.fonts import FontFile
-from exprocr.synth.look import Looks
-from exprocr.synth.renderer import Renderer, dot_pixels, sample_rng
+from exprocr.synth.renderer import Renderer, sample_rng
 from exprocr.synth.texts import LEVEL1
+from exprocr.synth.typefaces import Typefaces
 from tests.support.pictures import correlation
 
 MATPLOTLIB = next(f for f in fonts.system_font_folders() if "mpl-data" in f.parts)
@@ -209,7 +211,7 @@ def draw_squares(text: str, side_px: int, seed: int = 0, **changes: Any) -> NDAr
     rng = sample_rng(0, 0, seed)
     look = replace(
         Looks([SANS], PLAIN).draw(len(text), rng),
-        fonts=[Squares("", "", "", side_px)] * len(text),
+        fonts=[Squares("", "", "", side_px=side_px)] * len(text),
         sizes_px=[side_px] * len(text),
         master_sizes_px=[side_px],
         manner="bilinear",
@@ -217,7 +219,8 @@ def draw_squares(text: str, side_px: int, seed: int = 0, **changes: Any) -> NDAr
         stretched=False,
         **changes,
     )
-    return np.asarray(Renderer([SANS], PLAIN).draw(text, look, rng)).astype(float)
+    painter = ContestPainter(Typefaces([SANS], text), PLAIN)
+    return np.asarray(painter.draw(text, look, rng, 180)).astype(float)
 
 
 def test_glyphs_are_darker_where_they_overlap() -> None:

@@ -8,19 +8,23 @@ from typing import Any
 
 import click
 
-from exprocr.cli.options import FiniteRange, Session, pass_session, texts_options
+from exprocr.cli.options import FiniteRange, Session, look_options, pass_session, texts_options
 from exprocr.core.config.schema import SynthConfig, ranges
 
 
 def _parse_size(
     ctx: click.Context, param: click.Parameter, text: str | None
-) -> tuple[int, int] | None:
-    """Return width and height, px."""
+) -> tuple[int | None, int] | None:
+    """Return width and height, px; None for a width that follows the text."""
     if text is None:
         return None
+    if text == "auto":
+        return None, SynthConfig.height
     match = re.fullmatch("([0-9]{1,5})[xX]([0-9]{1,5})", text)
     if not match:
-        raise click.BadParameter(f"expected WIDTHxHEIGHT, like 180x60, found {text!r}", ctx, param)
+        raise click.BadParameter(
+            f"expected WIDTHxHEIGHT, like 180x60, or auto, found {text!r}", ctx, param
+        )
     width, height = int(match[1]), int(match[2])
     limits = ranges(SynthConfig)
     (min_width, max_width), (min_height, max_height) = limits["width"], limits["height"]
@@ -56,9 +60,11 @@ def _parse_size(
 @click.option(
     "--size",
     callback=_parse_size,
-    metavar="WxH",
-    help="Size of an image, px.  [default: 180x60]",
+    metavar="WxH|auto",
+    help="Size of an image, px; auto is 60 high and as wide as the text needs.  [default: 180x60 "
+    "for level-1 expressions in the look contest, else auto]",
 )
+@look_options
 @click.option(
     "--fonts",
     multiple=True,

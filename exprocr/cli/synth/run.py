@@ -11,9 +11,9 @@ import click
 from rich.table import Table
 
 from exprocr.cli import signals
-from exprocr.cli.options import Session, texts_settings
+from exprocr.cli.options import Session, look_settings, texts_settings
 from exprocr.cli.output import print_table, progress, summary_table
-from exprocr.core.config.schema import TEXT_SOURCES, SynthConfig
+from exprocr.core.config.schema import TEXT_SOURCES
 from exprocr.core.config.settings import load_settings
 from exprocr.core.system.processes import usable_processors
 from exprocr.synth.fonts import FontReport
@@ -30,7 +30,9 @@ def run(
     out: Path,
     num_images: int,
     seed: int,
-    size: tuple[int, int] | None,
+    size: tuple[int | None, int] | None,
+    look: tuple[str, ...] | None,
+    digits: str | None,
     fonts: tuple[str, ...],
     no_system_fonts: bool,
     config: Path | None,
@@ -46,7 +48,10 @@ def run(
         out: Folder to write to.
         num_images: Number of images, in all parts together.
         seed: Seed of the images.
-        size: Width and height of an image, px; None takes the settings'.
+        size: Width and height of an image, px; a width of None follows the text. None takes the
+            settings'.
+        look: Looks with their shares; None takes the settings'.
+        digits: Folder of handwritten digits; None takes the settings'.
         fonts: Folders of fonts; empty takes the settings'.
         no_system_fonts: Use no other fonts.
         config: File of settings, over which the arguments win; None takes the defaults.
@@ -56,7 +61,7 @@ def run(
         texts: The options of what the images say; None takes the settings'.
     """
     parts = _plan(out, num_images, val_fraction)
-    changes = texts_settings(texts)
+    changes = texts_settings(texts) | look_settings({"look": look, "digits": digits})
     if size is not None:
         changes["width"], changes["height"] = size
     if fonts:
@@ -76,7 +81,7 @@ def run(
             "labels; the same command with --overwrite renders all."
         )
         return signals.exit_code()
-    print_table(_summary(out, parts, written, report, looks, seed, seconds, session))
+    print_table(_summary(out, parts, written, report, renderer, seed, seconds, session))
     session.note(f"Next: exprocr train {shlex.quote(str(out))}")
     return 0
 
@@ -120,17 +125,26 @@ def _write(
     return written
 
 
+def _size(renderer: Renderer) -> str:
+    """Return the size of an image, in words."""
+    height, (width, *others) = renderer.config.height, set(renderer.widths.values())
+    if width is None or others:
+        return f"{height} px high, as wide as the text needs"
+    return f"{width} x {height} px"
+
+
 def _summary(
     out: Path,
     parts: list[tuple[Path, int]],
     written: list[WriteReport],
     report: FontReport,
-    looks: SynthConfig,
+    renderer: Renderer,
     seed: int,
     seconds: float,
     session: Session,
 ) -> Table:
     """Return the table at the end."""
+    config = renderer.config
     num = sum(done.num_images for done in written)
     shares = ", ".join(f"{folder.name}: {size:,}" for folder, size in parts)
     families = report.families
@@ -139,8 +153,9 @@ def _summary(
     rows: list[tuple[str, object]] = [
         ("images", f"{num:,}" + (f" ({shares})" if len(parts) > 1 else "")),
         ("folder", out),
-        ("size", f"{looks.width} x {looks.height} px"),
-        *((n.replace("_", " "), value) for n in TEXT_SOURCES if (value := getattr(looks, n))),
+        *((n.replace("_", " "), value) for n in TEXT_SOURCES if (value := getattr(config, n))),
+        ("look", ", ".join(config.looks)),
+        ("size", _size(renderer)),
         ("seed", seed),
         (
             "fonts",

@@ -13,6 +13,7 @@ from exprocr.cli.options import (
     FiniteRange,
     Session,
     compute_options,
+    look_options,
     map_option,
     pass_session,
     table_options,
@@ -95,6 +96,7 @@ def _setting(name: str) -> click.ParamType[Any]:
     help="Share of freshly rendered images in every batch.",
 )
 @texts_options
+@look_options
 @click.option(
     "--fonts",
     type=click.Path(),

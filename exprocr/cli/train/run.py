@@ -14,7 +14,7 @@ import click
 from tqdm import tqdm
 
 from exprocr.cli import signals
-from exprocr.cli.options import Session, texts_settings
+from exprocr.cli.options import Session, look_settings, texts_settings
 from exprocr.cli.output import print_table, progress, summary_table
 from exprocr.core.config.schema import PRESETS, TEXT_SOURCES, SynthConfig
 from exprocr.core.config.settings import load_settings
@@ -135,7 +135,7 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
         raise click.UsageError("give --val or --val-fraction, not both")
     changes = {
         "training": {n: options[n] for n in SETTINGS if options[n] not in (None, ())},
-        "synth": texts_settings(options),
+        "synth": texts_settings(options) | look_settings(options),
     }
     if options["fonts"]:
         changes["synth"]["fonts"] = options["fonts"]
@@ -144,7 +144,7 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
     file = Path(options["config"]) if options["config"] else None
     settings = load_settings(options["preset"], file, changes)
     settings = replace(settings, synth=_absolute(settings.synth))
-    for name in (*TEXT_SOURCES, "max_length"):
+    for name in (*TEXT_SOURCES, "max_length", "look", "digits"):
         if options[name] is not None and not settings.training.synth_mix:
             shown = name.replace("_", "-")
             raise click.UsageError(
@@ -185,6 +185,7 @@ def _absolute(synth: SynthConfig) -> SynthConfig:
         synth,
         fonts=tuple(str(Path(folder).resolve()) for folder in synth.fonts),
         texts=_resolved(synth.texts or None) or "",
+        digits=_resolved(synth.digits or None) or "",
         grammar=grammar,
     )
 

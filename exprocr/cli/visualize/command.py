@@ -13,6 +13,7 @@ from exprocr.cli.options import (
     Session,
     compute_options,
     limit_option,
+    look_options,
     model_option,
     pass_session,
     table_options,
@@ -53,6 +54,7 @@ def _kinds_help() -> str:
     epilog=_kinds_help() + "\n\n\b\nExamples:\n  exprocr visualize img.png --layer conv2\n"
     "  exprocr visualize img.png --layer all --output features/\n"
     "  exprocr visualize img.png --kind alignment\n"
+    "  exprocr visualize --kind samples --look print,screen\n"
     "  exprocr visualize --kind curves --run runs/a --run runs/b --output curves.svg",
 )
 @click.argument("image", required=False, type=click.Path())
@@ -127,6 +129,7 @@ def _kinds_help() -> str:
 )
 @click.option("--errors", is_flag=True, help="Samples: only what is read wrong, the worst first.")
 @texts_options
+@look_options
 @limit_option("Samples: images on the sheet, at most.")
 @table_options
 @compute_options

@@ -74,7 +74,7 @@ KINDS = {
         summary="images with truth, reading and confidence",
         options=(
             *("image", "seed", "errors", "limit", "images", "allow_outside"),
-            *("grammar", "texts", "texts_like", "max_length"),
+            *("grammar", "texts", "texts_like", "max_length", "look", "digits"),
         ),
     ),
     "architecture": Kind(
@@ -128,6 +128,12 @@ class Request:
 
     limit: int = 24
     """Images of a sheet, at most."""
+
+    look: tuple[str, ...] | None = None
+    """Looks of rendered samples, with their shares; None is the contest's."""
+
+    digits: str | None = None
+    """Folder of handwritten digits."""
 
     images: str | None = None
     """The folder that the paths of samples' table start from; None is the table's own."""

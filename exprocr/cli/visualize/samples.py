@@ -10,7 +10,7 @@ from pathlib import Path
 from click.exceptions import Exit, UsageError
 
 from exprocr.cli.eval.run import find_samples
-from exprocr.cli.options import BAD_INPUT, texts_settings
+from exprocr.cli.options import BAD_INPUT, look_settings, texts_settings
 from exprocr.cli.output import cell, new_table, print_table, progress, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.subject import load_recognizer
@@ -57,21 +57,23 @@ def show(request: Request) -> None:
 
 def _pictures(request: Request) -> PictureSet:
     """Return the pictures asked for: a data set's, what a run validated on, or rendered ones."""
-    texts = texts_settings(vars(request))
-    if texts and (request.image is not None or request.runs):
-        raise UsageError("options of rendered texts go without a data set and without --run.")
+    rendered = texts_settings(vars(request)) | look_settings(vars(request))
     if request.image is not None:
+        if rendered:
+            raise UsageError("options of rendered samples go without IMAGE.")
         samples = find_samples(
             request.session, request.image, request.images, allow_outside=request.allow_outside
         )
         return file_pictures(samples, request.image)
-    if request.runs:
+    if request.runs and not rendered:
         paths = TablePaths(allow_outside=request.allow_outside)
         found = validation_pictures(request.runs[0], paths)
         return replace(found, name=f"{found.name} ({request.runs[0]})")
     number = max(request.limit, NUM_RENDERED) if request.errors else request.limit
-    renderer, _ = load_renderer(SynthConfig(**texts))
-    name = f"{quantity(number, 'rendered image')}, seed {request.seed}"
+    config = SynthConfig(**rendered)
+    renderer, _ = load_renderer(config)
+    look = f" in the look {', '.join(config.looks)}" if request.look else ""
+    name = f"{quantity(number, 'rendered image')}{look}, seed {request.seed}"
     return rendered_pictures(renderer, request.seed, SAMPLE_STREAM, number, name)
 
 

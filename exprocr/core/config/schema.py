@@ -6,10 +6,12 @@ the values from files. This module imports nothing heavy, so that ``--help`` can
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-from exprocr.choices import TEXTS_LIKE
+from exprocr.choices import LOOKS, TEXTS_LIKE
 from exprocr.core.config.label_map import LabelMap
 from exprocr.errors import ConfigError, unknown_name
 
@@ -207,11 +209,43 @@ TEXT_SOURCES = ("grammar", "texts", "texts_like")
 """Settings of what rendered images say; at most one of them is given."""
 
 
+def parse_looks(looks: Sequence[str]) -> dict[str, float]:
+    """Return the share of each look; they add up to 1.
+
+    Args:
+        looks: Names of looks, each with its share after a colon, or 1 for it.
+
+    Raises:
+        ConfigError: There is none, a name is unknown or named twice, or a share is no positive
+            number.
+    """
+    weights: dict[str, float] = {}
+    for look in looks:
+        name, colon, share = look.partition(":")
+        if name not in LOOKS:
+            raise ConfigError(unknown_name("synth.looks", name, LOOKS, what="look"))
+        if name in weights:
+            raise ConfigError(f"synth.looks: expected each look once, found {name} twice")
+        try:
+            weights[name] = float(share) if colon else 1.0
+        except ValueError:
+            weights[name] = math.nan
+        if not 0 < weights[name] < math.inf:
+            raise ConfigError(
+                f"synth.looks: expected a share above 0 after the colon, found {look[:100]!r}"
+            )
+    if not weights:
+        raise ConfigError("synth.looks: expected at least one look, found none")
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SynthConfig:
-    """What rendered images say and look like: like the contest's, with a share of rarer looks.
+    """What rendered images say and look like.
 
-    At most one of ``grammar``, ``texts`` and ``texts_like`` is given.
+    At most one of ``grammar``, ``texts`` and ``texts_like`` is given. The settings from
+    ``min_font_size_px`` on are for the contest's look; the ranges of the other looks are fixed.
     """
 
     grammar: str = ""
@@ -228,8 +262,13 @@ class SynthConfig:
     max_length: int = ranged(24, 1, 1_000)
     """Most characters of a text of a grammar with more than 1,000,000 texts."""
 
-    width: int = ranged(180, 20, 6000)
-    """Width of an image, px."""
+    looks: tuple[str, ...] = ("contest",)
+    """Looks to draw: contest, captcha, print, screen, hand or display. ``NAME:SHARE`` gives the
+    share of one; without shares, all are equally frequent."""
+
+    width: int | None = ranged(None, 20, 6000)
+    """Width of an image, px; where it is left out, an image is as wide as its text needs, and 180
+    px where it is a level-1 expression in the contest's look."""
 
     height: int = ranged(60, 20, 1000)
     """Height of an image, px; lengths below are for 60 and scale with it."""
@@ -239,6 +278,13 @@ class SynthConfig:
 
     system_fonts: bool = True
     """Use the fonts of the system and of the packages exprocr depends on."""
+
+    digits: str = ""
+    """Folder with handwritten digits for the look hand, two files as MNIST publishes them; where it
+    is left out, handwriting typefaces are used."""
+
+    digit_range: tuple[int, int] = ranged((0, 7_999), 0, 99_999_999)
+    """First and last of these digits to draw, counted from 0; the others are left for measuring."""
 
     min_font_size_px: float = ranged(35.0, 8, 96)
     """Smallest font size, px per em; at most ``max_font_size_px``."""
@@ -296,6 +342,12 @@ class SynthConfig:
         if self.texts_like not in ("", *TEXTS_LIKE):
             name, known = self.texts_like, TEXTS_LIKE
             raise ConfigError(unknown_name("synth.texts_like", name, known, what="distribution"))
+        parse_looks(self.looks)
+        if self.digit_range[0] > self.digit_range[1]:
+            raise ConfigError(
+                f"synth.digit_range: expected the first and the last digit, found "
+                f"{list(self.digit_range)}"
+            )
         if self.min_font_size_px > self.max_font_size_px:
             raise ConfigError(
                 f"synth.min_font_size_px: expected at most {self.max_font_size_px:g}, which is "

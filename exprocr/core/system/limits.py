@@ -69,6 +69,9 @@ MAX_LABELS = 10_000_000
 MAX_LABEL_FILE_BYTES = 1_000 * MB
 """Largest label file."""
 
+MAX_DIGITS_BYTES = 100 * MB
+"""Largest file of handwritten digits, before and after decompression; MNIST's has 47 MB."""
+
 # Grammars
 
 MAX_PATTERN_LENGTH = 10_000

@@ -205,9 +205,9 @@ def test_only_what_the_grammar_accepts_is_read(
         ("level2", "unknown grammar; did you mean 'level1'?"),
         ("regex:[0-9", "grammar regex:[0-9: expected a regular expression"),
         ("regex:a+b", "expected characters of '()*+-0123456789', found 'a'"),
-        ("lexicon:{}/none", "{}/none: expected a file with one allowed text per line, found none"),
+        ("lexicon:{}/none", "{}/none: expected a file with one text per line, found none"),
         ("lexicon:{}/texts", "{}/texts, line 2: expected characters of"),
-        ("lexicon:{}", "{}: expected a file with one allowed text per line, found a folder"),
+        ("lexicon:{}", "{}: expected a file with one text per line, found a folder"),
     ],
 )
 @pytest.mark.parametrize("file", [[], ["--output", "{}/o.tsv"]])

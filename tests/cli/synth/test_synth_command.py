@@ -18,6 +18,7 @@ from exprocr.core.text.expression import evaluate, format_value
 from exprocr.errors import ConfigError, OutputError
 from exprocr.synth import writer
 from exprocr.synth.renderer import Renderer, load_renderer
+from tests.support.handwriting import drawn_digits, write_digits
 from tests.support.pictures import matplotlib_fonts
 
 Synth = Callable[..., Result]
@@ -264,3 +265,61 @@ def test_the_smallest_and_the_largest_sizes(
     result = synth(tmp_path / "out", "-n", 1, "--size", f"{width}x{height}")
     assert result.exit_code == 0, result.stderr
     check_set(tmp_path / "out", 1, size)
+
+
+def test_files_of_other_looks_do_not_depend_on_the_processes(
+    synth: Synth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "FEW", 100)
+    digits = write_digits(tmp_path / "digits", *drawn_digits(30))
+    options = ("-n", 110, "--look", "print:2,hand,display", "--digits", digits)
+    for name, workers in (("one", 1), ("two", 2)):
+        result = synth(tmp_path / name, *options, "--workers", workers)
+        assert result.exit_code == 0, result.stderr
+        table = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in lines_of(result))
+        assert table["look"] == "print:2, hand, display"
+        assert table["size"] == "60 px high, as wide as the text needs"
+    one = contents(tmp_path / "one")
+    assert one == contents(tmp_path / "two")
+    sizes = {size_of(tmp_path / "one" / name) for name in one if name.endswith(".png")}
+    assert {height for _, height in sizes} == {60}
+    assert len(sizes) > 50
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
+def lines_of(result: Result) -> list[str]:
+    """Return the rows of the table at the end, without continued lines."""
+    return [line.strip() for line in result.stdout.splitlines() if re.match(r"\S+.*\s{2,}", line)]
+
+
+def test_a_width_that_follows_the_text(synth: Synth, tmp_path: Path) -> None:
+    config = tmp_path / "looks.toml"
+    config.write_text("[synth]\nwidth = 150\nlooks = ['screen']\n")
+    for options, widths in (((), {150}), (("--size", "auto"), None)):
+        out = tmp_path / f"out{len(options)}"
+        result = synth(out, "-n", 20, "--config", config, *options)
+        assert result.exit_code == 0, result.stderr
+        found = {size_of(path)[0] for path in out.glob("*.png")}
+        assert found == widths if widths else len(found) > 5
+
+
+@pytest.mark.parametrize(
+    ("look", "code", "message"),
+    [
+        ("prnt", 2, "unknown look; did you mean 'print'?"),
+        ("print:0", 2, "expected a share above 0 after the colon, found 'print:0'"),
+        ("print,print", 2, "expected each look once, found print twice"),
+        ("hand", 1, "expected a folder of handwritten digits for the look hand"),
+    ],
+)
+def test_looks_that_are_none(
+    synth: Synth, tmp_path: Path, look: str, code: int, message: str
+) -> None:
+    result = synth(tmp_path / "out", "-n", 1, "--look", look)
+    assert result.exit_code == code
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()

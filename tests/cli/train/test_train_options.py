@@ -9,6 +9,7 @@ import pytest
 import tomli_w
 
 from exprocr.training.run import read_checkpoint
+from tests.support.handwriting import drawn_digits, write_digits
 from tests.support.pictures import matplotlib_fonts
 from tests.support.tiny_runs import SETTINGS, invoke
 
@@ -120,3 +121,19 @@ def test_options_of_texts_that_do_not_fit(
     result = invoke("train", *data, *options)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.usefixtures("one_font")
+def test_looks_and_digits_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, config = tmp_path / "run", tmp_path / "tiny.toml"
+    synth = {**SETTINGS.get("synth", {}), "width": 180}
+    config.write_text(tomli_w.dumps({**SETTINGS, "synth": synth}))
+    write_digits(tmp_path / "digits", *drawn_digits(20))
+    monkeypatch.chdir(tmp_path)
+    options = ["--config", config, "--synth-mix", 1, "--epochs", 1, "--threads", 1]
+    looks = ["--look", "hand:0.5,print", "--digits", "digits"]
+    result = invoke("train", *options, *looks, "--output", run)
+    assert result.exit_code == 0, result.stderr
+    kept = read_checkpoint(run)[0].settings.synth
+    assert kept.looks == ("hand:0.5", "print")
+    assert kept.digits == str(tmp_path / "digits")  # so that the run can go on elsewhere

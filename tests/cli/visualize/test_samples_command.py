@@ -12,12 +12,16 @@ from PIL import Image
 
 from exprocr.cli import group
 from exprocr.cli.visualize import samples as kind
+from exprocr.core.config.schema import SynthConfig
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.synth import fonts
-from exprocr.synth.renderer import SAMPLE_STREAM, Renderer
+from exprocr.synth.fonts import FontFile
+from exprocr.synth.renderer import SAMPLE_STREAM, Renderer, load_renderer
+from exprocr.synth.texts import ListedTexts
 from exprocr.training import validation
 from exprocr.training.run import RunSpec
+from tests.support.pictures import matplotlib_fonts
 from tests.support.tiny_runs import BUILT_IN, metrics, start, tiny_settings, write_files
 
 SamplesOf = Callable[..., Result]
@@ -248,3 +252,39 @@ def test_what_does_not_go_together_is_wrong_use(
     samples: SamplesOf, data: Path, options: list[str]
 ) -> None:
     assert samples(data, *options).exit_code == 2
+
+
+def test_a_sheet_of_looks_without_a_file(
+    samples: SamplesOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = samples("--look", "print,screen", "--limit", 6, "--seed", 2)
+    assert result.exit_code == 0, result.stderr
+    assert "images read  6" in result.stdout
+    config = SynthConfig(looks=("print", "screen"))
+    renderer, _ = load_renderer(config)
+    texts = [renderer.sample(2, SAMPLE_STREAM, i)[0] for i in range(6)]
+    rows = [line.split() for line in result.stdout.splitlines() if line.startswith("rendered")]
+    assert [row[3] for row in rows] == texts
+    with Image.open("samples.png") as sheet:
+        assert sheet.width > 600
+
+
+def test_a_sheet_of_texts_that_the_model_cannot_read(
+    samples: SamplesOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sans = FontFile("DejaVu Sans", "Book", str(matplotlib_fonts() / "DejaVuSans.ttf"))
+
+    def load(config: SynthConfig) -> tuple[Renderer, None]:
+        return Renderer([sans], config, ListedTexts(["2÷2=1"])), None
+
+    monkeypatch.setattr(kind, "load_renderer", load)
+    result = samples("--look", "print", "--limit", 3)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("2÷2=1") == 3
+    assert Path("samples.png").is_file()
+
+
+def test_looks_are_for_rendered_samples(samples: SamplesOf, data: Path) -> None:
+    result = samples(data, "--look", "print")
+    assert result.exit_code == 2
+    assert "options of rendered samples go without IMAGE." in result.stderr

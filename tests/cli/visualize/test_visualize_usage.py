@@ -30,6 +30,8 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "texts": ("--texts", "t"),
     "texts_like": ("--texts-like", "captcha"),
     "max_length": ("--max-length", "5"),
+    "look": ("--look", "print"),
+    "digits": ("--digits", "d"),
 }
 """An option of each kind of picture, and one that fits."""
 

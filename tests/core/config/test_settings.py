@@ -21,6 +21,7 @@ from exprocr.core.config.schema import (
     Preset,
     SynthConfig,
     TrainingConfig,
+    parse_looks,
     ranges,
 )
 from exprocr.core.config.settings import from_dict, load_settings, to_dict
@@ -287,3 +288,35 @@ def test_files_that_are_too_large(tmp_path: Path, content: str, message: str) ->
 def test_settings_are_in_a_regular_file() -> None:
     with pytest.raises(ConfigError, match="cannot be read: a device, not a regular file"):
         load_settings("default", Path("/dev/zero"))
+
+
+@pytest.mark.parametrize(
+    ("looks", "shares"),
+    [
+        (["contest"], {"contest": 1.0}),
+        (["print", "hand"], {"print": 0.5, "hand": 0.5}),
+        (["print:3", "hand:1e0"], {"print": 0.75, "hand": 0.25}),
+        (["screen:0.2", "display"], {"screen": 1 / 6, "display": 5 / 6}),
+    ],
+)
+def test_shares_of_looks_add_up_to_one(looks: list[str], shares: dict[str, float]) -> None:
+    assert parse_looks(looks) == pytest.approx(shares)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"looks": ["prnt"]}, "synth.looks: unknown look; did you mean 'print'? (looks: contest,"),
+        ({"looks": []}, "synth.looks: expected at least one look, found none"),
+        ({"looks": ["hand", "hand:2"]}, "synth.looks: expected each look once, found hand twice"),
+        ({"looks": ["hand:-1"]}, "synth.looks: expected a share above 0 after the colon"),
+        ({"looks": ["hand:x"]}, "synth.looks: expected a share above 0 after the colon"),
+        ({"looks": ["hand:inf"]}, "synth.looks: expected a share above 0 after the colon"),
+        ({"digit_range": [8, 7]}, "synth.digit_range: expected the first and the last digit"),
+        ({"digit_range": [8]}, "synth.digit_range: expected a list of 2"),
+    ],
+)
+def test_looks_and_digits_that_do_not_fit(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_dict(Preset, {"synth": values})
+    assert str(caught.value).startswith(message)

@@ -125,6 +125,6 @@ def test_labels_are_mapped_before_their_values_are_checked(tmp_path: Path) -> No
 
 def test_a_map_that_leaves_nothing_of_a_label(tmp_path: Path) -> None:
     folder = contest(tmp_path / "d", "1+1\n?\n", 2)
-    with pytest.raises(DataError, match="line 2: text: expected an expression") as caught:
+    with pytest.raises(DataError, match="line 2: text: expected visible characters") as caught:
         load_dataset(folder, label_map=LabelMap(["?="]))
     assert "labels.txt" in str(caught.value)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from exprocr.synth.distort import Distortion, distort_at_once, distort_in_steps
+from exprocr.synth.contest.distort import Distortion, distort_at_once, distort_in_steps
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.texts import LEVEL1
 from tests.support.pictures import correlation

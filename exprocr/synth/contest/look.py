@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from exprocr.core.config.schema import SynthConfig
 from exprocr.errors import FontError
-from exprocr.synth.distort import CONTEST_WARP, PACKAGE_WARP, Warp
+from exprocr.synth.contest.distort import CONTEST_WARP, PACKAGE_WARP, Warp
 from exprocr.synth.fonts import FontFile
 
 MASTER_SIZES_PX = (40, 56, 96)
@@ -32,8 +32,8 @@ _MASK_GAIN = 1.97
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 Manner = Literal["solid", "faded", "nearest", "bilinear"]
-"""How glyphs are distorted, see `exprocr.synth.distort`: in steps, beginning with the full color or
-with one that fades at the edges; or at once, with one of two resampling methods."""
+"""How glyphs are distorted, see `exprocr.synth.contest.distort`: in steps, beginning with the full
+color or with one that fades at the edges; or at once, with one of two resampling methods."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,12 @@ class Look:
     num_dots: int
     dot_width_px: int
     degraded: bool
+    num_spaces: int = 0
+    """How many of the glyphs are spaces that are no characters of the text."""
+    has_curve: bool = False
+    """Whether a curve goes across."""
+    auto_width_px: tuple[float, float] | None = None
+    """Range of the width of a picture that follows its text; None is near the text's own width."""
 
 
 class Looks:
@@ -100,7 +106,7 @@ class Looks:
     def draw(self, num: int, rng: np.random.Generator) -> Look:
         """Draw a random look for a picture of ``num`` glyphs."""
         if self.config.package_share and rng.random() < self.config.package_share:
-            return self._package_look(num, rng)
+            return self.package_look(num, rng)
         return self._contest_look(num, rng)
 
     def _contest_look(self, num: int, rng: np.random.Generator) -> Look:
@@ -161,7 +167,7 @@ class Looks:
             opacity *= max(_package_opacity(color), 0.15)
         return color, opacity
 
-    def _package_look(self, num: int, rng: np.random.Generator) -> Look:
+    def package_look(self, num: int, rng: np.random.Generator) -> Look:
         """Draw a look like that of ``ImageCaptcha`` with one font."""
         font = self._random_font(rng, self._favorite)
         color = rng.integers(10, 201, size=3).astype(np.float64)

@@ -16,11 +16,13 @@ from PIL import Image, ImageDraw
 
 from exprocr.core.config.schema import SynthConfig
 from exprocr.errors import FontError
-from exprocr.synth.distort import CONTEST_WARP, PACKAGE_WARP, Distortion, Warp
+from exprocr.synth.contest.distort import CONTEST_WARP, PACKAGE_WARP, Distortion, Warp
+from exprocr.synth.contest.look import PACKAGE_SIZES_PX, Look, Looks
+from exprocr.synth.contest.painter import ContestPainter
 from exprocr.synth.fonts import FontFile, find_fonts
-from exprocr.synth.look import PACKAGE_SIZES_PX, Look, Looks
 from exprocr.synth.renderer import Renderer, sample_rng
 from exprocr.synth.texts import LEVEL1
+from exprocr.synth.typefaces import Typefaces
 from tests.benchmarks.captcha_images import SeededSecrets, draw_images
 
 (DROID,) = find_fonts([Path(captcha.image.DATA_DIR)], LEVEL1.characters, system=False).usable
@@ -143,7 +145,8 @@ def figures(image: Image.Image) -> list[float]:
 def test_glyphs_in_the_packages_style_have_the_packages_sizes() -> None:
     config, rng = SynthConfig(package_share=1), np.random.default_rng(0)
     text = LEVEL1.characters
-    one, looks = Renderer([DROID], config), Looks([DROID], config)
+    one = ContestPainter(Typefaces([DROID], text), config)
+    looks = Looks([DROID], config)
     canvas = ImageDraw.Draw(Image.new("RGB", (180, 60)))
     for size in PACKAGE_SIZES_PX:
         artist = ImageCaptcha(font_sizes=(size,))
