@@ -141,7 +141,7 @@ def outside_option(command: F) -> F:
     )(command)
 
 
-class Replacement(click.ParamType[str]):
+class Replacement(click.ParamType):  # type: ignore[type-arg]  # none before click 8.4
     """A replacement in labels, such as ``x=*``."""
 
     name = "replacement"
@@ -215,7 +215,7 @@ def texts_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     return changes
 
 
-class LooksType(click.ParamType[tuple[str, ...]]):
+class LooksType(click.ParamType):  # type: ignore[type-arg]  # none before click 8.4
     """Looks with commas between them, such as ``print:0.5,hand``."""
 
     name = "looks"

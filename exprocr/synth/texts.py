@@ -112,7 +112,7 @@ class ListedTexts:
 
     def draw(self, rng: np.random.Generator) -> str:
         """Return a random text of the list."""
-        return self.texts[rng.integers(len(self.texts))]
+        return self.texts[int(rng.integers(len(self.texts)))]
 
     def is_within(self, grammar: Grammar) -> bool:
         """Return whether a grammar accepts all of the texts."""

@@ -133,7 +133,7 @@ def test_where_a_picture_goes(output: str | None, place: str) -> None:
         (["--scale", "common"], "'common' is not one of 'own', 'shared'"),
         (["--kind", "feature"], "'feature' is not one of"),
         (["--top", "3", "--channels", "1"], "--top and --channels both choose channels"),
-        (["--kind", "samples", "--texts", "t"], "options of rendered texts go without a data set"),
+        (["--kind", "samples", "--texts", "t"], "options of rendered samples go without IMAGE"),
         (["--layer", "all", "--output", "a.png"], "7 pictures: --output is their folder, found"),
         (["--layer", "fc1,gru1", "--output", "a.PNG"], "2 pictures: --output is their folder"),
     ],
