@@ -45,7 +45,7 @@ from exprocr.core.system.files import atomic_write
 from exprocr.core.text.expression import format_value
 from exprocr.core.text.grammar.grammars import Grammar
 from exprocr.errors import ImageError
-from exprocr.words import format_confidence, quantity
+from exprocr.words import format_confidence, quantity, quoted
 
 NUM_WORST = 10
 """Wrong images that are printed, those with the most confidence."""
@@ -158,7 +158,7 @@ def _warn_of_excluded(session: Session, grammar: Grammar, samples: Sequence[Samp
         session.report(
             f"warning: grammar {grammar} excludes {len(outside):,} of "
             f"{quantity(len(samples), 'label')}, which can only be read wrong; the first is "
-            f"{outside[0].text!r} in {outside[0].where}"
+            f"{quoted(outside[0].text)} in {outside[0].where}"
         )
 
 

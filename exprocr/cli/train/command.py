@@ -24,7 +24,7 @@ from exprocr.core.config.schema import PRESETS, TrainingConfig, ranges
 COUNT = click.IntRange(min=1)
 
 
-class Duration(click.ParamType[float]):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # none before click 8.4
     """A time such as ``90s``, ``10m``, ``1h30m`` or ``600``: seconds, float."""
 
     name = "duration"

@@ -28,7 +28,7 @@ OTHER_FORMATS = (".jpg", ".jpeg", ".pdf", ".gif", ".webp", ".bmp", ".tif", ".tif
 """Names of files that a picture must not get: it would not be what its name says."""
 
 
-class Numbers(click.ParamType[tuple[int, ...]]):
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # none before click 8.4
     """Numbers from 0 with commas between them, such as ``1,7,13``."""
 
     name = "numbers"

@@ -65,7 +65,7 @@ def test_rendered_pictures(light: bool) -> None:
     for i in range(40):
         gray = to_gray(renderer.sample(0, 0, i)[1])
         check(1 - gray if light else gray)
-        assert stretch_contrast(gray).max() == 1
+        assert stretch_contrast(gray).max() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
