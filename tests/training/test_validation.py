@@ -152,9 +152,7 @@ def test_fonts_are_looked_for_where_the_run_did(
     config.write_text(text.replace("system_fonts = true", "system_fonts = false"))
     asked = []
 
-    def find(
-        folders: list[Path], characters: str, *, system: bool, partial: bool
-    ) -> FontReport:
+    def find(folders: list[Path], characters: str, *, system: bool, partial: bool) -> FontReport:
         asked.append((folders, characters, system))
         return FontReport([BUILT_IN])
 
