@@ -31,7 +31,7 @@ from exprocr.core.text.grammar.grammars import tightest
 from exprocr.errors import ConfigError
 from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, load_renderer
 from exprocr.synth.texts import LEVEL1
-from exprocr.training.batches import Batches, RenderedBatches
+from exprocr.training.batches import Batches, RenderedBatches, pool_steps
 from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.learner import Learner
@@ -170,6 +170,7 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
             seed=training.seed,
             stream=stream,
             size=num,
+            pool_steps=pool_steps(settings.preprocess, num, _rendered_width(settings)),
         )
 
     val = source(VAL_STREAM, training.val_images) if spec.data is None and not spec.val else None
@@ -178,9 +179,8 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
 
 def _check_rendered_width(settings: Preset) -> None:
     """Check that every rendered text fits into the frames of its picture."""
-    synth, size = settings.synth, settings.preprocess
-    width = scaled_width((synth.width, synth.height), size)
-    there = num_frames(settings.model, padded_width(width, size))
+    synth = settings.synth
+    there = num_frames(settings.model, _rendered_width(settings))
     if there < MAX_RENDERED_LENGTH:
         raise ConfigError(
             f"synth.width: expected images wide enough for {MAX_RENDERED_LENGTH} frames, found "
@@ -188,13 +188,19 @@ def _check_rendered_width(settings: Preset) -> None:
         )
 
 
+def _rendered_width(settings: Preset) -> int:
+    """Return the width of a rendered picture in the network's input, px."""
+    synth, size = settings.synth, settings.preprocess
+    return padded_width(scaled_width((synth.width, synth.height), size), size)
+
+
 def _validation(
     data: RunData, inks: list[NDArray[np.uint8]], rendered: RenderedBatches | None
 ) -> LabeledImages:
     if rendered:
-        batch = rendered[0]
-        values = [value_of(text) for text in batch.texts]
-        return LabeledImages(list(batch.pictures), batch.texts, values)
+        drawn = rendered[range(rendered.size)]
+        values = [value_of(text) for text in drawn.texts]
+        return LabeledImages(drawn.inks, drawn.texts, values)
     texts = [sample.text for sample in data.val]
     values = [sample.truth for sample in data.val]
     return LabeledImages(inks, texts, values)
