@@ -30,8 +30,9 @@ ORDER_STREAM = 1000
 POOL_STREAM = 1001
 """Random stream of the order of a pool's batches."""
 
-POOL_STEPS, POOL_BYTES = 16, 2**25
-"""Most steps of a pool of rendered pictures, and most memory of its pictures."""
+POOL_STEPS, POOL_PICTURES = 16, 1024
+"""Most steps of a pool of rendered pictures, and, unless it has one step, most of these pictures.
+They are in memory together, and the first step waits for all of its pool."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class RenderedBatches(Dataset[Drawn]):
         seed: Seed of the samples.
         stream: Stream of the samples, such as `exprocr.synth.renderer.TRAIN_STREAM`.
         size: Pictures per batch.
-        pool_steps: Steps of a pool, see `pool_steps`.
+        one_width: Whether all of them have the same width, so that there is nothing to sort.
     """
 
     def __init__(
@@ -85,32 +86,19 @@ class RenderedBatches(Dataset[Drawn]):
         seed: int,
         stream: int,
         size: int,
-        pool_steps: int = 1,
+        one_width: bool = False,
     ) -> None:
         self.renderer = renderer
         self.input_size = input_size
         self.seed = seed
         self.stream = stream
         self.size = size
-        self.pool_steps = pool_steps
+        self.one_width = one_width
 
     def __getitem__(self, numbers: range) -> Drawn:
         samples = [self.renderer.sample(self.seed, self.stream, i) for i in numbers]
         inks = [preprocess(image, self.input_size) for _, image in samples]
         return Drawn(inks, [text for text, _ in samples])
-
-
-def pool_steps(input_size: PreprocessConfig, batch_size: int, width: int) -> int:
-    """Return the number of steps of a pool of rendered pictures.
-
-    Args:
-        input_size: The network's input; where all pictures have its width, a pool has one step.
-        batch_size: Rendered pictures per step.
-        width: A usual width, px.
-    """
-    if input_size.width is not None:
-        return 1
-    return min(max(POOL_BYTES // (batch_size * input_size.height * width), 1), POOL_STEPS)
 
 
 def _begin_worker(worker_id: int) -> None:
@@ -151,7 +139,7 @@ class Batches:
             self.steps_per_epoch = -(-len(inks) // self.num_from_files)
         else:
             self.steps_per_epoch = -(-config.images_per_epoch // config.batch_size)
-        self.pool_steps = rendered.pool_steps if rendered else self.steps_per_epoch
+        self.pool_steps = self._choose_pool_steps()
 
     def between(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """Yield the batches of the steps ``first_step`` to ``last_step - 1``."""
@@ -190,6 +178,13 @@ class Batches:
         if self.num_from_files:
             per_epoch += len(self.inks)
         return epochs * per_epoch + steps * (self.num_from_files + num_rendered)
+
+    def _choose_pool_steps(self) -> int:
+        if self.rendered is None:
+            return self.steps_per_epoch
+        if self.rendered.one_width and len(np.unique(self.widths)) <= 1:
+            return 1
+        return min(max(1, POOL_PICTURES // self.rendered.size), POOL_STEPS)
 
     def _pool(self, step: int) -> range:
         """Return the steps of the pool of a step; a pool does not go beyond its epoch."""

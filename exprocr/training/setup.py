@@ -31,7 +31,7 @@ from exprocr.core.text.grammar.grammars import tightest
 from exprocr.errors import ConfigError
 from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, load_renderer
 from exprocr.synth.texts import LEVEL1
-from exprocr.training.batches import Batches, RenderedBatches, pool_steps
+from exprocr.training.batches import Batches, RenderedBatches
 from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.learner import Learner
@@ -170,7 +170,7 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
             seed=training.seed,
             stream=stream,
             size=num,
-            pool_steps=pool_steps(settings.preprocess, num, _rendered_width(settings)),
+            one_width=settings.preprocess.width is not None or settings.synth.width is not None,
         )
 
     val = source(VAL_STREAM, training.val_images) if spec.data is None and not spec.val else None
@@ -179,19 +179,14 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
 
 def _check_rendered_width(settings: Preset) -> None:
     """Check that every rendered text fits into the frames of its picture."""
-    synth = settings.synth
-    there = num_frames(settings.model, _rendered_width(settings))
+    synth, size = settings.synth, settings.preprocess
+    width = scaled_width((synth.width, synth.height), size)
+    there = num_frames(settings.model, padded_width(width, size))
     if there < MAX_RENDERED_LENGTH:
         raise ConfigError(
             f"synth.width: expected images wide enough for {MAX_RENDERED_LENGTH} frames, found "
             f"{synth.width} x {synth.height} px, which give {there}"
         )
-
-
-def _rendered_width(settings: Preset) -> int:
-    """Return the width of a rendered picture in the network's input, px."""
-    synth, size = settings.synth, settings.preprocess
-    return padded_width(scaled_width((synth.width, synth.height), size), size)
 
 
 def _validation(

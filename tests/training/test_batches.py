@@ -13,12 +13,12 @@ from PIL import Image
 
 from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.synth.texts import LEVEL1
+from exprocr.training import batches as training_batches
 from exprocr.training.batches import (
     ORDER_STREAM,
     Batch,
     Batches,
     RenderedBatches,
-    pool_steps,
 )
 from exprocr.training.run import RunSpec, read_data
 from exprocr.training.setup import MAX_RENDERED_LENGTH
@@ -123,9 +123,12 @@ class WideAndNarrow:
 
 
 @pytest.mark.parametrize("num_files", [0, 45])
-def test_rendered_pictures_are_sorted_in_pools(num_files: int) -> None:
+def test_rendered_pictures_are_sorted_in_pools(
+    monkeypatch: pytest.MonkeyPatch, num_files: int
+) -> None:
+    monkeypatch.setattr(training_batches, "POOL_STEPS", 6)
     rendered = RenderedBatches(
-        WideAndNarrow(), PreprocessConfig(height=20), seed=5, stream=1, size=4, pool_steps=6
+        WideAndNarrow(), PreprocessConfig(height=20), seed=5, stream=1, size=4
     )
     rng = np.random.default_rng(1)
     inks = [np.zeros((20, 20 * rng.integers(1, 5)), dtype=np.uint8) for _ in range(num_files)]
@@ -166,12 +169,32 @@ def test_rendered_pictures_are_sorted_in_pools(num_files: int) -> None:
         check(batch, expected)
 
 
-def test_pools_have_a_limit_on_their_memory() -> None:
-    size = PreprocessConfig()
-    assert pool_steps(size, 64, 180) == 16
-    assert pool_steps(size, 64, 6000) == 1
-    assert 1 < pool_steps(size, 1024, 180) < 16
-    assert pool_steps(PreprocessConfig(width=160), 64, 160) == 1  # nothing to sort
+@pytest.mark.parametrize(
+    ("batch_size", "one_width", "file_widths", "expected"),
+    [
+        (64, False, [], 16),
+        (128, False, [], 8),
+        (4096, False, [], 1),
+        (64, True, [], 1),
+        (64, True, [20, 20], 1),
+        (64, True, [20, 40], 16),
+    ],
+)
+def test_pools_are_limited(
+    batch_size: int, one_width: bool, file_widths: list[int], expected: int
+) -> None:
+    rendered = RenderedBatches(
+        WideAndNarrow(),
+        PreprocessConfig(height=20),
+        seed=0,
+        stream=1,
+        size=batch_size,
+        one_width=one_width,
+    )
+    inks = [np.zeros((20, width), dtype=np.uint8) for width in file_widths]
+    config = TrainingConfig(batch_size=batch_size + bool(inks))
+    names = [""] * len(inks)
+    assert Batches(inks, names, names, rendered, config, workers=0).pool_steps == expected
 
 
 def test_mixed_and_rendered_batches(files: Path, tmp_path: Path) -> None:
