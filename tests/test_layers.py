@@ -41,6 +41,7 @@ CORE_FLOORS = (
 ONLY_IN = {
     "torch": (
         "core.model.network",
+        "core.model.padding",
         "core.model.recurrence",
         "core.model.torch_engine",
         "training.",

@@ -64,9 +64,10 @@ def fit(model: ModelFile, images: RenderedBatches, num_batches: int) -> Calibrat
     recognizer = Recognizer(engine, model.preprocess, decoder, cell_axis(model.model))
     log_probs, texts = [], []
     for index in range(num_batches):
-        batch = images[index]
-        log_probs += [part for _, part in recognizer.log_probs(list(batch.pictures))]
-        texts += batch.texts
+        drawn = images[range(index * BATCH_SIZE, (index + 1) * BATCH_SIZE)]
+        for numbers, part in recognizer.log_probs(drawn.inks):
+            log_probs.append(part)
+            texts += [drawn.texts[i] for i in numbers]
     return calibrate(log_probs, texts, decoder)
 
 

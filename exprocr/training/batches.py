@@ -2,6 +2,10 @@
 
 What is in a batch depends only on the seed and the number of the step, not on the number of
 workers or on interruptions.
+
+Where pictures have several widths, the batches of a *pool* of steps are filled together: its
+pictures are sorted by width and cut into batches, which are taken in random order. So a batch has
+little padding. A pool is an epoch, or, where pictures are rendered, some steps of it.
 """
 
 from __future__ import annotations
@@ -16,12 +20,19 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
+from exprocr.core.data.pictures import Sampler
 from exprocr.core.image.preprocess import preprocess
 from exprocr.core.system.processes import begin_worker, starting_workers
-from exprocr.synth.renderer import Renderer
 
 ORDER_STREAM = 1000
 """Random stream of the order of the files; the renderer's streams have smaller numbers."""
+
+POOL_STREAM = 1001
+"""Random stream of the order of a pool's batches."""
+
+POOL_STEPS, POOL_PICTURES = 16, 1024
+"""Most steps of a pool of rendered pictures, and, unless it has one step, most of these pictures.
+They are in memory together, and the first step waits for all of its pool."""
 
 
 @dataclass(frozen=True)
@@ -29,43 +40,65 @@ class Batch:
     """Pictures and their texts."""
 
     pictures: NDArray[np.uint8]
-    """uint8 (N, H, W), 0 background .. 255 ink."""
+    """uint8 (N, H, W), 0 background .. 255 ink; those that are narrower have background on the
+    right."""
 
     texts: list[str]
     """N expressions."""
 
+    widths: list[int]
+    """Width of each picture, at most W, px."""
 
-class RenderedBatches(Dataset[Batch]):
-    """Freshly rendered pictures: item i has the samples ``i * size`` to ``(i + 1) * size - 1``.
+
+@dataclass(frozen=True)
+class Drawn:
+    """Rendered pictures and their texts."""
+
+    inks: list[NDArray[np.uint8]]
+    """uint8 (H, W) each, preprocessed."""
+
+    texts: list[str]
+    """Their expressions."""
+
+    @property
+    def widths(self) -> NDArray[np.intp]:
+        """The widths of the pictures, px."""
+        return _widths(self.inks)
+
+
+class RenderedBatches(Dataset[Drawn]):
+    """Freshly rendered pictures: item ``range(a, b)`` has the samples ``a`` to ``b - 1``.
 
     Args:
-        renderer: What draws them.
+        renderer: What draws them, such as `exprocr.synth.renderer.Renderer`.
         input_size: The network's input.
         seed: Seed of the samples.
         stream: Stream of the samples, such as `exprocr.synth.renderer.TRAIN_STREAM`.
-        size: Pictures per item.
+        size: Pictures per batch.
+        one_width: Whether all of them have the same width, so that there is nothing to sort.
     """
 
     def __init__(
         self,
-        renderer: Renderer,
+        renderer: Sampler,
         input_size: PreprocessConfig,
         *,
         seed: int,
         stream: int,
         size: int,
+        one_width: bool = False,
     ) -> None:
         self.renderer = renderer
         self.input_size = input_size
         self.seed = seed
         self.stream = stream
         self.size = size
+        self.one_width = one_width
 
-    def __getitem__(self, index: int) -> Batch:
-        numbers = range(index * self.size, (index + 1) * self.size)
+    def __getitem__(self, numbers: range) -> Drawn:
         samples = [self.renderer.sample(self.seed, self.stream, i) for i in numbers]
         inks = [preprocess(image, self.input_size) for _, image in samples]
-        return Batch(np.stack(inks), [text for text, _ in samples])
+        return Drawn(inks, [text for text, _ in samples])
 
 
 def _begin_worker(worker_id: int) -> None:
@@ -95,6 +128,7 @@ class Batches:
         workers: int,
     ) -> None:
         self.inks = inks
+        self.widths = _widths(inks)
         self.texts = texts
         self.paths = paths
         self.rendered = rendered
@@ -105,36 +139,33 @@ class Batches:
             self.steps_per_epoch = -(-len(inks) // self.num_from_files)
         else:
             self.steps_per_epoch = -(-config.images_per_epoch // config.batch_size)
+        self.pool_steps = self._choose_pool_steps()
 
     def between(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """Yield the batches of the steps ``first_step`` to ``last_step - 1``."""
         rendered = self._render(first_step, last_step)
-        order: NDArray[np.intp] = np.empty(0, dtype=np.intp)
-        for step in range(first_step, last_step):
-            epoch, position = divmod(step, self.steps_per_epoch)
-            if self.num_from_files and (position == 0 or step == first_step):
-                order = self._order(epoch)
-            chosen = self._chosen(order, position)
-            inks = [self.inks[i] for i in chosen]
-            texts = [self.texts[i] for i in chosen]
-            if self.rendered:
-                drawn = next(rendered)
-                inks += list(drawn.pictures)
-                texts += drawn.texts
-            yield Batch(_side_by_side(inks), texts)
+        for pool in self._pools(first_step, last_step):
+            drawn = next(rendered) if self.rendered else Drawn([], [])
+            batches = self._fill(pool, drawn.widths)
+            for step in range(max(first_step, pool.start), min(last_step, pool.stop)):
+                files, numbers = batches[step - pool.start]
+                inks = [self.inks[i] for i in files] + [drawn.inks[i] for i in numbers]
+                texts = [self.texts[i] for i in files] + [drawn.texts[i] for i in numbers]
+                yield Batch(_side_by_side(inks), texts, [ink.shape[1] for ink in inks])
 
     def names(self, step: int) -> list[str]:
         """Return what the batch of a step holds: paths of files, and numbers of rendered pictures.
 
+        The pictures of its pool are rendered again.
+
         Args:
             step: Number of steps before it.
         """
-        epoch, position = divmod(step, self.steps_per_epoch)
-        names = [self.paths[i] for i in self._chosen(self._order(epoch), position)]
-        if self.rendered:
-            first = step * self.rendered.size
-            names += [f"rendered {first + i}" for i in range(self.rendered.size)]
-        return names
+        pool = self._pool(step)
+        numbers = self._numbers(pool)
+        drawn = self.rendered[numbers] if self.rendered else Drawn([], [])
+        files, chosen = self._fill(pool, drawn.widths)[step - pool.start]
+        return [self.paths[i] for i in files] + [f"rendered {numbers[i]}" for i in chosen]
 
     def num_images(self, num_steps: int) -> int:
         """Return the number of images in the first ``num_steps`` batches.
@@ -148,25 +179,75 @@ class Batches:
             per_epoch += len(self.inks)
         return epochs * per_epoch + steps * (self.num_from_files + num_rendered)
 
-    def _chosen(self, order: NDArray[np.intp], position: int) -> NDArray[np.intp]:
-        """Return the files of a batch, by its position in the epoch."""
-        start = position * self.num_from_files
-        return order[start : start + self.num_from_files]
+    def _choose_pool_steps(self) -> int:
+        if self.rendered is None:
+            return self.steps_per_epoch
+        if self.rendered.one_width and len(np.unique(self.widths)) <= 1:
+            return 1
+        return min(max(1, POOL_PICTURES // self.rendered.size), POOL_STEPS)
+
+    def _pool(self, step: int) -> range:
+        """Return the steps of the pool of a step; a pool does not go beyond its epoch."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        begin = epoch * self.steps_per_epoch
+        first = begin + position // self.pool_steps * self.pool_steps
+        return range(first, min(first + self.pool_steps, begin + self.steps_per_epoch))
+
+    def _pools(self, first_step: int, last_step: int) -> Iterator[range]:
+        while first_step < last_step:
+            pool = self._pool(first_step)
+            yield pool
+            first_step = pool.stop
+
+    def _numbers(self, pool: range) -> range:
+        """Return the numbers of a pool's rendered pictures."""
+        size = self.rendered.size if self.rendered else 0
+        return range(pool.start * size, pool.stop * size)
+
+    def _fill(
+        self, pool: range, drawn: NDArray[np.intp]
+    ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Return what the batches of a pool hold: files, and positions in ``drawn``.
+
+        Files and rendered pictures are both sorted by width, so that a batch has the same part of
+        either order. Pictures of equal widths stay in their random order. Where all widths are
+        equal, the batches do so too.
+
+        Args:
+            pool: Its steps.
+            drawn: Widths of its rendered pictures, in the order of their numbers, px.
+        """
+        epoch, position = divmod(pool.start, self.steps_per_epoch)
+        start, num_files = position * self.num_from_files, len(pool) * self.num_from_files
+        files = self._order(epoch)[start : start + num_files]
+        numbers, order = np.arange(len(drawn)), np.arange(len(pool))
+        widths = self.widths[files]
+        if len(np.unique(np.concatenate([widths, drawn]))) > 1:
+            files = files[np.argsort(widths, kind="stable")]
+            numbers = np.argsort(drawn, kind="stable")
+            order = np.random.default_rng((self.seed, POOL_STREAM, pool.start)).permutation(order)
+        # The last batch of an epoch may have fewer files, wherever it is in the order of widths.
+        sizes = np.full(len(pool), self.num_from_files)
+        sizes[order[-1]] -= num_files - len(files)
+        parts = np.split(files, sizes.cumsum()[:-1])
+        drawn_parts = np.split(numbers, len(pool))
+        return [(parts[rank], drawn_parts[rank]) for rank in order]
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
         rng = np.random.default_rng((self.seed, ORDER_STREAM, epoch))
         return rng.permutation(len(self.inks))
 
-    def _render(self, first_step: int, last_step: int) -> Iterator[Batch]:
+    def _render(self, first_step: int, last_step: int) -> Iterator[Drawn]:
         if self.rendered is None:
             return iter(())
         options: dict[str, Any] = {}
         if self.workers:
-            options = {"prefetch_factor": 4, "worker_init_fn": _begin_worker}
+            ahead = -(-4 // self.pool_steps)  # pools, of each process
+            options = {"prefetch_factor": ahead, "worker_init_fn": _begin_worker}
         loader = DataLoader(
             self.rendered,
             batch_size=None,
-            sampler=range(first_step, last_step),
+            sampler=map(self._numbers, self._pools(first_step, last_step)),
             num_workers=self.workers,
             collate_fn=_unchanged,
             # Else it would draw from the global generator, which dropout uses.
@@ -184,6 +265,10 @@ def _side_by_side(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     for picture, ink in zip(pictures, inks, strict=True):
         picture[:, : ink.shape[1]] = ink
     return pictures
+
+
+def _widths(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.intp]:
+    return np.array([ink.shape[1] for ink in inks], dtype=np.intp)
 
 
 def _unchanged(batch: Any) -> Any:

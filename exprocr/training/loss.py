@@ -46,27 +46,31 @@ class TargetEncoder:
         return Targets(ids, lengths)
 
 
-def mean_ctc_loss(log_probs: Tensor, targets: Targets) -> Tensor:
+def mean_ctc_loss(
+    log_probs: Tensor, targets: Targets, lengths: NDArray[np.int64] | None = None
+) -> Tensor:
     """Return the CTC loss (Graves et al. 2006, eq. 10), averaged over the batch.
 
     Args:
-        log_probs: (T, N, K) float32 natural logarithms; every image has all T frames.
+        log_probs: (T, N, K) float32 natural logarithms.
         targets: The texts of the N images.
+        lengths: (N,) frames of each image, the first ones of its T; None if it has all.
 
     Returns:
-        A scalar, nats per image; infinite if a text does not fit into the frames.
+        A scalar, nats per image; infinite if a text does not fit into the frames of its image.
     """
     if log_probs.device.type not in ("cpu", "cuda"):
         log_probs = log_probs.cpu()  # PyTorch has no CTC kernel elsewhere
     ids = torch.from_numpy(targets.ids)
     if log_probs.device.type == "cuda":
         ids = ids.pin_memory()
-    num_frames, num_images = log_probs.shape[:2]
+    if lengths is None:
+        lengths = np.full(log_probs.shape[1], len(log_probs), dtype=np.int64)
     losses: Tensor = ctc_loss(
         log_probs,
         ids.to(log_probs.device, non_blocking=True),
         # On the CPU, where CUDA's kernel expects the lengths.
-        torch.full((num_images,), num_frames, dtype=torch.long),
+        torch.from_numpy(lengths),
         torch.from_numpy(targets.lengths),
         blank=BLANK,
         reduction="none",

@@ -181,6 +181,7 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
             seed=training.seed,
             stream=stream,
             size=num,
+            one_width=settings.preprocess.width is not None or settings.synth.width is not None,
         )
 
     val = source(VAL_STREAM, training.val_images) if spec.data is None and not spec.val else None
@@ -205,9 +206,9 @@ def _validation(
     data: RunData, inks: list[NDArray[np.uint8]], rendered: RenderedBatches | None
 ) -> LabeledImages:
     if rendered:
-        batch = rendered[0]
-        values = [value_of(text) for text in batch.texts]
-        return LabeledImages(list(batch.pictures), batch.texts, values)
+        drawn = rendered[range(rendered.size)]
+        values = [value_of(text) for text in drawn.texts]
+        return LabeledImages(drawn.inks, drawn.texts, values)
     texts = [sample.text for sample in data.val]
     values = [sample.truth for sample in data.val]
     return LabeledImages(inks, texts, values)

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from exprocr.core.config.schema import TrainingConfig
 from exprocr.core.decode.hypothesis import collapse
+from exprocr.core.model.geometry import num_frames
 from exprocr.core.model.torch_engine import to_input
+from exprocr.core.text.charset import BLANK
 from exprocr.training.batches import Batch
 from exprocr.training.learner import Learner
 from exprocr.training.loss import TargetEncoder, Targets, mean_ctc_loss
@@ -55,13 +57,21 @@ class TakenStep:
         path: (T, N) classes of the best paths, int64, on the device.
         skipped: Scalar, on the device: 1 if the step changed nothing, else 0.
         targets: The batch's texts.
+        lengths: (N,) frames of each image.
     """
 
     def __init__(
-        self, learning_rate: float, loss: Tensor, path: Tensor, skipped: Tensor, targets: Targets
+        self,
+        learning_rate: float,
+        loss: Tensor,
+        path: Tensor,
+        skipped: Tensor,
+        targets: Targets,
+        lengths: NDArray[np.int64],
     ) -> None:
         self.learning_rate = learning_rate
         self._targets = targets
+        self._lengths = lengths
         self._ready: torch.cuda.Event | None = None
         on_cuda = loss.is_cuda
         self._loss = loss.to("cpu", non_blocking=on_cuda)  # which copies into pinned memory
@@ -75,7 +85,7 @@ class TakenStep:
         """Wait for the step, and count the texts that were read right."""
         if self._ready:
             self._ready.synchronize()
-        exact, distances = compare(self._path.numpy(), self._targets)
+        exact, distances = compare(self._path.numpy(), self._targets, self._lengths)
         return StepResult(
             loss=float(self._loss),
             num_images=len(exact),
@@ -122,9 +132,10 @@ class Stepper:
         statistics = [values.clone() for values in self._statistics]
         pictures = to_input(batch.pictures, self.device)
         with mixed_precision(self.device, self.precision):
-            frames = self.network.encode(pictures)
+            frames = self.network.encode(pictures, batch.widths)
         log_probs = self.network.classify(frames)  # (T, N, K)
-        loss = mean_ctc_loss(log_probs, targets)
+        lengths = np.array([num_frames(self.network.config, width) for width in batch.widths])
+        loss = mean_ctc_loss(log_probs, targets, lengths)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         # Where the norm has no limit, the gradients are multiplied by 1.
@@ -136,7 +147,7 @@ class Stepper:
         for values, before in zip(self._statistics, statistics, strict=True):
             values.copy_(torch.where(is_bad, before, values))
         path = log_probs.detach().argmax(2)
-        return TakenStep(learning_rate, loss.detach(), path, is_bad, targets)
+        return TakenStep(learning_rate, loss.detach(), path, is_bad, targets, lengths)
 
     def _update(self, is_bad: Tensor) -> None:
         """Change the weights, unless ``is_bad``, a scalar on the device."""
@@ -149,23 +160,25 @@ class Stepper:
 
 
 def compare(
-    path: NDArray[np.int64], targets: Targets
+    path: NDArray[np.int64], targets: Targets, lengths: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Compare the texts of best paths with the targets, for all images at once.
 
     Args:
         path: (T, N) classes.
         targets: N texts.
+        lengths: (N,) frames of each image, the first ones of its T.
 
     Returns:
         Whether each text was read exactly, and its edit distance (Levenshtein 1966).
     """
-    labels, lengths = collapse(path)  # (S, N), (N,)
+    is_padding = np.arange(len(path))[:, None] >= lengths
+    labels, num_read = collapse(np.where(is_padding, BLANK, path))  # (S, N), (N,)
     read, truth = labels.T, targets.ids
     # costs[n, j]: edits that turn the first i characters of text n into the first j of its reading
     columns = np.arange(read.shape[1] + 1)
     costs = np.broadcast_to(columns, (len(read), len(columns)))
-    distances = lengths.copy()  # of empty truths
+    distances = num_read.copy()  # of empty truths
     for i in range(truth.shape[1]):
         row = np.empty_like(costs)
         row[:, 0] = i + 1
@@ -174,5 +187,5 @@ def compare(
         # Insertions: a cost is at most that of its left neighbor, plus one.
         costs = np.minimum.accumulate(row - columns, axis=1) + columns
         is_last = targets.lengths == i + 1
-        distances[is_last] = costs[is_last, lengths[is_last]]
+        distances[is_last] = costs[is_last, num_read[is_last]]
     return distances == 0, distances

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from exprocr.core.config.schema import PRESETS, Preset
 from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.model.engine import pick_threads
@@ -29,6 +32,9 @@ EVALUATIONS = 3
 
 NUM_IMAGES = 2048
 VAL_IMAGES = 64
+LOW_WIDTH, HIGH_WIDTH = 60, 480
+"""Narrowest and widest of the images of mixed widths, px."""
+
 WARM_UP = 0.25
 """Share of the steps that the rate leaves out: the first ones, and what was rendered ahead."""
 
@@ -47,6 +53,9 @@ class TrainingSpeed:
 
     images_per_s: float
     """Evaluations and checkpoints left out, loading and rendering counted."""
+
+    columns_per_s: float
+    """The same for columns of pixels, without padding."""
 
     waiting: float
     """Share of the time in which the training steps wait for their images, 0..1."""
@@ -69,7 +78,7 @@ class _Laps:
 
 
 def training_rows(options: Options, presets: Mapping[str, Preset] = PRESETS) -> Iterator[Row]:
-    """Train each preset on ready images, and the first one on images rendered meanwhile."""
+    """Train each preset on ready images, and the first one on other images too."""
     with tempfile.TemporaryDirectory() as temporary:
         folders = {}
         for name, preset in presets.items():
@@ -85,6 +94,7 @@ def training_rows(options: Options, presets: Mapping[str, Preset] = PRESETS) -> 
                 yield Row(what, f"not measured: {error}")
         name, preset = next(iter(presets.items()))
         ready, rendered = [], []
+        yield _widths_row(name, preset, Path(temporary), options)
         try:
             for _ in range(options.repetitions):  # in turns, so that other work slows both
                 ready.append(_speed(preset, folders[name], options))
@@ -99,6 +109,31 @@ def training_rows(options: Options, presets: Mapping[str, Preset] = PRESETS) -> 
             f"{per_second(_median_rate(rendered))}, {ratio:.2f} of ready images, "
             f"{waiting:.1%} of the time waiting",
         )
+
+
+def _widths_row(name: str, preset: Preset, folder: Path, options: Options) -> Row:
+    """Train on images of mixed widths, in turns with ones that all have the mean width."""
+    what = f"{name}, ready images, mixed widths"
+    folders = {"mixed": folder / "mixed", "equal": folder / "equal"}
+    rng = np.random.default_rng(SEED)
+    multiple = preset.preprocess.width_multiple
+    widths = rng.integers(LOW_WIDTH // multiple, HIGH_WIDTH // multiple, NUM_IMAGES, endpoint=True)
+    _render(folders["mixed"], preset, widths * multiple)
+    mean = round(float(widths.mean())) * multiple
+    _render(folders["equal"], preset, np.full(NUM_IMAGES, mean))
+    rates: dict[str, list[float]] = {kind: [] for kind in folders}
+    try:
+        for _ in range(options.repetitions):
+            for kind, place in folders.items():
+                rates[kind].append(_speed(preset, place, options).columns_per_s)
+    except TooShortError as error:
+        return Row(what, f"not measured: {error}")
+    mixed, equal = (statistics.median(rates[kind]) for kind in ("mixed", "equal"))
+    return Row(
+        what,
+        f"{mixed:,.0f} columns/s at {LOW_WIDTH} to {HIGH_WIDTH} px, {mixed / equal:.2f} of equal "
+        f"widths of {mean} px",
+    )
 
 
 def recipe_rows(options: Options) -> Iterator[Row]:
@@ -124,7 +159,7 @@ def training_speed(spec: RunSpec, seconds: float) -> TrainingSpeed:
         TooShortError: There was no time for enough steps.
     """
     spec, data = read_data(spec)
-    laps, sizes, waits = _Laps(), [], []
+    laps, sizes, columns, waits = _Laps(), [], [], []
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(spec, data, Path(folder))
         between = trainer.batches.between
@@ -135,6 +170,7 @@ def training_speed(spec: RunSpec, seconds: float) -> TrainingSpeed:
             for batch in batches:
                 waits.append(time.perf_counter() - started)
                 sizes.append(len(batch.texts))
+                columns.append(sum(batch.widths))
                 yield batch
                 started = time.perf_counter()
 
@@ -144,7 +180,11 @@ def training_speed(spec: RunSpec, seconds: float) -> TrainingSpeed:
     first, last = measured(laps.elapsed_s[:-1], seconds)
     elapsed = laps.elapsed_s[last] - laps.elapsed_s[first]
     steps = slice(first + 1, last + 1)
-    return TrainingSpeed(sum(sizes[steps]) / elapsed, sum(waits[steps]) / elapsed)
+    return TrainingSpeed(
+        images_per_s=sum(sizes[steps]) / elapsed,
+        columns_per_s=sum(columns[steps]) / elapsed,
+        waiting=sum(waits[steps]) / elapsed,
+    )
 
 
 def measured(elapsed_s: Sequence[float], seconds: float) -> tuple[int, int]:
@@ -189,8 +229,15 @@ def _speed(preset: Preset, data: Path | None, options: Options) -> TrainingSpeed
     return training_speed(spec, options.seconds)
 
 
-def _render(folder: Path, preset: Preset) -> None:
-    """Write labeled images such as the preset renders."""
+def _render(folder: Path, preset: Preset, widths: NDArray[np.int64] | None = None) -> None:
+    """Write labeled images such as the preset renders.
+
+    Args:
+        folder: Where to write; it is made.
+        preset: What they look like.
+        widths: Widths that the images are stretched to, at the height of the network's input, px;
+            None leaves them as they are.
+    """
     folder.mkdir()
     synth = preset.synth
     places = [Path(place) for place in synth.fonts]
@@ -200,6 +247,8 @@ def _render(folder: Path, preset: Preset) -> None:
         labels.write("image,text\n")
         for number in range(NUM_IMAGES):
             text, image = renderer.sample(SEED, 0, number)
+            if widths is not None:
+                image = image.resize((int(widths[number]), preset.preprocess.height))
             image.save(folder / f"{number}.png", compress_level=1)
             labels.write(f"{number}.png,{text}\n")
 

@@ -9,10 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from exprocr.core.config.schema import TrainingConfig
+from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.synth.texts import LEVEL1
-from exprocr.training.batches import Batches
+from exprocr.training import batches as training_batches
+from exprocr.training.batches import (
+    ORDER_STREAM,
+    Batch,
+    Batches,
+    RenderedBatches,
+)
 from exprocr.training.run import RunSpec, read_data
 from tests.support.processes import finish, start, wait_for_line
 from tests.support.tiny_runs import prepare, tiny_settings
@@ -70,6 +77,125 @@ def test_an_epoch_takes_every_file_once() -> None:
         assert batches.num_images(num_steps) == sum(len(b.texts) for b in steps[:num_steps])
 
 
+def test_pictures_of_one_width_keep_their_random_order() -> None:
+    inks = [np.full((2, 20), i, dtype=np.uint8) for i in range(11)]
+    texts = [str(i) for i in range(11)]
+    batches = Batches(inks, texts, [], None, TrainingConfig(batch_size=4, seed=3), workers=0)
+    for epoch in range(2):
+        found = [t for b in batches.between(3 * epoch, 3 * epoch + 3) for t in b.texts]
+        order = np.random.default_rng((3, ORDER_STREAM, epoch)).permutation(11)
+        assert found == [str(i) for i in order]
+
+
+def test_batches_have_pictures_of_like_width() -> None:
+    widths = np.random.default_rng(0).integers(3, 9, 203) * 20
+    inks = [np.ones((2, width), dtype=np.uint8) for width in widths]
+    texts = [str(i) for i in range(203)]
+    batches = Batches(inks, texts, texts, None, TrainingConfig(batch_size=8, seed=3), workers=0)
+    means, last = [], set()
+    for epoch in range(4):
+        steps = list(batches.between(26 * epoch, 26 * epoch + 26))
+        assert [len(batch.texts) for batch in steps] == [8] * 25 + [3]
+        assert sorted(t for batch in steps for t in batch.texts) == sorted(texts)
+        for number, batch in enumerate(steps, 26 * epoch):
+            assert batch.widths == [widths[int(text)] for text in batch.texts]
+            assert [int(picture[0].sum()) for picture in batch.pictures] == batch.widths
+            assert batches.names(number) == batch.texts
+        # Six widths have five places where they meet.
+        assert sum(len(set(batch.widths)) > 1 for batch in steps) <= 5
+        means.append([np.mean(batch.widths) for batch in steps])
+        last.add(steps[-1].widths[0])
+        # Batches are in random order, and so are the pictures of one width among them.
+        assert abs(np.corrcoef(means[-1], np.arange(26))[0, 1]) < 0.5
+    assert len(last) > 1
+    assert means[0] != means[1]
+
+
+class WideAndNarrow:
+    """Draws pictures whose widths depend on their number."""
+
+    def sample(self, seed: int, stream: int, index: int) -> tuple[str, Image.Image]:
+        width = int(np.random.default_rng((seed, stream, index)).integers(1, 5)) * 20
+        image = Image.new("L", (width, 20), 255)
+        image.paste(0, (0, 0, 4, 4))
+        return str(index), image
+
+
+@pytest.mark.parametrize("num_files", [0, 45])
+def test_rendered_pictures_are_sorted_in_pools(
+    monkeypatch: pytest.MonkeyPatch, num_files: int
+) -> None:
+    monkeypatch.setattr(training_batches, "POOL_STEPS", 6)
+    rendered = RenderedBatches(
+        WideAndNarrow(), PreprocessConfig(height=20), seed=5, stream=1, size=4
+    )
+    rng = np.random.default_rng(1)
+    inks = [np.zeros((20, 20 * rng.integers(1, 5)), dtype=np.uint8) for _ in range(num_files)]
+    names = [f"file {i}" for i in range(num_files)]
+    config = TrainingConfig(batch_size=7 if num_files else 4, seed=3, images_per_epoch=60)
+    batches = Batches(inks, names, names, rendered, config, workers=0)
+    assert batches.steps_per_epoch == 15
+    steps = list(batches.between(0, 30))
+    for epoch in (0, 1):
+        begin = 15 * epoch
+        for first, end in ((0, 6), (6, 12), (12, 15)):  # no pool goes beyond its epoch
+            pool = steps[begin + first : begin + end]
+            drawn = [int(text) for batch in pool for text in batch.texts if "file" not in text]
+            assert sorted(drawn) == list(range(4 * (begin + first), 4 * (begin + end)))
+        found = [t for batch in steps[begin : begin + 15] for t in batch.texts if "file" in t]
+        assert sorted(found) == sorted(names)
+    for number, batch in enumerate(steps):
+        assert batch.pictures.shape == (len(batch.texts), 20, max(batch.widths))
+        named = [name.replace("rendered ", "") for name in batches.names(number)]
+        assert named == batch.texts
+    # Narrow files are with narrow rendered pictures; a pool has two sorts of four widths each.
+    spread = np.mean([max(batch.widths) - min(batch.widths) for batch in steps])
+    in_order = [
+        rng.choice([width for batch in steps for width in batch.widths], config.batch_size)
+        for _ in range(100)
+    ]
+    assert spread < 0.6 * np.mean([np.ptp(widths) for widths in in_order])
+
+    def check(found: Batch, expected: Batch) -> None:
+        assert found.texts == expected.texts
+        np.testing.assert_array_equal(found.pictures, expected.pictures)
+
+    # The same from every step on, whatever the number of workers.
+    for first in range(0, 30, 4):
+        check(next(batches.between(first, 30)), steps[first])
+    batches.workers = 2
+    for batch, expected in zip(batches.between(8, 20), steps[8:20], strict=True):
+        check(batch, expected)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "one_width", "file_widths", "expected"),
+    [
+        (64, False, [], 16),
+        (128, False, [], 8),
+        (4096, False, [], 1),
+        (64, True, [], 1),
+        (64, True, [20, 20], 1),
+        (64, True, [20, 40], 16),
+    ],
+)
+def test_pools_are_limited(
+    batch_size: int, one_width: bool, file_widths: list[int], expected: int
+) -> None:
+    rendered = RenderedBatches(
+        WideAndNarrow(),
+        PreprocessConfig(height=20),
+        seed=0,
+        stream=1,
+        size=batch_size,
+        one_width=one_width,
+    )
+    inks = [np.zeros((20, width), dtype=np.uint8) for width in file_widths]
+    config = TrainingConfig(batch_size=batch_size + bool(inks))
+    names = [""] * len(inks)
+    assert Batches(inks, names, names, rendered, config, workers=0).pool_steps == expected
+
+
 def test_mixed_and_rendered_batches(files: Path, tmp_path: Path) -> None:
     settings = tiny_settings(synth_mix=0.5, batch_size=5)
     mixed = prepare(RunSpec(settings=settings, data=str(files)), tmp_path / "mixed").batches
@@ -79,7 +205,7 @@ def test_mixed_and_rendered_batches(files: Path, tmp_path: Path) -> None:
     assert [len(batch.texts) for batch in steps] == [5] * 8
     assert mixed.num_images(8) == 40
     drawn = [text for batch in steps for text in batch.texts[3:]]
-    assert drawn == [text for i in range(8) for text in mixed.rendered[i].texts]
+    assert drawn == mixed.rendered[range(16)].texts
 
     settings = tiny_settings(synth_mix=1.0)
     trainer = prepare(RunSpec(settings=settings), tmp_path / "rendered")

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -67,8 +68,15 @@ def test_counts_are_those_of_texts_compared_one_by_one(data: st.DataObject, fram
     texts = data.draw(st.lists(TEXTS, min_size=1, max_size=4))
     classes = st.lists(st.integers(0, 4), min_size=frames, max_size=frames)
     paths = data.draw(st.lists(classes, min_size=len(texts), max_size=len(texts)))
-    exact, distances = compare(np.array(paths).T, TargetEncoder(CHARSET)(texts))
-    for path, text, is_exact, distance in zip(paths, texts, exact, distances, strict=True):
+    ends = data.draw(
+        st.lists(st.integers(1, frames), min_size=len(texts), max_size=len(texts))
+    )  # what comes later is padding
+    targets = TargetEncoder(CHARSET)(texts)
+    exact, distances = compare(np.array(paths).T, targets, np.array(ends))
+    for whole, end, text, is_exact, distance in zip(
+        paths, ends, texts, exact, distances, strict=True
+    ):
+        path = whole[:end]
         kept = [c for i, c in enumerate(path) if c and (i == 0 or path[i - 1] != c)]
         read = CHARSET.decode(kept)
         assert is_exact == (read == text)
@@ -137,9 +145,9 @@ def break_steps(
     """Break the loss of some steps, counted from 1."""
     calls: list[int] = []
 
-    def broken(log_probs: Tensor, targets: Targets) -> Tensor:
+    def broken(log_probs: Tensor, targets: Targets, lengths: NDArray[np.int64]) -> Tensor:
         calls.append(1)
-        loss = mean_ctc_loss(log_probs, targets)
+        loss = mean_ctc_loss(log_probs, targets, lengths)
         return by(loss) if len(calls) in bad else loss
 
     monkeypatch.setattr(step, "mean_ctc_loss", broken)

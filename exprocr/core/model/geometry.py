@@ -64,11 +64,22 @@ def cell_axis(config: ModelConfig, layer: str = "conv3", axis: int = COLUMNS) ->
     return CellAxis(first, step)
 
 
+def conv_length(length: int, kernel: int, stride: int, padding: int) -> int:
+    """Return the number of rows or columns after a convolution, from ``length``; at least 0.
+
+    Args:
+        length: Rows or columns of its input.
+        kernel: Its size.
+        stride: Its stride.
+        padding: Rows or columns of zeros on either side.
+    """
+    return max(0, (length + 2 * padding - kernel) // stride + 1)
+
+
 def output_length(length: int, module: ConvModuleConfig, padding: bool, axis: int) -> int:
     """Return the number of rows (axis 0) or columns (axis 1) after a module, from ``length``."""
     for kernel, stride in zip(module.kernel_sizes, module.strides, strict=True):
-        padded = length + (2 * (kernel // 2) if padding else 0)
-        length = (padded - kernel) // stride + 1
+        length = conv_length(length, kernel, stride, kernel // 2 if padding else 0)
         if length < 1:
             return 0
     return -(-length // module.pool[axis])

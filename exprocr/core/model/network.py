@@ -10,12 +10,17 @@ conv1 conv2 conv3 fc1 gru1 gru2 dropout fc2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from exprocr.core.config.schema import ConvModuleConfig, ModelConfig
-from exprocr.core.model.geometry import output_length
+from exprocr.core.model.geometry import conv_length, output_length
+from exprocr.core.model.padding import Extents, normalize, rectify
 from exprocr.core.model.recurrence import bidirectional_gru
 
 
@@ -42,6 +47,28 @@ class ConvModule(nn.Sequential):
             stages.append(nn.MaxPool2d(config.pool, ceil_mode=True))
         super().__init__(*stages)
 
+    def forward(self, maps: Tensor, extents: Extents | None = None) -> Tensor:
+        """Map (N, C, H, W) to (N, C', H', W'); the padding of ``extents`` stays zero."""
+        if extents is None:
+            result: Tensor = super().forward(maps)  # type: ignore[no-untyped-call]
+            return result
+        for stage in self:
+            match stage:
+                case nn.Conv2d():
+                    maps = stage(maps)
+                    (kernel, _), (stride, _) = stage.kernel_size, stage.stride
+                    padding = kernel // 2 if stage.padding[0] else 0
+                    extents = extents.after(
+                        partial(conv_length, kernel=kernel, stride=stride, padding=padding)
+                    )
+                case nn.BatchNorm2d():
+                    maps = normalize(maps, stage, extents)
+                case nn.ReLU():
+                    maps = rectify(maps, extents)
+                case _:  # pooling: no value is below the zeros of the padding
+                    maps = stage(maps)
+        return maps
+
 
 class ColumnLinear(nn.Linear):
     """A linear layer on each column of a feature map. (N, C, H, T) -> (T * N, units)."""
@@ -63,10 +90,12 @@ class FrameLinear(nn.Module):
         self.linear = ColumnLinear(in_features, units, bias=not batch_norm)
         self.norm = nn.BatchNorm1d(units) if batch_norm else None
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """Map (N, C, H, T) to (T, N, units)."""
+    def forward(self, maps: Tensor, extents: Extents | None = None) -> Tensor:
+        """Map (N, C, H, T) to (T, N, units); frames in the padding of ``extents`` are undefined."""
         frames: Tensor = self.linear(maps)  # (T*N, units)
-        if self.norm is not None:
+        if self.norm is not None and extents is not None:
+            frames = rectify(normalize(frames, self.norm, extents), extents)
+        elif self.norm is not None:
             frames = torch.relu(self.norm(frames))
         return frames.reshape(maps.shape[3], maps.shape[0], -1)  # (T, N, units)
 
@@ -79,13 +108,21 @@ class BiGRU(nn.Module):
         self.gru = nn.GRU(in_features, units, bidirectional=True)
         self.merge = merge
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Map (T, N, in) to (T, N, units), or 2 * units."""
+    def forward(self, frames: Tensor, extents: Extents | None = None) -> Tensor:
+        """Map (T, N, in) to (T, N, units), or 2 * units.
+
+        The backward GRU begins at the last frame of each picture that is no padding. In the padding
+        of ``extents`` the result is zero.
+        """
         both: Tensor  # (T, N, 2 * units)
+        lengths = None if extents is None else torch.tensor(extents.columns)
         if self.training and frames.device.type == "cpu":
-            both = bidirectional_gru(frames, self.gru)
-        else:
+            both = bidirectional_gru(frames, self.gru, lengths)
+        elif lengths is None:
             both = self.gru(frames)[0]
+        else:
+            packed = pack_padded_sequence(frames, lengths, enforce_sorted=False)
+            both = pad_packed_sequence(self.gru(packed)[0], total_length=len(frames))[0]
         if self.merge == "sum":
             forward, backward = both.chunk(2, dim=2)
             return forward + backward  # (T, N, units)
@@ -134,14 +171,36 @@ class Network(nn.Module):
         """
         return self.classify(self.encode(pictures))
 
-    def encode(self, pictures: Tensor) -> Tensor:
+    def encode(self, pictures: Tensor, widths: Sequence[int] | None = None) -> Tensor:
         """Map (N, 1, H, W) to (T, N, 2 * gru_units); nearly all of the work.
 
         This may run under autocast; `classify` may not.
+
+        Args:
+            pictures: (N, 1, H, W) float32; zero in the padding.
+            widths: Width of each picture, px; the columns to its right are padding, which changes
+                nothing (`exprocr.core.model.padding`). None if there is none.
+
+        Returns:
+            (T, N, 2 * gru_units), zero in the frames of the padding: a picture has
+            ``num_frames(config, width)`` others.
         """
-        maps = self.conv3(self.conv2(self.conv1(pictures)))  # (N, C, H', T)
-        frames: Tensor = self.fc1(maps)  # (T, N, fc1_units)
-        frames = self.gru2(self.gru1(frames))  # (T, N, 2 * gru_units)
+        extents = None
+        if widths is not None and min(widths) < pictures.shape[3]:
+            extents = Extents(widths, pictures.shape[3])
+        maps = pictures
+        for conv, module in (
+            (self.conv1, self.config.conv1),
+            (self.conv2, self.config.conv2),
+            (self.conv3, self.config.conv3),
+        ):
+            maps = conv(maps, extents)
+            if extents is not None:
+                columns = partial(output_length, module=module, padding=self.config.padding, axis=1)
+                extents = extents.after(columns)
+        # (N, C, H', T)
+        frames: Tensor = self.fc1(maps, extents)  # (T, N, fc1_units)
+        frames = self.gru2(self.gru1(frames, extents), extents)  # (T, N, 2 * gru_units)
         return frames
 
     def classify(self, frames: Tensor) -> Tensor:

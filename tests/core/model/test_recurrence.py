@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from exprocr.core.model.network import BiGRU, FrameLinear
 from exprocr.core.model.recurrence import bidirectional_gru
@@ -48,6 +49,21 @@ def test_outputs_and_gradients_equal_those_of_torch(
     for name, our, their in found:
         assert their.abs().max() > 1e-3 or (t == 1 and "weight_hh" in name), name
         torch.testing.assert_close(our, their, rtol=0, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_padded_sequences_equal_those_of_torch(dtype: torch.dtype) -> None:
+    gru, frames = layer(5, 3, dtype), random(9, 4, 5, dtype=dtype).requires_grad_()
+    lengths = torch.tensor([4, 9, 1, 4])
+    packed = pack_padded_sequence(frames, lengths, enforce_sorted=False)
+    theirs = pad_packed_sequence(gru(packed)[0])[0]
+    ours = bidirectional_gru(frames, gru, lengths)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-9
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
+    # The padding of the result has gradients here too, which reach nothing.
+    found = zip(gradients(ours, frames, gru), gradients(theirs, frames, gru), strict=True)
+    for our, their in found:
+        torch.testing.assert_close(our, their, rtol=0, atol=tolerance)
 
 
 def test_gradients_equal_finite_differences() -> None:

@@ -1,0 +1,198 @@
+"""What is padding in a batch of pictures of several widths, and stages that leave it out.
+
+A batch is as wide as its widest picture. The others have padding on their right. Padding is kept at
+zero after every stage, so that a convolution sees there what it sees beyond the edge of a picture.
+It is left out of the statistics of batch norm. So a picture comes to the same results with padding
+as without it, and padding has no gradient.
+
+Shapes: N pictures, C channels, H rows, W columns, T frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class Extents:
+    """The number of columns that each picture of a batch has; those to the right are padding.
+
+    Args:
+        columns: The number of columns of each of the N pictures. Neighbors of one width are
+            processed together.
+        widest: The number of columns of the batch.
+    """
+
+    def __init__(self, columns: Sequence[int], widest: int) -> None:
+        self.columns = columns
+        self.widest = widest
+
+    @property
+    def share(self) -> float:
+        """Return the share of the batch that is no padding."""
+        return sum(self.columns) / (self.widest * len(self.columns))
+
+    def after(self, layer: Callable[[int], int]) -> Extents:
+        """Return the extents of a layer's output; ``layer`` maps numbers of columns."""
+        return Extents([layer(columns) for columns in self.columns], layer(self.widest))
+
+    def clear_maps(self, maps: Tensor) -> None:
+        """Set the padding of (N, C, H, W) to zero, in place."""
+        for first, last, columns in self._runs():
+            maps[first:last, :, :, columns:].zero_()
+
+    def clear_frames(self, frames: Tensor) -> None:
+        """Set the padding of (T * N, C) to zero, in place."""
+        frames = frames.view(self.widest, len(self.columns), -1)
+        for first, last, columns in self._runs():
+            frames[columns:, first:last].zero_()
+
+    def _runs(self) -> list[tuple[int, int, int]]:
+        """Return runs of padded pictures of one width: the first, the last + 1, the columns."""
+        runs, first = [], 0
+        for columns, equal in groupby(self.columns):
+            last = first + len(list(equal))
+            if columns < self.widest:
+                runs.append((first, last, columns))
+            first = last
+        return runs
+
+
+def normalize(values: Tensor, norm: _BatchNorm, extents: Extents) -> Tensor:
+    """Compute ``norm(values)`` over what is no padding; the padding of the result is undefined.
+
+    With fixed statistics, these are those of the norm. Else they are computed, and the running ones
+    updated, as PyTorch does over pictures without padding (Ioffe & Szegedy 2015, algorithm 1): the
+    padding of ``values`` is set to zero, in place, and the mean m and the variance v of all M
+    positions, one fast pass, give those of the V positions that are no padding, with a = M / V:
+
+        mean = sum(x) / V = a m         variance = a (m^2 + v) - mean^2 = a (v - (a - 1) m^2)
+
+    Args:
+        values: (N, C, H, W), or frames (T * N, C).
+        norm: Batch norm of C channels.
+        extents: The columns, or the frames, of each picture.
+    """
+    if not norm.training:
+        result: Tensor = norm(values)
+        return result
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    num = values.numel() // values.shape[1]
+    excess = 1 / extents.share
+    num_valid = num / excess
+    with torch.no_grad():
+        _clear(values, extents)
+        mean, unbiased = _moments(values, norm.running_mean)
+        variance = excess * (unbiased * ((num - 1) / num) - (excess - 1) * mean.square())
+        mean, variance = mean * excess, variance.clamp_(min=0)
+        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (num_valid / (num_valid - 1)), norm.momentum)
+    result = _Normalize.apply(  # type: ignore[no-untyped-call]
+        values, norm.weight, norm.bias, mean, variance, norm.eps, extents
+    )
+    return result
+
+
+def rectify(values: Tensor, extents: Extents) -> Tensor:
+    """Apply ReLU and set the padding to zero, both in place; the padding has no gradient.
+
+    Args:
+        values: (N, C, H, W), or frames (T * N, C).
+        extents: The columns, or the frames, of each picture.
+    """
+    result: Tensor = _Rectify.apply(values, extents)  # type: ignore[no-untyped-call]
+    return result
+
+
+def _clear(values: Tensor, extents: Extents) -> None:
+    if values.dim() == 4:
+        extents.clear_maps(values)
+    else:
+        extents.clear_frames(values)
+
+
+def _moments(values: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the unbiased variance of each channel, in the precision of ``like``."""
+    if values.device.type not in ("cpu", "cuda"):  # where PyTorch lacks the kernel below
+        axes = [axis for axis in range(values.dim()) if axis != 1]
+        variance, mean = torch.var_mean(values.to(like.dtype), axes)
+        return mean, variance
+    mean, variance = torch.zeros_like(like), torch.zeros_like(like)
+    # With this momentum, the running statistics are those of the batch. The kernel's results would
+    # have the precision of the values.
+    torch.batch_norm_update_stats(values, mean, variance, 1.0)
+    return mean, variance
+
+
+class _Normalize(torch.autograd.Function):
+    """Batch norm with given statistics of the batch; the gradient goes through them too.
+
+    With the gradient g of the output, zero in the padding, x' the normalized values and s = gamma /
+    sqrt(variance + epsilon), the gradient of the input is (Ioffe & Szegedy 2015, section 3)
+
+        s (g - P g / V),    P g = sum(g) + x' sum(g x').
+
+    PyTorch's kernel divides by M, the number of all positions. With a = M / V, this is its result
+    for a gamma of a times the size, minus (a - 1) s g.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        eps: float,
+        extents: Extents,
+    ) -> Tensor:
+        ctx.save_for_backward(values, weight, mean, (variance + eps).rsqrt())
+        ctx.eps, ctx.extents = eps, extents
+        # Not in training mode: with these statistics.
+        return torch.native_batch_norm(values, weight, bias, mean, variance, False, 0.0, eps)[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        values, weight, mean, inverse = ctx.saved_tensors
+        (grad,) = grads
+        excess = 1 / ctx.extents.share
+        outputs = [True, True, True]
+        grad_values, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
+            grad, values, weight * excess, None, None, mean, inverse, True, ctx.eps, outputs
+        )
+        shape = (1, -1) + (1,) * (values.dim() - 2)
+        scale = (weight * inverse * (1 - excess)).to(grad.dtype).view(shape)
+        grad_values.addcmul_(grad, scale)
+        _clear(grad_values, ctx.extents)
+        return grad_values, grad_weight, grad_bias, None, None, None, None
+
+
+class _Rectify(torch.autograd.Function):
+    """ReLU that clears the padding, in place."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, extents: Extents) -> Tensor:
+        torch.relu_(values)
+        _clear(values, extents)
+        ctx.mark_dirty(values)
+        ctx.save_for_backward(values)
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        # Where the result is zero, as in the padding, the gradient is zero.
+        (values,) = ctx.saved_tensors
+        return torch.ops.aten.threshold_backward(grads[0], values, 0), None
