@@ -72,6 +72,12 @@ class Renderer:
         if self.config.width is None and "contest" in shares and texts == LEVEL1:
             self.widths["contest"] = CONTEST_WIDTH_PX
 
+    @property
+    def one_width(self) -> bool:
+        """Whether all pictures have the same width, whatever they say."""
+        widths = set(self.widths.values())
+        return len(widths) == 1 and None not in widths
+
     def sample(self, seed: int, stream: int, index: int) -> tuple[str, Image.Image]:
         """Return sample ``index``: a random text and its RGB picture."""
         rng = sample_rng(seed, stream, index)

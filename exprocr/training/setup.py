@@ -181,7 +181,7 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
             seed=training.seed,
             stream=stream,
             size=num,
-            one_width=settings.preprocess.width is not None or settings.synth.width is not None,
+            one_width=settings.preprocess.width is not None or renderer.one_width,
         )
 
     val = source(VAL_STREAM, training.val_images) if spec.data is None and not spec.val else None

@@ -127,10 +127,10 @@ def _write(
 
 def _size(renderer: Renderer) -> str:
     """Return the size of an image, in words."""
-    height, (width, *others) = renderer.config.height, set(renderer.widths.values())
-    if width is None or others:
-        return f"{height} px high, as wide as the text needs"
-    return f"{width} x {height} px"
+    height = renderer.config.height
+    if renderer.one_width:
+        return f"{next(iter(renderer.widths.values()))} x {height} px"
+    return f"{height} px high, as wide as the text needs"
 
 
 def _summary(
