@@ -6,8 +6,10 @@ workers or on interruptions.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.core.image.preprocess import preprocess
 from exprocr.core.system.processes import begin_worker, starting_workers
+from exprocr.errors import DataError
 from exprocr.synth.renderer import Renderer
 
 ORDER_STREAM = 1000
@@ -100,6 +103,7 @@ class Batches:
         self.rendered = rendered
         self.seed = config.seed
         self.workers = workers
+        self._processes: list[BaseProcess] = []
         self.num_from_files = config.batch_size - (rendered.size if rendered else 0)
         if self.num_from_files:
             self.steps_per_epoch = -(-len(inks) // self.num_from_files)
@@ -135,6 +139,17 @@ class Batches:
             first = step * self.rendered.size
             names += [f"rendered {first + i}" for i in range(self.rendered.size)]
         return names
+
+    def check_processes(self) -> None:
+        """Check that no process that renders ahead was ended by anything but this program.
+
+        Raises:
+            DataError: One was.
+        """
+        if any(process.exitcode for process in self._processes):
+            raise DataError(
+                "a process that renders images ended unexpectedly: killed, or out of memory"
+            )
 
     def num_images(self, num_steps: int) -> int:
         """Return the number of images in the first ``num_steps`` batches.
@@ -173,8 +188,11 @@ class Batches:
             generator=torch.Generator(),
             **options,
         )
+        others = multiprocessing.active_children()
         with starting_workers():
-            return iter(loader)
+            batches = iter(loader)
+        self._processes = [p for p in multiprocessing.active_children() if p not in others]
+        return batches
 
 
 def _side_by_side(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
