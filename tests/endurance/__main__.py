@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.endurance import kills
+from tests.endurance import kills, mutations
 from tests.endurance.case import Case, count
 
 PARTS: dict[str, tuple[Callable[..., Iterator[Case]], tuple[str, ...]]] = {
     "kills": (kills.cases, kills.KINDS),
+    "mutations": (mutations.cases, mutations.KINDS),
 }
 """What can be tried, and on which kinds."""
 

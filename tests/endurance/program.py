@@ -190,12 +190,10 @@ def can_trace() -> bool:
 
 def _attach(pid: int, fault: str, log: Path) -> subprocess.Popen[str]:
     """Attach strace to a process that waits."""
-    faults = ["-e", fault] if fault else []
+    options = ["-y", "-s", "0", "-e", "signal=none", "-e", f"trace={','.join(CHANGES)}"]
+    options += ["-e", fault] if fault else []
     strace = subprocess.Popen(
-        ["strace", "-y", "-s", "0", "-e", f"trace={','.join(CHANGES)}", *faults]
-        + ["-e", "signal=none", "-o", str(log), "-p", str(pid)],
-        stderr=subprocess.PIPE,
-        text=True,
+        ["strace", *options, "-o", str(log), "-p", str(pid)], stderr=subprocess.PIPE, text=True
     )
     assert strace.stderr is not None
     assert "attached" in (line := strace.stderr.readline()), line

@@ -17,20 +17,20 @@ import runpy
 import sys
 from importlib import import_module
 
-# What the program imports late.
-import matplotlib.backends.backend_agg
-import matplotlib.backends.backend_svg
-import onnxruntime  # noqa: F401
-import torch._dynamo
 from PIL import Image
 
 import exprocr
+
+LATE = ("matplotlib.backends.backend_agg", "onnxruntime", "torch._dynamo")
+"""What the program imports when it needs it."""
 
 PR_SET_PTRACER, ANY = 0x59616D61, -1
 
 
 def load() -> None:
     """Import all modules of the package."""
+    for name in LATE:
+        import_module(name)
     for module in pkgutil.walk_packages(exprocr.__path__, "exprocr."):
         if not module.name.endswith(("__main__", "tensorboard")):
             import_module(module.name)
