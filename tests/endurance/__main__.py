@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.endurance import kills, mutations
+from tests.endurance import breaking, mutations
 from tests.endurance.case import Case, count
 
 PARTS: dict[str, tuple[Callable[..., Iterator[Case]], tuple[str, ...]]] = {
-    "kills": (kills.cases, kills.KINDS),
+    **breaking.PARTS,
     "mutations": (mutations.cases, mutations.KINDS),
 }
 """What can be tried, and on which kinds."""

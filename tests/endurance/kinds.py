@@ -16,8 +16,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -119,15 +119,36 @@ def attempt(kind: str, seed: int, folder: Path) -> dict[str, Any]:
     Path("/proc/self/clear_refs").write_text("5")  # the peak of the memory begins anew
     before, started = _memory_mb("VmRSS"), time.process_time()
     try:
-        KINDS[kind].read(path)
+        with _standard_error() as written:
+            KINDS[kind].read(path)
+        problem = f"standard error: {written[0]}" if written else ""
     except ExprocrError as error:
         outcome = str(error)
+        problem = f"standard error: {written[0]}" if written else ""
         if len(outcome) > MAX_MESSAGE or "\n" in outcome:
             problem = f"a message of {len(outcome):,} characters: {outcome[:MAX_MESSAGE]!r}"
     except BaseException as error:
         problem = f"{type(error).__name__}: {error}"[:MAX_MESSAGE] + traceback.format_exc()[-1500:]
     cpu_s, taken = time.process_time() - started, _memory_mb("VmHWM") - before
     return {"outcome": outcome, "problem": problem, "cpu_s": cpu_s, "taken_mb": taken}
+
+
+@contextmanager
+def _standard_error() -> Iterator[list[str]]:
+    """Collect what is written to standard error in the block, by libraries too."""
+    written: list[str] = []
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield written
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            if text := file.read(MAX_MESSAGE):
+                written.append(text.decode(errors="replace"))
 
 
 def _memory_mb(name: str) -> float:
