@@ -14,14 +14,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
-from tests.endurance import breaking, mutations
+from tests.endurance import breaking, memory, mutations
 from tests.endurance.case import Case, count
+from tests.endurance.place import KINDS
 
 PARTS: dict[str, tuple[Callable[..., Iterator[Case]], tuple[str, ...]]] = {
-    **breaking.PARTS,
+    **{k: (partial(breaking.cases, b), KINDS) for k, b in breaking.BREAKERS.items()},
     "mutations": (mutations.cases, mutations.KINDS),
+    "memory": (memory.cases, tuple(memory.KINDS)),
 }
 """What can be tried, and on which kinds."""
 

@@ -7,13 +7,11 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from tests.endurance.case import Case
 from tests.endurance.place import (
     FILES,
-    KINDS,
     PREDICT,
     SYNTHS,
     TRAININGS,
@@ -55,12 +53,12 @@ def cases(
     place = Place(folder)
     try:
         for case in range(seed, seed + number):
-            yield _case(place, kinds[case % len(kinds)], case, breaker)
+            yield try_once(place, kinds[case % len(kinds)], case, breaker)
     finally:
         place.close()
 
 
-def _case(place: Place, kind: str, seed: int, breaker: Breaker) -> Case:
+def try_once(place: Place, kind: str, seed: int, breaker: Breaker) -> Case:
     """Break a command off once or twice, go on, and check the result."""
     rng = random.Random(f"{kind} {seed}")
     place.result(kind)
@@ -111,7 +109,7 @@ def interrupt(place: Place, kind: str, out: Path, rng: random.Random) -> Broken:
 
 def fill(place: Place, kind: str, out: Path, rng: random.Random) -> Broken:
     """Let a change of a file fail, or all from one on, or files grow to a size and no more."""
-    calls = [call for call in place.calls[kind] if call[0] in DISK]
+    calls = [call for call in place.calls.get(kind, ()) if call[0] in DISK]
     if not calls or rng.random() < 0.4:
         size = round(10 ** rng.uniform(0, 6))
         program = place.programs.run(place.again(kind, out), max_file_bytes=size)
@@ -166,8 +164,4 @@ def _lines_kept(place: Place, out: Path) -> str:
     return ""
 
 
-PARTS = {
-    "kills": (partial(cases, kill), tuple(KINDS)),
-    "signals": (partial(cases, interrupt), tuple(KINDS)),
-    "disks": (partial(cases, fill), tuple(KINDS)),
-}
+BREAKERS: dict[str, Breaker] = {"kills": kill, "signals": interrupt, "disks": fill}

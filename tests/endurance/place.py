@@ -113,6 +113,7 @@ class Place:
             self.unbroken[kind] = out
             if can_trace():
                 traced = self.out(kind)
+                traced.parent.mkdir()
                 program = self.programs.run(self.command(kind, traced), trace="")
                 self.calls[kind] = changes(program.calls, traced.parent)
                 assert not difference(kind, traced, out), "not the same twice"
@@ -128,7 +129,7 @@ class Place:
 
 def discard(out: Path) -> None:
     """Remove what a command wrote."""
-    shutil.rmtree(out.parent)
+    shutil.rmtree(out.parent, ignore_errors=True)
     out.parent.mkdir()
 
 

@@ -140,7 +140,7 @@ class Program:
             self.hangs = True
         self.code = int(line)
         if self._strace:
-            self._strace.wait()
+            self._strace.communicate()
         return True
 
     @property

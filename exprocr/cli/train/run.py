@@ -22,7 +22,7 @@ from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.model.artifact import BUNDLED, MODEL_FILE_NAME, ModelFile
 from exprocr.core.model.network import num_parameters
 from exprocr.core.model.torch_engine import set_threads
-from exprocr.core.runs.journal import read_records
+from exprocr.core.runs.journal import EVALUATION, read_records
 from exprocr.core.runs.layout import (
     CHECKPOINT_NAME,
     CURVES_NAME,
@@ -30,7 +30,7 @@ from exprocr.core.runs.layout import (
     METRICS_NAME,
     VAL_NAME,
 )
-from exprocr.core.runs.summary import best_evaluation
+from exprocr.core.runs.summary import best_evaluation, of_kind
 from exprocr.errors import ConfigError, ExprocrError
 from exprocr.training.checkpoint import Checkpoint, TrainingState
 from exprocr.training.folder import RunFolder, check_new
@@ -285,7 +285,7 @@ def _finish(session: Session, trainer: Trainer, data: RunData, run_dir: Path, ou
     trainer.folder.check()
     records = read_records(trainer.journal.path)
     save_picture(draw_curves({run_dir.resolve().name: records}), run_dir / CURVES_NAME)
-    best = best_evaluation(records)
+    best = best_evaluation(of_kind(records, EVALUATION))
     state = trainer.state
     rows: list[tuple[str, object]] = [
         ("stopped", OUTCOMES[outcome]),
