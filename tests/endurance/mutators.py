@@ -49,6 +49,12 @@ VALUES: tuple[Any, ...] = (
     *("../../x", "none", "auto", [], [1], [-1], [[]], [1, 2], [99999], ["1"] * 5000, {}, {"a": 1}),
 )
 
+PARTS = (
+    *("(", ")", "|", "*", "+", "?", "{2,9}", "{0,999}", "{,3}", "{3,}", "[0-9]", "[^+]", "1", "-"),
+    *("\\d", "\\w", "\\", ".", "(?:", "(?=1)", "^", "$", "[", "]", "(1|2)*", "\\1", "é"),
+)
+"""Of patterns."""
+
 
 def of_bytes(content: bytes, rng: random.Random) -> bytes:
     """Change some bytes, wherever they are."""
@@ -227,25 +233,8 @@ def _change_message(message: Any, rng: random.Random) -> None:
 
 def of_pattern(content: bytes, rng: random.Random) -> bytes:
     """Put parts of patterns into a pattern."""
-    parts = ("(", ")", "|", "*", "+", "?", "{2,9}", "{0,999}", "{,3}", "{3,}", "[0-9]", "[^+]", "1")
-    parts += (
-        "\\d",
-        "\\w",
-        "\\",
-        ".",
-        "(?:",
-        "(?=1)",
-        "^",
-        "$",
-        "[",
-        "]",
-        "-",
-        "(1|2)*",
-        "\\1",
-        "é",
-    )
     text = content.decode()
     for _ in range(rng.randrange(1, 12)):
         place = rng.randrange(len(text) + 1)
-        text = text[:place] + rng.choice(parts) * rng.choice((1, 1, 1, 50)) + text[place:]
+        text = text[:place] + rng.choice(PARTS) * rng.choice((1, 1, 1, 50)) + text[place:]
     return text.encode()

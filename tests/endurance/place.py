@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 import tomli_w
 
-from exprocr.core.runs.layout import CHECKPOINT_NAME, CONFIG_NAME, SPLIT_NAME, VAL_NAME
+from exprocr.core.runs.layout import CHECKPOINT_NAME, CURVES_NAME, METRICS_NAME
+from exprocr.training.folder import LOCK_NAME
 from tests.endurance.program import Program, Programs, can_trace, changes
 from tests.support.pictures import matplotlib_fonts
 from tests.support.tiny_runs import SETTINGS, check_same, write_files
@@ -38,6 +38,9 @@ FILES: dict[str, tuple[str, tuple[str, ...]]] = {
 KINDS = (*TRAININGS, *SYNTHS, *FILES)
 
 TEMPORARY = (".exprocr-tmp", ".exprocr-part")
+
+TIMED = {METRICS_NAME, CHECKPOINT_NAME, LOCK_NAME, CURVES_NAME}
+"""Files of a run in which times or a process id are."""
 
 
 class Place:
@@ -145,20 +148,23 @@ def left(program: Program, out: Path) -> str:
 
 def difference(kind: str, out: Path, expected: Path) -> str:
     """Return how two results differ, or nothing."""
-    if kind in TRAININGS:
-        with suppress(FileNotFoundError, AssertionError):
-            check_same(out, expected)
-            names = ("model.onnx", CONFIG_NAME, SPLIT_NAME, VAL_NAME)
-            there = [name for name in names if (expected / name).exists()]
-            other = [n for n in there if (out / n).read_bytes() != (expected / n).read_bytes()]
-            return f"other: {other}" if other else _names(out, expected)
-        return "another model, record or checkpoint, or none"
     if kind in FILES:
         return "" if is_whole(kind, out, expected) else "another file"
-    if names := _names(out, expected):
-        return names
-    other = [p.name for p in out.iterdir() if p.read_bytes() != (expected / p.name).read_bytes()]
-    return f"other: {other[:3]}" if other else ""
+    ours, theirs = (
+        {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        for folder in (out, expected)
+    )
+    if ours != theirs:
+        return f"other names: {sorted(ours ^ theirs)[:3]}"
+    same = sorted(theirs - TIMED)
+    if other := [n for n in same if (out / n).read_bytes() != (expected / n).read_bytes()]:
+        return f"other files: {other[:3]}"
+    if kind in TRAININGS:
+        try:
+            check_same(out, expected)
+        except AssertionError as error:
+            return f"another record or checkpoint: {error}"
+    return ""
 
 
 def is_whole(kind: str, out: Path, expected: Path) -> bool:
@@ -166,8 +172,3 @@ def is_whole(kind: str, out: Path, expected: Path) -> bool:
     if kind == "report":  # it tells how long reading took
         return out.read_text().endswith("</html>\n") and out.stat().st_size > 10_000
     return out.read_bytes() == expected.read_bytes()
-
-
-def _names(out: Path, expected: Path) -> str:
-    ours, theirs = ({str(p.relative_to(d)) for p in d.rglob("*")} for d in (out, expected))
-    return f"other names: {sorted(ours ^ theirs)[:3]}" if ours != theirs else ""

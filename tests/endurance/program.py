@@ -39,7 +39,9 @@ class Helper:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            # Without the coverage of CI, which could not be written to a full disk.
+            env={k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")}
+            | {"OMP_NUM_THREADS": "1"},
         )
 
     def send(self, line: str) -> None:
