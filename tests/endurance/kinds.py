@@ -7,6 +7,7 @@ of the commands said to the mutated file, the processor time and the memory.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import json
 import os
 import random
@@ -46,6 +47,7 @@ from exprocr.core.runs.layout import (
 from exprocr.core.runs.summary import of_kind, over_time, read_run, series, summarize, throughput
 from exprocr.core.runs.tensor_record import TensorRecorder, read_tensor_record
 from exprocr.core.runs.val_table import load_labeled
+from exprocr.core.system.memory import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import LEXICON, REGEX, load_grammar
 from exprocr.errors import ExprocrError
@@ -116,7 +118,7 @@ def attempt(kind: str, seed: int, folder: Path) -> dict[str, Any]:
     """Let the functions of the commands read a mutated file; return what came of it."""
     path = mutated(kind, seed, folder)
     outcome, problem = "read", ""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak of the memory begins anew
+    _free_memory()
     before, started = _memory_mb("VmRSS"), time.process_time()
     try:
         with _standard_error() as written:
@@ -151,6 +153,15 @@ def _standard_error() -> Iterator[list[str]]:
                 written.append(text.decode(errors="replace"))
 
 
+def _free_memory() -> None:
+    """Return freed memory to the system, which a training keeps, and begin a new peak."""
+    libc = ctypes.CDLL(None)
+    for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+        libc.mallopt(parameter, 2**17)
+    libc.malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def _memory_mb(name: str) -> float:
     status = Path("/proc/self/status").read_text()
     return int(status.partition(f"{name}:")[2].split()[0]) * 1024 / MB
@@ -183,6 +194,8 @@ def pictures(format_: str) -> list[bytes]:
     deep = Image.fromarray(np.asarray(gray).astype(np.uint16) * 257)
     save = partial(encoded, format_=format_)
     found = [save(gray), save(color), save(gray.convert("1"))] if format_ != "WEBP" else []
+    if format_ != "PPM":  # nearly as many pixels as there may be
+        found.append(save(Image.new("RGB", (4470, 4470), "white")))
     if format_ == "PNG":
         found += [save(with_alpha("LA")), save(deep), save(color.convert("P"), transparency=0)]
         found += [save(color, exif=exif), save(color, save_all=True, append_images=[color])]
@@ -343,7 +356,7 @@ KINDS = {
     ),
     "lexicon": Kind(
         "lexicon.txt",
-        lambda: ["\n".join(TEXTS * 20).encode()],
+        lambda: ["\n".join(TEXTS).encode(), "\n".join(f"{n}+1" for n in range(20_000)).encode()],
         lambda path: _decode(f"{LEXICON}{path}"),
         lambda path, place: ["predict", "--grammar", f"{LEXICON}{path}", place / "data/0.png"],
         mutators.of_cells,
