@@ -115,7 +115,8 @@ def fill(place: Place, kind: str, out: Path, rng: random.Random) -> Broken:
         program = place.programs.run(place.again(kind, out), max_file_bytes=size)
         return program, f"files of {size} bytes", _end(program, 1) or left(program, out)
     name, number = pick(rng, calls)
-    error, on = rng.choice(("ENOSPC", "EIO", "EDQUOT")), rng.choice(("", "+"))
+    error = rng.choice(("ENOSPC", "EIO", "EDQUOT"))
+    on = "" if name == "openat" else rng.choice(("", "+"))  # which opens files to read them, too
     fault = f"inject={name}:error={error}:when={number}{on}"
     program = place.programs.run(place.again(kind, out), trace=fault)
     return program, f"{error} at {name} {number}{on}", _end(program, 1)
