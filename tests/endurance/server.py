@@ -14,6 +14,7 @@ import os
 import pkgutil
 import resource
 import runpy
+import signal
 import sys
 from importlib import import_module
 
@@ -48,6 +49,9 @@ def read_line() -> bytes:
 def become(request: dict[str, str]) -> None:
     """Make this process, which was just forked, ready to be the program."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # which may be ignored, as with nohup
+        signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(ANY))
     read_line()  # the reader may attach strace first
     os.chdir(request["folder"])
