@@ -31,8 +31,8 @@ def cases(number: int, seed: int, folder: Path, chosen: tuple[str, ...] = KINDS)
         chosen: Kinds of files, in turn.
     """
     reader = Helper("tests.endurance.kinds")
-    (folder / "work").mkdir()
-    programs = Programs(folder / "work")
+    place, programs = folder / "work", None
+    place.mkdir()
     try:
         for case in range(seed, seed + number):
             kind = chosen[case % len(chosen)]
@@ -45,10 +45,12 @@ def cases(number: int, seed: int, folder: Path, chosen: tuple[str, ...] = KINDS)
                 reader.close()
                 reader = Helper("tests.endurance.kinds")
             if case // len(chosen) % EVERY == 0:
+                programs = programs or Programs(place)
                 yield on_command_line(programs, kind, case)
     finally:
         reader.close()
-        programs.close()
+        if programs:
+            programs.close()
         shutil.rmtree(folder)
 
 
