@@ -102,7 +102,8 @@ def quoted(value: object) -> str:
 
 
 def shortened(text: str, length: int = LONGEST_QUOTE) -> str:
-    """Return a text from a file for a message: its beginning, if it is longer than ``length``."""
+    """Return a text from a file for a message: one line, and of a longer text its beginning."""
+    text = one_line(text[: length + 1])
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 

@@ -105,3 +105,9 @@ def test_quotations_of_what_is_nested_deeply() -> None:
     assert words.quoted(nested) == "a deeply nested list"
     while nested:  # freed step by step
         nested = nested[0]  # type: ignore[assignment]
+
+
+def test_a_shortened_text_is_one_line() -> None:
+    assert words.shortened("a\nb") == "a\\nb"
+    assert words.shortened("\n" * 60, 60) == "\\n" * 28 + "\\..."
+    assert words.shortened("a" * 60, 60) == "a" * 60

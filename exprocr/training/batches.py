@@ -10,8 +10,10 @@ little padding. A pool is an epoch, or, where pictures are rendered, some steps 
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.core.data.pictures import Sampler
 from exprocr.core.image.preprocess import preprocess
 from exprocr.core.system.processes import begin_worker, starting_workers
+from exprocr.errors import DataError
 
 ORDER_STREAM = 1000
 """Random stream of the order of the files; the renderer's streams have smaller numbers."""
@@ -134,6 +137,7 @@ class Batches:
         self.rendered = rendered
         self.seed = config.seed
         self.workers = workers
+        self._processes: list[BaseProcess] = []
         self.num_from_files = config.batch_size - (rendered.size if rendered else 0)
         if self.num_from_files:
             self.steps_per_epoch = -(-len(inks) // self.num_from_files)
@@ -166,6 +170,17 @@ class Batches:
         drawn = self.rendered[numbers] if self.rendered else Drawn([], [])
         files, chosen = self._fill(pool, drawn.widths)[step - pool.start]
         return [self.paths[i] for i in files] + [f"rendered {numbers[i]}" for i in chosen]
+
+    def check_processes(self) -> None:
+        """Check that no process that renders ahead was ended by anything but this program.
+
+        Raises:
+            DataError: One was.
+        """
+        if any(process.exitcode for process in self._processes):
+            raise DataError(
+                "a process that renders images ended unexpectedly: killed, or out of memory"
+            )
 
     def num_images(self, num_steps: int) -> int:
         """Return the number of images in the first ``num_steps`` batches.
@@ -254,8 +269,11 @@ class Batches:
             generator=torch.Generator(),
             **options,
         )
+        others = multiprocessing.active_children()
         with starting_workers():
-            return iter(loader)
+            batches = iter(loader)
+        self._processes = [p for p in multiprocessing.active_children() if p not in others]
+        return batches
 
 
 def _side_by_side(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -134,10 +134,14 @@ class Trainer:
 
         Raises:
             DataError: The loss or the gradient was not finite in too many steps in a row, or the
-                weights are not.
+                weights are not; or a process that renders images was killed.
             OutputError: The run directory cannot be written, or was removed or renamed.
         """
-        outcome = self._loop(limits, observer, stop_requested)
+        try:
+            outcome = self._loop(limits, observer, stop_requested)
+        except RuntimeError:  # PyTorch raises it, wherever the loop is when a process ends
+            self.batches.check_processes()
+            raise
         self.folder.check()
         calibration = self.best.calibrate(
             self.recognizer, self.network, self.state, self.validation

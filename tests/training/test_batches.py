@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
+from exprocr.errors import DataError
 from exprocr.synth.texts import LEVEL1
 from exprocr.training import batches as training_batches
 from exprocr.training.batches import (
@@ -20,9 +23,10 @@ from exprocr.training.batches import (
     Batches,
     RenderedBatches,
 )
+from exprocr.training.limits import Limits
 from exprocr.training.run import RunSpec, read_data
 from tests.support.processes import finish, start, wait_for_line
-from tests.support.tiny_runs import prepare, tiny_settings
+from tests.support.tiny_runs import NEVER, Recorder, prepare, tiny_settings
 
 pytestmark = pytest.mark.usefixtures("one_font")
 
@@ -53,6 +57,21 @@ def test_rendering_processes_end_with_their_parent() -> None:
     wait_for_line(process, "rendered")
     process.send_signal(signal.SIGKILL)
     assert finish(process) == (-signal.SIGKILL, "", "")  # when nobody holds the pipes
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_rendering_process_that_is_killed(tmp_path: Path) -> None:
+    spec = RunSpec(settings=tiny_settings(synth_mix=1.0, epochs=100), workers=2)
+    trainer, recorder = prepare(spec, tmp_path / "run"), Recorder()
+
+    def on_step(state: Any, record: dict[str, Any]) -> None:
+        if record["step"] == 2:
+            multiprocessing.active_children()[0].kill()
+
+    recorder.on_step = on_step  # type: ignore[method-assign]
+    with pytest.raises(DataError, match="a process that renders images ended unexpectedly"):
+        trainer.train(Limits(), recorder, NEVER)
 
 
 def test_an_epoch_takes_every_file_once() -> None:

@@ -22,7 +22,7 @@ from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.model.artifact import BUNDLED, MODEL_FILE_NAME, ModelFile
 from exprocr.core.model.network import num_parameters
 from exprocr.core.model.torch_engine import set_threads
-from exprocr.core.runs.journal import read_records
+from exprocr.core.runs.journal import EVALUATION, read_records
 from exprocr.core.runs.layout import (
     CHECKPOINT_NAME,
     CONFIG_NAME,
@@ -31,7 +31,7 @@ from exprocr.core.runs.layout import (
     METRICS_NAME,
     VAL_NAME,
 )
-from exprocr.core.runs.summary import best_evaluation
+from exprocr.core.runs.summary import best_evaluation, of_kind
 from exprocr.core.text.grammar.grammars import LEXICON
 from exprocr.errors import ConfigError, ExprocrError
 from exprocr.training.checkpoint import Checkpoint, TrainingState
@@ -323,7 +323,7 @@ def _finish(
     trainer.folder.check()
     records = read_records(trainer.journal.path)
     save_picture(draw_curves({run_dir.resolve().name: records}), run_dir / CURVES_NAME)
-    best = best_evaluation(records)
+    best = best_evaluation(of_kind(records, EVALUATION))
     state = trainer.state
     rows: list[tuple[str, object]] = [
         ("stopped", OUTCOMES[outcome]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import logging
 import struct
 import warnings
 from functools import cache
@@ -36,6 +37,9 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "DIB", "PPM", "TIFF", "WEBP")
 FORMAT_NAMES = "PNG, JPEG, GIF, BMP, TIFF, WebP, PPM"
 
 _USED = (TiffImagePlugin, WebPImagePlugin)  # or else Pillow would import the plugins of all formats
+
+# Pillow logs some damage. Without a handler, Python would write it to standard error.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _DIRECTORY_TAGS = (0x8769, 0x8825, 0xA005)
 """Tags of directories inside a TIFF's directory that Pillow reads."""
@@ -93,6 +97,8 @@ def read_picture(source: Path | str | bytes | BinaryIO) -> tuple[Image.Image, tu
             _check_pixels(width, height, MAX_SLOW_PIXELS)
             metered.left += 10 * MAX_SLOW_PIXELS  # they can read pixel by pixel
         image.load()
+        if image.has_transparency_data:  # whose damage Pillow finds only when it converts
+            image.crop((0, 0, 1, 1)).convert("RGBA")
         _check_exif(image.info.get("exif", b""))
         loaded = image.size
         ImageOps.exif_transpose(image, in_place=True)

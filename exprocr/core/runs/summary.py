@@ -56,6 +56,11 @@ def series(records: Records, name: str) -> Series:
     return Series(steps[finite], values[finite])
 
 
+def _known(records: Records) -> Records:
+    """Leave out records of other kinds, whose figures nobody has checked."""
+    return [record for record in records if record.get("kind") in (STEP, EVALUATION)]
+
+
 def over_time(of_steps: Series, records: Records) -> Series:
     """Turn a figure over steps into one over the seconds trained.
 
@@ -66,7 +71,7 @@ def over_time(of_steps: Series, records: Records) -> Series:
         of_steps: The figure, over steps.
         records: All records of the run, in order; their ``elapsed_s`` is the time trained.
     """
-    clock = series(records, "elapsed_s")
+    clock = series(_known(records), "elapsed_s")
     if not clock.x.size:
         return Series(*np.zeros((2, 0)))
     known = of_steps.x <= clock.x[-1]
@@ -132,6 +137,7 @@ class RunSummary:
 
 def summarize(records: Records) -> RunSummary:
     """Return the figures of a run."""
+    records = _known(records)
     evaluations = of_kind(records, EVALUATION)
     elapsed, speed = series(records, "elapsed_s").y, series(evaluations, "images_per_s")
     images = [

@@ -22,12 +22,19 @@ from tests.support.pictures import encoded, text_picture
 
 CONFIG = PreprocessConfig()
 PNG, JPEG, TIFF, GIF = (encoded(text_picture(), name) for name in ("PNG", "JPEG", "TIFF", "GIF"))
+PALETTE = encoded(text_picture().convert("P"), "PNG")
 
 
 def chunk(kind: bytes, content: bytes = b"") -> bytes:
     """Return a chunk of a PNG."""
     checked = kind + content
     return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+
+def before_data(png: bytes, chunks: bytes) -> bytes:
+    """Return a PNG with more chunks before its data."""
+    place = png.index(b"IDAT") - 4
+    return png[:place] + chunks + png[place:]
 
 
 def segment(marker: int, content: bytes) -> bytes:
@@ -72,7 +79,7 @@ HARMFUL = {
     "chunks": (PNG[:33] + 200_000 * chunk(b"teSt") + PNG[33:], "few blocks of metadata"),
     "chunks at the end": (PNG[:-12] + 200_000 * chunk(b"teSt") + PNG[-12:], "few blocks of"),
     "empty data": (
-        PNG[: PNG.index(b"IDAT") - 4] + 200_000 * chunk(b"IDAT") + PNG[PNG.index(b"IDAT") - 4 :],
+        before_data(PNG, 200_000 * chunk(b"IDAT")),
         "few blocks of metadata",
     ),
     "segments": (JPEG[:2] + 200_000 * segment(0xFE, b"") + JPEG[2:], "few blocks of metadata"),
@@ -83,6 +90,10 @@ HARMFUL = {
     "tags": (directory(5000, 10**6), "little metadata, found too much"),
     "values of a tag": (directory(1, 10**6, kind=1) + directory(1, 300_000, kind=3), "found"),
     "tile": (tiled(40_000), "expected at most 20,000,000 pixels, found 40,000 x 40,000"),
+    "transparency": (
+        before_data(PALETTE, chunk(b"tRNS", bytes(300))),
+        "palette index out of range",
+    ),
     "text": (b"P2 5000 4000 255 " + 10**6 * b"1 ", "at most 300,000 pixels"),
     "another maximum": (b"P5 5000 4000 254 " + bytes(10**6), "at most 300,000 pixels"),
 }
@@ -175,6 +186,9 @@ def test_nothing_else_is_written_to_standard_error(tmp_path: Path) -> None:
     strange = np.full((60, 180), np.nan, np.float32)
     strange[10:20], strange[20:30] = np.inf, 3e38
     files.append(encoded(Image.fromarray(strange), "TIFF"))
+    samples = struct.pack("<HHI", 277, 3, 1)  # per pixel
+    colors = encoded(image.convert("RGB"), "TIFF")
+    files.append(colors.replace(samples + b"\3", samples + b"\xb4"))
     for number in range(100):
         content = bytearray(files[number % len(files)])
         for place in rng.integers(8, len(content), 4 * (number >= len(files))):

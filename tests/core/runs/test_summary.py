@@ -54,6 +54,8 @@ def test_time_is_recorded_or_between_what_is_recorded() -> None:
     assert x.tolist() == pytest.approx([0, 5, 10, 20, 30, 40, 50, 51])
     assert y.tolist() == [n**2 for n in range(8)]
     assert over_time(steps, [clocked(2, None)]).x.size == 0
+    noted = over_time(steps, [*records, {"kind": "note", "elapsed_s": 70.0}])
+    assert noted.x.tolist() == x.tolist()
 
 
 def test_throughput_is_that_of_each_interval() -> None:
@@ -107,6 +109,8 @@ def test_a_run_in_sum() -> None:
         clocked(200, 75.0, val_exact_match=0.5, epoch=2, **figures | {"images_per_s": 10.0}),
         {**STEP, "step": 250, "epoch": 3, "loss": 0.0, "elapsed_s": 99.5},
         {"kind": "note"},
+        {"kind": "note", "elapsed_s": 1.0, "val_exact_match": 1.0},
+        {"step": "third", "epoch": None, "elapsed_s": "long"},
     ]
     summary = summarize(records)
     assert (summary.num_steps, summary.num_epochs, summary.num_images) == (250, 3, 750)

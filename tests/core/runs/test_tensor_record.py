@@ -234,6 +234,7 @@ def damaged(path: Path, offset: int, value: Any) -> str:
         (8, np.float32(9), "step 2: weight: expected percentiles in order"),
         (8 + 9 * 4, np.float32(NAN), "step 2: bias: expected percentiles in order"),
         (8 + 17 * 4, np.float32(INF), "step 2: bias: expected percentiles in order"),
+        (8 + 16 * 4, floats(INF, INF), "step 2: bias: expected percentiles in order"),
         (8 + 18 * 4, np.uint32(31), "step 2: weight: expected percentiles in order and counts of"),
         (8 + 66 * 4, np.zeros(48, np.uint32), "step 2: bias: expected percentiles in order"),
     ],

@@ -195,6 +195,7 @@ def test_no_text_is_left() -> None:
         ("((((1?){10}){10}){10}){10}", "more than 4,000 characters and classes"),
         ("(1{0,1000}){0,1000}", "too much work"),
         ("(" + "()" * 4000 + "1){3000}", "too much work"),
+        ("\n" * 10_001, "expected at most 10,000 characters, found 10,001"),
         ("(1|2)(3|4)" * 1001, "expected at most 10,000 characters, found 10,010"),
     ],
 )
@@ -202,6 +203,7 @@ def test_a_pattern_that_needs_too_much_is_refused(pattern: str, found: str) -> N
     with pytest.raises(ConfigError, match=re.escape(found)) as error:
         load_grammar(f"regex:{pattern}", CHARSET)
     assert len(str(error.value)) < 300
+    assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize(
