@@ -62,7 +62,7 @@ def test_rendering_processes_end_with_their_parent() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals there")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_rendering_process_that_is_killed(tmp_path: Path) -> None:
-    spec = RunSpec(settings=tiny_settings(synth_mix=1.0, epochs=100), workers=2)
+    spec = RunSpec(settings=tiny_settings(synth_mix=1.0, epochs=100), workers=1)
     trainer, recorder = prepare(spec, tmp_path / "run"), Recorder()
 
     def on_step(state: Any, record: dict[str, Any]) -> None:
@@ -140,6 +140,7 @@ class WideAndNarrow:
         return str(index), image
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")
 @pytest.mark.parametrize("num_files", [0, 45])
 def test_rendered_pictures_are_sorted_in_pools(
     monkeypatch: pytest.MonkeyPatch, num_files: int
