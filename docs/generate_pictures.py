@@ -20,7 +20,7 @@ from exprocr import Recognizer
 from exprocr.choices import LOOKS
 from exprocr.cli import run
 from exprocr.core.config.schema import SynthConfig
-from exprocr.core.text.expression import format_value
+from exprocr.core.text.expression import equals_value
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import SAMPLE_STREAM, Renderer
 from exprocr.synth.texts import ListedTexts
@@ -61,7 +61,7 @@ def draw_readings(path: Path) -> None:
             sheet.paste(image.resize(TILE, Image.Resampling.BICUBIC), (x, y))
         draw.rectangle((x, y, x + TILE[0], y + TILE[1]), outline="#999999")
         baseline = y + TILE[1] + CAPTION - 8
-        answer = f"{reading.text} = {format_value(reading.value)}"
+        answer = f"{reading.text} {equals_value(reading.value, reading.text)}"
         draw.text((x, baseline), answer, "black", text_font, anchor="ls")
         confidence = format_confidence(reading.confidence)
         draw.text((x + TILE[0], baseline), confidence, "#555555", small_font, anchor="rs")
