@@ -14,16 +14,17 @@ import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from exprocr import Recognizer
 from exprocr.choices import LOOKS
 from exprocr.cli import run
 from exprocr.core.config.schema import SynthConfig
-from exprocr.core.text.expression import format_value
+from exprocr.core.text.expression import equals_value, format_value, outcome_of
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import SAMPLE_STREAM, Renderer
 from exprocr.synth.texts import ListedTexts
+from exprocr.viz.canvas.text import typeset
 from exprocr.words import format_confidence
 
 DOCS = Path(__file__).parent
@@ -39,6 +40,37 @@ LOOK_TEXTS = (
 )
 NUM_ROWS, ROW_PX, SHEET_PX, NUM_COLORS = 6, 60, 960, 256
 COLUMNS, TILE, MARGIN, CAPTION = 3, (360, 120), 20, 40
+
+
+LINES = (("captcha", "12+7=?", 13), ("print", "36×7=242", 33))
+"""The rendered pictures of README.md's first screen: look, text and number of the sample."""
+
+ROOM, LINES_CAPTION = (273, 91), 70
+
+
+def draw_lines(path: Path) -> None:
+    """Draw a picture of each kind that README.md names, above its text and what follows from it."""
+    with Image.open(DOCS / "samples/1.png") as image:
+        pictures = [("7*(2+0)", image.convert("RGB"))]
+    for look, text, number in LINES:
+        fonts = find_fonts([], text, partial=True).usable
+        renderer = Renderer(fonts, SynthConfig(looks=(look,)), ListedTexts([text]))
+        pictures.append(renderer.sample(0, SAMPLE_STREAM, number))
+    width = len(pictures) * (ROOM[0] + MARGIN) + MARGIN
+    sheet = Image.new("RGB", (width, ROOM[1] + LINES_CAPTION + 2 * MARGIN), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, (text, picture) in enumerate(pictures):
+        scaled = ImageOps.contain(picture, ROOM, Image.Resampling.BICUBIC)
+        x, y = MARGIN + number * (ROOM[0] + MARGIN), MARGIN
+        sheet.paste(scaled, (x, y + (ROOM[1] - scaled.height) // 2))
+        value, holds = outcome_of(text)
+        facts = f"value {format_value(value, text)}"
+        if holds is not None:
+            facts += f", holds: {'true' if holds else 'false'}"
+        for line, size_px, below, color in ((text, 24, 36, "black"), (facts, 18, 66, "#444444")):
+            shown, font = typeset(line, size_px)
+            draw.text((x, y + ROOM[1] + below), shown, color, font, anchor="ls")
+    sheet.quantize(NUM_COLORS).save(path, optimize=True)
 
 
 def draw_readings(path: Path) -> None:
@@ -61,7 +93,7 @@ def draw_readings(path: Path) -> None:
             sheet.paste(image.resize(TILE, Image.Resampling.BICUBIC), (x, y))
         draw.rectangle((x, y, x + TILE[0], y + TILE[1]), outline="#999999")
         baseline = y + TILE[1] + CAPTION - 8
-        answer = f"{reading.text} = {format_value(reading.value)}"
+        answer = f"{reading.text} {equals_value(reading.value, reading.text)}"
         draw.text((x, baseline), answer, "black", text_font, anchor="ls")
         confidence = format_confidence(reading.confidence)
         draw.text((x + TILE[0], baseline), confidence, "#555555", small_font, anchor="rs")
@@ -126,6 +158,7 @@ def main() -> None:
     parser.add_argument("--digits", help="folder with the files of MNIST, to draw all looks")
     arguments = parser.parse_args()
     PICTURES.mkdir(exist_ok=True)
+    draw_lines(PICTURES / "lines.png")
     draw_readings(PICTURES / "readings.png")
     draw_model()
     if arguments.run:

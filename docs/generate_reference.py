@@ -35,6 +35,7 @@ TOML_TYPES = {
     "bool": "boolean",
     "int": "integer",
     "int | None": "integer",
+    "int | Literal['auto'] | None": "integer or `auto`",
     "str": "string",
     "tuple[int, ...]": "list of integers",
     "tuple[int, int]": "list of 2 integers",

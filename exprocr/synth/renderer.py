@@ -67,9 +67,11 @@ class Renderer:
         shares = parse_looks(self.config.looks)
         self._painters = {look: _painter(look, typefaces, self.config) for look in shares}
         self._up_to = dict(zip(shares, accumulate(shares.values()), strict=True))
-        self.widths = dict.fromkeys(shares, self.config.width)
+        width = self.config.width
+        self.widths = dict.fromkeys(shares, width if isinstance(width, int) else None)
         """Width of the pictures of each look, px; None follows the text."""
-        if self.config.width is None and "contest" in shares and texts == LEVEL1:
+        is_level1 = texts == LEVEL1 or self.config.grammar == "level1"
+        if width is None and "contest" in shares and is_level1:
             self.widths["contest"] = CONTEST_WIDTH_PX
 
     @property

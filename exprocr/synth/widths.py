@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
-from exprocr.core.config.schema import SynthConfig, ranges
+from exprocr.core.config.schema import MAX_WIDTH_PX, SynthConfig, ranges
+from exprocr.core.text.charset import num_frames_needed
 
 FRAME_PX = 4
 """Distance between two of the network's frames, in pictures 60 px high."""
 
-MAX_WIDTH_PX = int(ranges(SynthConfig)["width"][1])
-
 
 def least_width(text: str, height: int) -> int:
-    """Return the width, px, with a frame for each character of a text, or the least allowed.
-
-    CTC needs a blank between equal neighbors, so these need a frame more.
+    """Return the width, px, with the frames that CTC needs for a text, or the least allowed.
 
     Args:
         text: The text.
         height: Height of the picture, px.
     """
-    return width_of_frames(len(text) + sum(a == b for a, b in pairwise(text)), height)
+    return width_of_frames(num_frames_needed(text), height)
 
 
 def width_of_frames(num_frames: int, height: int) -> int:

@@ -13,7 +13,7 @@ from exprocr.core.image.preprocess import ImageSource, describe, load_image, pre
 from exprocr.core.model.torch_engine import TorchEngine
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import Recognizer
-from exprocr.core.text.expression import format_value
+from exprocr.core.text.expression import equals_value
 from exprocr.errors import ImageError
 from exprocr.synth.renderer import SAMPLE_STREAM, load_renderer
 from exprocr.words import format_confidence
@@ -45,10 +45,9 @@ class Subject:
 
     @property
     def reading(self) -> str:
-        """What was read, on one line: the text, its value, the confidence."""
-        reading = self.prediction.text or "(nothing)"
-        if self.prediction.value is not None:
-            reading += f" = {format_value(self.prediction.value, self.prediction.text)}"
+        """What was read, on one line: the text, its value if it is no equation, the confidence."""
+        text = self.prediction.text
+        reading = f"{text or '(nothing)'} {equals_value(self.prediction.value, text)}".rstrip()
         return f"{reading}   {format_confidence(self.prediction.confidence)}"
 
 

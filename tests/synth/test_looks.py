@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from exprocr.choices import LOOKS
-from exprocr.core.config.schema import ModelConfig, SynthConfig
+from exprocr.core.config.schema import MAX_WIDTH_PX, ModelConfig, SynthConfig
 from exprocr.core.model.geometry import num_frames
 from exprocr.errors import FontError
 from exprocr.synth import looks
@@ -33,7 +33,7 @@ from exprocr.synth.paint.segments import SEGMENTS
 from exprocr.synth.renderer import Renderer, sample_rng
 from exprocr.synth.texts import LEVEL1, ListedTexts
 from exprocr.synth.typefaces import Typefaces
-from exprocr.synth.widths import MAX_WIDTH_PX, least_width, natural_width
+from exprocr.synth.widths import least_width, natural_width
 from tests.benchmarks.captcha_images import SeededSecrets
 from tests.support.handwriting import drawn_digits, write_digits
 from tests.support.pictures import matplotlib_fonts

@@ -123,6 +123,26 @@ def test_text_grows_with_the_picture() -> None:
     assert rows[1] == pytest.approx(rows[0], rel=0.1)
 
 
+@pytest.mark.parametrize("sign", [".", "…"])
+def test_signs_on_the_baseline_stay_low_and_small(sign: str) -> None:
+    renderer = Renderer(FONTS, replace(PLAIN, unstretched_share=0, rotation_deg=0, width="auto"))
+    middles = []
+    for index in range(20):
+        ink = ink_of(renderer.render(sign, sample_rng(0, 0, index)))
+        rows = np.flatnonzero(ink.any(axis=1))
+        assert rows.size < 20  # stretched to the box of its font, it would have 30 and more
+        middles.append(rows.mean())
+    assert min(middles) > 30
+    assert np.mean(middles) > 37
+
+
+def test_a_point_is_not_overlapped() -> None:
+    loose, dense = (Renderer(FONTS, replace(PLAIN, max_overlap=most)) for most in (0, 0.9))
+    for text, is_same in (("8.8", True), ("888", False)):
+        pictures = [r.render(text, sample_rng(0, 0, 0)).tobytes() for r in (loose, dense)]
+        assert (pictures[0] == pictures[1]) == is_same
+
+
 @pytest.mark.parametrize("text", ["1", "(1+2)*3-(4*5)", "00000000000000000000"])
 def test_texts_of_any_length(text: str) -> None:
     assert Renderer(FONTS).render(text, np.random.default_rng(0)).size == (180, 60)

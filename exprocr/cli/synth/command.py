@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -14,12 +14,12 @@ from exprocr.core.config.schema import SynthConfig, ranges
 
 def _parse_size(
     ctx: click.Context, param: click.Parameter, text: str | None
-) -> tuple[int | None, int] | None:
-    """Return width and height, px; None for a width that follows the text."""
+) -> tuple[int | Literal["auto"], int] | None:
+    """Return width and height, px, as `SynthConfig` has them."""
     if text is None:
         return None
     if text == "auto":
-        return None, SynthConfig.height
+        return "auto", SynthConfig.height
     match = re.fullmatch("([0-9]{1,5})[xX]([0-9]{1,5})", text)
     if not match:
         raise click.BadParameter(

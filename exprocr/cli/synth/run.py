@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.table import Table
@@ -30,7 +30,7 @@ def run(
     out: Path,
     num_images: int,
     seed: int,
-    size: tuple[int | None, int] | None,
+    size: tuple[int | Literal["auto"], int] | None,
     look: tuple[str, ...] | None,
     digits: str | None,
     fonts: tuple[str, ...],
@@ -48,8 +48,7 @@ def run(
         out: Folder to write to.
         num_images: Number of images, in all parts together.
         seed: Seed of the images.
-        size: Width and height of an image, px; a width of None follows the text. None takes the
-            settings'.
+        size: Width and height of an image, px; None takes the settings'.
         look: Looks with their shares; None takes the settings'.
         digits: Folder of handwritten digits; None takes the settings'.
         fonts: Folders of fonts; empty takes the settings'.

@@ -351,9 +351,8 @@ def _finish(
         session.note(f"Next: exprocr predict --model {quoted_run} {image}")
     else:  # there are no files to read
         target = "rendered"
-        synth = spec.settings.synth
         same = f" --config {shlex.quote(str(run_dir / CONFIG_NAME))}"
-        config = same if any(getattr(synth, name) for name in TEXT_SOURCES) else ""
+        config = same if spec.settings.synth != SynthConfig() else ""
         session.note(f"Next: exprocr synth {target} -n 1000{config}")
         session.note(f"      exprocr predict --model {quoted_run} {target}/0.png")
     session.note(f"      exprocr eval {target} --model {quoted_run}")

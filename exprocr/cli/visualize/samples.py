@@ -26,7 +26,7 @@ from exprocr.training.validation import validation_pictures
 from exprocr.viz.canvas.drawing import to_rgb
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.samples import Tile, draw_samples
-from exprocr.words import format_confidence, quantity
+from exprocr.words import format_confidence, quantity, quoted
 
 NUM_RENDERED = 1000
 """Samples that are rendered to look for errors in."""
@@ -83,16 +83,29 @@ def _read(
     """Read the first pictures, or all to find the errors; return those that go on the sheet."""
     first: list[Example] = []
     worst = Extremes(request.limit)
+    unknown: set[str] = set()
+    num_unknown = 0
     number = len(pictures) if request.errors else min(len(pictures), request.limit)
     with progress(request.session, number, description="reading") as bar:
         for example in read_pictures(recognizer, islice(pictures, number), measurement):
             bar.update()
             if isinstance(example, ImageError):
                 request.session.problem(str(example))
-            elif not request.errors:
+                continue
+            missing = recognizer.charset.missing(example.picture.text)
+            unknown.update(missing)
+            num_unknown += bool(missing)
+            if not request.errors:
                 first.append(example)
             elif not example.is_right:
                 worst.add(example.prediction.confidence, example)
+    if unknown:
+        characters = quoted("".join(sorted(unknown)))
+        request.session.report(
+            f"warning: the model does not know {characters}; {num_unknown:,} of "
+            f"{quantity(measurement.counts.num_images, 'image')} have such a character and can "
+            "only be read wrong"
+        )
     return list(worst) if request.errors else first
 
 

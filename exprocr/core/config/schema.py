@@ -33,7 +33,7 @@ def ranges(config: Any) -> dict[str, tuple[float, float]]:
 
 
 def _check_ranges(config: Any, section: str = "", unit: str = "") -> None:
-    """Check the values of all fields that have a range; None is in every range.
+    """Check the values of all fields that have a range; None and words are in every range.
 
     Raises:
         ConfigError: A value is out of range.
@@ -41,7 +41,8 @@ def _check_ranges(config: Any, section: str = "", unit: str = "") -> None:
     for name, (low, high) in ranges(config).items():
         value = getattr(config, name)
         items = value if isinstance(value, tuple) else (value,)
-        if not all(item is None or low <= item <= high for item in items):
+        numbers = [item for item in items if not isinstance(item, str | None)]
+        if not all(low <= number <= high for number in numbers):
             raise ConfigError(f"{section}{name}: expected {low:g} to {high:g}{unit}, found {value}")
 
 
@@ -266,9 +267,9 @@ class SynthConfig:
     """Looks to draw: contest, captcha, print, screen, hand or display. ``NAME:SHARE`` gives the
     share of one; without shares, all are equally frequent."""
 
-    width: int | None = ranged(None, 20, 6000)
-    """Width of an image, px; where it is left out, an image is as wide as its text needs, and 180
-    px where it is a level-1 expression in the contest's look."""
+    width: int | Literal["auto"] | None = ranged(None, 20, MAX_WIDTH_PX)
+    """Width of an image, px; ``auto`` is as wide as its text needs. Where it is left out, it is 180
+    for level-1 expressions in the contest's look, and ``auto`` for all else."""
 
     height: int = ranged(60, 20, 1000)
     """Height of an image, px; lengths below are for 60 and scale with it."""

@@ -120,8 +120,16 @@ def read_toml(file: Path) -> dict[str, Any]:
 def _convert(hint: Any, value: Any, name: str) -> Any:
     """Check a plain value against a type hint; lists become tuples, integers floats."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):  # X | None
-        return None if value is None else _convert(args[0], value, name)
+    if origin in (typing.Union, types.UnionType):  # X | None, or X | Literal[...] | None
+        words = [
+            w for arg in args if typing.get_origin(arg) is Literal for w in typing.get_args(arg)
+        ]
+        if value is None or value in words:
+            return value
+        if words and type(value) is not args[0]:
+            kinds = " or ".join([args[0].__name__, *map(repr, words)])
+            raise ConfigError(f"{name}: expected {kinds}, found {quoted(value)}")
+        return _convert(args[0], value, name)
     if origin is Literal:
         if value in args:
             return value

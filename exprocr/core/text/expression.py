@@ -37,6 +37,7 @@ __all__ = [
     "MAX_LENGTH",
     "DivisionByZero",
     "Outcome",
+    "equals_value",
     "evaluate",
     "format_value",
     "outcome_of",
@@ -153,6 +154,17 @@ def format_value(value: Fraction | None, text: str = "") -> str:
             whole, decimals = digits[:-MAX_DECIMALS], digits[-MAX_DECIMALS:].rstrip("0")
             return f"{'-' if value < 0 else ''}{whole}.{decimals}"
     return str(value)
+
+
+def equals_value(value: Fraction | None, text: str) -> str:
+    """Write ``= VALUE`` to follow a text that has this value.
+
+    Returns:
+        ``''`` if there is no value, or if the text has a relation already.
+    """
+    if value is None or any(token.text in _RELATIONS for token in tokenize(text)):
+        return ""
+    return f"= {format_value(value, text)}"
 
 
 def _parse(text: str) -> _Line:

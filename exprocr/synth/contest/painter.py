@@ -33,6 +33,12 @@ _SHARES = ((np.arange(256) - _CLEAR) / (_OPAQUE - _CLEAR))[:, None]
 
 _RESAMPLING = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
 
+LOW_SIGNS, LOW = frozenset(".,…_"), 0.3
+"""Signs whose place on the baseline tells them apart, and how far below the line's middle they are,
+by the font size. Stretched to the box of a glyph, as the package does it, a point would be a block:
+nobody could tell it from a minus, or ``…`` from ``111``. They overlap no neighbor, which would hide
+them."""
+
 AUTO_WIDTHS = (0.85, 1.2)
 """Least and greatest width of a picture whose width follows its text, by the text's own width."""
 
@@ -110,7 +116,8 @@ class ContestPainter:
                 glyphs.append(Image.new("L", (int(end), 1)))
                 continue
             box = None
-            if look.stretched and (character != "-" or look.block_minus):
+            is_thin = character in LOW_SIGNS or (character == "-" and not look.block_minus)
+            if look.stretched and not is_thin:
                 margin = look.box_margin_px * self._scale
                 box = (glyph.box_width * scale + margin, glyph.box_height * scale + margin)
             distortion = Distortion.random(box, look.rotation_deg, rng, look.warp)
@@ -136,9 +143,10 @@ class ContestPainter:
         average = sum(g.width for g in glyphs) / (len(glyphs) - look.num_spaces)
         offset = average * look.start
         starts = []
-        for glyph, overlap in zip(glyphs, look.overlaps, strict=True):
+        for place, (glyph, overlap) in enumerate(zip(glyphs, look.overlaps, strict=True)):
             starts.append(round(offset))
-            offset += glyph.width - overlap * average
+            has_low = not LOW_SIGNS.isdisjoint(text[place : place + 2])
+            offset += glyph.width - (0.0 if has_low else overlap * average)
         right = max(s + g.width for s, g in zip(starts, glyphs, strict=True))
         if look.squeezed_by_widths:
             right = sum(g.width for g in glyphs)
@@ -148,9 +156,13 @@ class ContestPainter:
         width = max(wanted, right)
         shift = int(look.shift * (width - right + 1))
         canvas = Image.new("L", (width, height), _CLEAR)
-        for start, drop, glyph in zip(starts, look.drops, glyphs, strict=True):
+        for start, drop, glyph, character, size in zip(
+            starts, look.drops, glyphs, text, look.sizes_px, strict=True
+        ):
             free = height - glyph.height
             top = int(free / 2) + round(free * drop)
+            if character in LOW_SIGNS:
+                top = min(top + round(LOW * size * self._scale), free)
             # As in the captcha package, each glyph is pasted with its own opacity, so overlaps of a
             # pale text are darker and both glyphs remain visible. The sum, divided by the scale, is
             # clipped, as the package's mask is. Half a level compensates for truncation.

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from exprocr.core.reading.prediction import Prediction
-from exprocr.core.text.expression import format_value
+from exprocr.core.text.expression import equals_value
 from exprocr.viz.alignment.frames import Frames
 from exprocr.viz.alignment.labels import Labels, draw_boxes, draw_labels, place_labels
 from exprocr.viz.alignment.posteriors import (
@@ -160,8 +160,8 @@ def draw_texts(
         figure = f"{other.probability:.3g}" if is_small else format_confidence(other.probability)
         draw.text((left, y + 3), figure, fill=DARK, font=drawing.font())
         draw_side(canvas, (left + FIGURE_PX, y), one, 1, room)
-        if other.value is not None:
-            value, font = clip(f"= {format_value(other.value, other.text)}", VALUE_PX - 20)
+        if answer := equals_value(other.value, other.text):
+            value, font = clip(answer, VALUE_PX - 20)
             draw.text((left + FIGURE_PX + longest + 20, y + 3), value, fill=DARK, font=font)
         y += TEXT_LINE_PX
     for name, share in rest_of(prediction):

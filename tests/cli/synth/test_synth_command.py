@@ -307,6 +307,23 @@ def test_a_width_that_follows_the_text(synth: Synth, tmp_path: Path) -> None:
         assert found == widths if widths else len(found) > 5
 
 
+@pytest.mark.parametrize("level1", [(), ("--grammar", "level1")])
+def test_the_contests_width_is_a_default_that_auto_replaces(
+    synth: Synth, tmp_path: Path, level1: tuple[str, ...]
+) -> None:
+    (tmp_path / "auto.toml").write_text("[synth]\nwidth = 'auto'\n")
+    for number, (options, is_auto) in enumerate(
+        (((), False), (("--size", "auto"), True), (("--config", tmp_path / "auto.toml"), True))
+    ):
+        out = tmp_path / f"out{number}"
+        result = synth(out, "-n", 20, *level1, *options)
+        assert result.exit_code == 0, result.stderr
+        found = {size_of(path) for path in out.glob("*.png")}
+        assert len(found) > 5 if is_auto else found == {(180, 60)}
+        size = "60 px high, as wide as the text needs" if is_auto else "180 x 60 px"
+        assert re.search(rf"^size +{size}", result.stdout, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("look", "code", "message"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -89,6 +91,22 @@ def test_the_texts_to_draw_are_remembered(tmp_path: Path, monkeypatch: pytest.Mo
     assert result.exit_code == 0, result.stderr
     synth = read_checkpoint(Path("b"))[0].settings.synth
     assert (synth.texts, synth.system_fonts) == (str(tmp_path / "words.txt"), False)
+
+
+@pytest.mark.usefixtures("one_font")
+def test_the_command_to_render_more_draws_the_same_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny.toml").write_text(tomli_w.dumps(SETTINGS))
+    monkeypatch.chdir(tmp_path)
+    options = ["--config", "tiny.toml", "--synth-mix", 1, "--epochs", 1, "--threads", 1]
+    result = invoke("train", *options, "--look", "screen", "--output", "run")
+    assert result.exit_code == 0, result.stderr
+    (line,) = (line for line in result.stderr.splitlines() if "exprocr synth" in line)
+    command = shlex.split(line.partition(": exprocr ")[2].replace("1000", "2"))
+    result = invoke(*command)
+    assert result.exit_code == 0, result.stderr
+    assert re.search("^look +screen *$", result.stdout, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("one_font")

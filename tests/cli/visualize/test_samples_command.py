@@ -236,6 +236,7 @@ def test_errors_are_looked_for_in_many_rendered_samples(
     result = samples("--errors", "--limit", 3)
     assert facts(result)["images read"] == "7"
     assert len(rows(result)) == 3  # the model knows nothing
+    assert "know" not in result.stderr  # but all characters
     assert facts(samples("--errors", "--limit", 9))["images read"] == "9"
 
 
@@ -281,6 +282,11 @@ def test_a_sheet_of_texts_that_the_model_cannot_read(
     result = samples("--look", "print", "--limit", 3)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.count("2÷2=1") == 3
+    (warning,) = (line for line in result.stderr.splitlines() if "know" in line)
+    assert warning == (
+        "warning: the model does not know '=÷'; 3 of 3 images have such a character and can only "
+        "be read wrong"
+    )
     assert Path("samples.png").is_file()
 
 

@@ -56,6 +56,9 @@ from exprocr.training.run import RunSpec
         ({"model": {"conv1": {"channels": ["8"]}}}, "model.conv1.channels: expected int, found '8"),
         ({"synth": {"fonts": "x"}}, "synth.fonts: expected a list, found 'x'"),
         ({"preprocess": {"width": "x"}}, "preprocess.width: expected int, found 'x'"),
+        ({"synth": {"width": "wide"}}, "synth.width: expected int or 'auto', found 'wide'"),
+        ({"synth": {"width": True}}, "synth.width: expected int or 'auto', found True"),
+        ({"synth": {"width": 19}}, "synth.width: expected 20 to 6000, found 19"),
         # Out of range.
         ({"training": {"epochs": 0}}, "training.epochs: expected 1 to 1e+06, found 0"),
         ({"training": {"learning_rate": float("nan")}}, "training.learning_rate: expected 1e-08 t"),

@@ -15,6 +15,7 @@ from exprocr.core.text.expression import (
     MAX_LENGTH,
     DivisionByZero,
     Outcome,
+    equals_value,
     evaluate,
     format_value,
     outcome_of,
@@ -369,6 +370,27 @@ def test_format_value(value: Fraction | None, text: str) -> None:
 def test_a_value_is_a_decimal_where_its_text_has_one(text: str, value: str) -> None:
     assert format_value(value_of(text), text) == value
     assert Fraction(value) == value_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("1+2", "= 3"),
+        ("0.7÷10", "= 0.07"),
+        ("7/2", "= 7/2"),
+        ("1/0", ""),
+        ("AB-1", ""),
+        ("", ""),
+        ("1+2=3", ""),
+        ("1+2=?", ""),
+        ("1+2=", ""),
+        ("1+2>2", ""),
+        ("1\uff1d1", ""),
+        ("14÷3=4…2", ""),
+    ],
+)
+def test_a_value_follows_a_text_without_a_relation(text: str, answer: str) -> None:
+    assert equals_value(value_of(text), text) == answer
 
 
 @given(decimals, st.integers(1, 60))

@@ -10,13 +10,12 @@
   with ``=``, ``<`` or ``>`` before a second expression; and divisions with a remainder, such as
   ``14÷3=4…2``, whose four integers may each be in parentheses.
 - ``none``: any text.
-
-They accept texts by their form: ``1/0`` is an expression, and ``1=2`` an equation. All but ``none``
-are texts of `exprocr.core.text.expression`.
 - ``regex:PATTERN``: the texts that a regular expression matches as a whole.
 - ``lexicon:FILE``: the lines of a text file.
 
-Shipped grammars leave out characters that the model does not know.
+Those with a name leave out characters that the model does not know. They accept texts by their
+form: ``1/0`` is an expression, and ``1=2`` an equation. All texts of those before ``none`` are
+lines of `exprocr.core.text.expression`.
 """
 
 from __future__ import annotations
