@@ -243,3 +243,25 @@ def test_marked_blocks_run(page: Path, tmp_path: Path) -> None:
         timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("one_font")
+def test_the_guide_without_one_labeled_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its commands give a model that reads under its grammar, here after seconds."""
+    guide = (DOCS / "how-to.md").read_text(encoding="utf-8")
+    section = guide.split("\n## Train without one labeled picture\n")[1]
+    scripts = [match["body"] for match in _BLOCK.finditer(section)]
+    train, predict, synth, *_ = (c for script in scripts for c in exprocr_commands(script))
+    (tmp_path / "tiny.toml").write_text("[training]\nval_images = 8\nbatch_size = 4\n")
+    monkeypatch.chdir(tmp_path)
+    budget = train.index("10m")
+    train[budget : budget + 1] = ["2s", "--config", "tiny.toml"]
+    photos = [{"plates/": "photos/", "20": "3"}.get(word, word) for word in synth]
+    for command in (train, photos, predict):
+        result = CliRunner().invoke(group, command)
+        assert result.exit_code == 0, result.stderr
+    for line in result.stdout.splitlines():
+        assert re.fullmatch("[A-Z]{2}-[0-9]{4}", line.split("\t")[1])
+    assert len(result.stdout.splitlines()) == 3
