@@ -136,6 +136,13 @@ def test_signs_on_the_baseline_stay_low_and_small(sign: str) -> None:
     assert np.mean(middles) > 37
 
 
+def test_a_point_is_not_overlapped() -> None:
+    loose, dense = (Renderer(FONTS, replace(PLAIN, max_overlap=most)) for most in (0, 0.9))
+    for text, is_same in (("8.8", True), ("888", False)):
+        pictures = [r.render(text, sample_rng(0, 0, 1)).tobytes() for r in (loose, dense)]
+        assert (pictures[0] == pictures[1]) == is_same
+
+
 @pytest.mark.parametrize("text", ["1", "(1+2)*3-(4*5)", "00000000000000000000"])
 def test_texts_of_any_length(text: str) -> None:
     assert Renderer(FONTS).render(text, np.random.default_rng(0)).size == (180, 60)

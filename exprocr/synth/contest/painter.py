@@ -36,7 +36,8 @@ _RESAMPLING = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling
 LOW_SIGNS, LOW = frozenset(".,…_"), 0.3
 """Signs whose place on the baseline tells them apart, and how far below the line's middle they are,
 by the font size. Stretched to the box of a glyph, as the package does it, a point would be a block:
-nobody could tell it from a minus, or ``…`` from ``111``."""
+nobody could tell it from a minus, or ``…`` from ``111``. They overlap no neighbor, which would hide
+them."""
 
 AUTO_WIDTHS = (0.85, 1.2)
 """Least and greatest width of a picture whose width follows its text, by the text's own width."""
@@ -142,8 +143,10 @@ class ContestPainter:
         average = sum(g.width for g in glyphs) / (len(glyphs) - look.num_spaces)
         offset = average * look.start
         starts = []
-        for glyph, overlap in zip(glyphs, look.overlaps, strict=True):
+        for place, (glyph, overlap) in enumerate(zip(glyphs, look.overlaps, strict=True)):
             starts.append(round(offset))
+            if not LOW_SIGNS.isdisjoint(text[place : place + 2]):
+                overlap = min(overlap, 0.0)  # a gap stays
             offset += glyph.width - overlap * average
         right = max(s + g.width for s, g in zip(starts, glyphs, strict=True))
         if look.squeezed_by_widths:
