@@ -187,7 +187,10 @@ def texts_options(command: F) -> F:
         "with answers.  [default: level1]",
     )(command)
     command = click.option(
-        "--texts", type=click.Path(), metavar="FILE", help="Draw lines of this file, one a text."
+        "--texts",
+        type=click.Path(),
+        metavar="FILE",
+        help="Draw the lines of this file; each is a text.",
     )(command)
     return click.option(
         "--grammar",
