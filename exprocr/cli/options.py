@@ -259,6 +259,16 @@ def look_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if value is not None}
 
 
+def check_digits(digits: str | None, config: SynthConfig) -> None:
+    """Check that the option ``--digits``, if it is given, is for a look that is drawn.
+
+    Raises:
+        click.UsageError: The settings, with the options in them, do not have the look hand.
+    """
+    if digits is not None and "hand" not in parse_looks(config.looks):
+        raise click.UsageError("--digits is for the look hand: give --look hand too.")
+
+
 def limit_option(help_text: str) -> Callable[[F], F]:
     """Return a decorator that adds ``--limit``: argument ``limit: int``, images shown at most."""
     return click.option(

@@ -10,7 +10,7 @@ from pathlib import Path
 from click.exceptions import Exit, UsageError
 
 from exprocr.cli.eval.run import find_samples
-from exprocr.cli.options import BAD_INPUT, look_settings, texts_settings
+from exprocr.cli.options import BAD_INPUT, check_digits, look_settings, texts_settings
 from exprocr.cli.output import cell, new_table, print_table, progress, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.subject import load_recognizer
@@ -77,6 +77,7 @@ def _pictures(request: Request) -> PictureSet:
         run_dir = Path(request.runs[0])
         check_run_dir(run_dir, CONFIG_NAME)
         config = load_settings("default", run_dir / CONFIG_NAME, {"synth": rendered}).synth
+    check_digits(request.digits, config)
     renderer, _ = load_renderer(config)
     look = f" in the look {', '.join(config.looks)}" if request.look else ""
     name = f"{quantity(number, 'rendered image')}{look}, seed {request.seed}"
