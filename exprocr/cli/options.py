@@ -187,7 +187,10 @@ def texts_options(command: F) -> F:
         "with answers.  [default: level1]",
     )(command)
     command = click.option(
-        "--texts", type=click.Path(), metavar="FILE", help="Draw lines of this file, one a text."
+        "--texts",
+        type=click.Path(),
+        metavar="FILE",
+        help="Draw the lines of this file; each is a text.",
     )(command)
     return click.option(
         "--grammar",
@@ -254,6 +257,16 @@ def look_settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the changes of [synth] that the options of `look_options` make."""
     changes = {"looks": options["look"], "digits": options["digits"]}
     return {name: value for name, value in changes.items() if value is not None}
+
+
+def check_digits(digits: str | None, config: SynthConfig) -> None:
+    """Check that the option ``--digits``, if it is given, is for a look that is drawn.
+
+    Raises:
+        click.UsageError: The settings, with the options in them, do not have the look hand.
+    """
+    if digits is not None and "hand" not in parse_looks(config.looks):
+        raise click.UsageError("--digits is for the look hand: give --look hand too.")
 
 
 def limit_option(help_text: str) -> Callable[[F], F]:

@@ -11,7 +11,7 @@ import click
 from rich.table import Table
 
 from exprocr.cli import signals
-from exprocr.cli.options import Session, look_settings, texts_settings
+from exprocr.cli.options import Session, check_digits, look_settings, texts_settings
 from exprocr.cli.output import print_table, progress, summary_table
 from exprocr.core.config.schema import TEXT_SOURCES
 from exprocr.core.config.settings import load_settings
@@ -68,6 +68,7 @@ def run(
     if no_system_fonts:
         changes["system_fonts"] = False
     looks = load_settings("default", config, {"synth": changes}).synth
+    check_digits(digits, looks)
     renderer, report = load_renderer(looks)
     prepare_folder(out, overwrite=overwrite)
     start = time.perf_counter()

@@ -14,7 +14,7 @@ import click
 from tqdm import tqdm
 
 from exprocr.cli import signals
-from exprocr.cli.options import Session, look_settings, texts_settings
+from exprocr.cli.options import Session, check_digits, look_settings, texts_settings
 from exprocr.cli.output import print_table, progress, summary_table
 from exprocr.core.config.schema import PRESETS, TEXT_SOURCES, SynthConfig
 from exprocr.core.config.settings import load_settings
@@ -143,6 +143,7 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
         changes["synth"]["system_fonts"] = False
     file = Path(options["config"]) if options["config"] else None
     settings = load_settings(options["preset"], file, changes)
+    check_digits(options["digits"], settings.synth)
     settings = replace(settings, synth=_absolute(settings.synth))
     for name in (*TEXT_SOURCES, "max_length", "look", "digits"):
         if options[name] is not None and not settings.training.synth_mix:

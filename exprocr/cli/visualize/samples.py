@@ -10,16 +10,18 @@ from pathlib import Path
 from click.exceptions import Exit, UsageError
 
 from exprocr.cli.eval.run import find_samples
-from exprocr.cli.options import BAD_INPUT, look_settings, texts_settings
+from exprocr.cli.options import BAD_INPUT, check_digits, look_settings, texts_settings
 from exprocr.cli.output import cell, new_table, print_table, progress, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.subject import load_recognizer
 from exprocr.core.config.schema import SynthConfig
+from exprocr.core.config.settings import load_settings
 from exprocr.core.data.dataset import TablePaths
 from exprocr.core.data.pictures import PictureSet, file_pictures, rendered_pictures
 from exprocr.core.evaluation.measure import Example, Extremes, Measurement, read_pictures
 from exprocr.core.image.preprocess import load_image
 from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.runs.layout import CONFIG_NAME, check_run_dir
 from exprocr.errors import ImageError
 from exprocr.synth.renderer import SAMPLE_STREAM, load_renderer
 from exprocr.training.validation import validation_pictures
@@ -71,6 +73,11 @@ def _pictures(request: Request) -> PictureSet:
         return replace(found, name=f"{found.name} ({request.runs[0]})")
     number = max(request.limit, NUM_RENDERED) if request.errors else request.limit
     config = SynthConfig(**rendered)
+    if request.runs:  # all else is as the run renders
+        run_dir = Path(request.runs[0])
+        check_run_dir(run_dir, CONFIG_NAME)
+        config = load_settings("default", run_dir / CONFIG_NAME, {"synth": rendered}).synth
+    check_digits(request.digits, config)
     renderer, _ = load_renderer(config)
     look = f" in the look {', '.join(config.looks)}" if request.look else ""
     name = f"{quantity(number, 'rendered image')}{look}, seed {request.seed}"

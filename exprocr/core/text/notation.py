@@ -6,7 +6,7 @@ characters that differ from those of the parser. Here they are brought together.
 
 from __future__ import annotations
 
-LOOKS = (
+ALIKE = (
     "-\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d",  # hyphens, dashes, minus signs
     "+\ufe62\uff0b",
     "*\u2217\ufe61\uff0a",
@@ -33,7 +33,7 @@ LOOKS = (
 _MEANINGS = {"\u00d7": "*", "\u00b7": "*", "\u00f7": "/", ":": "/"}
 """The parser's operators for usual characters of another look."""
 
-_LOOK_OF = {character: look for look in LOOKS for character in look}
+_LOOK_OF = {character: look for look in ALIKE for character in look}
 
 _MEANING_OF = str.maketrans(
     {character: _MEANINGS.get(look[0], look[0]) for character, look in _LOOK_OF.items()}

@@ -145,8 +145,9 @@ class ContestPainter:
         starts = []
         for place, (glyph, overlap) in enumerate(zip(glyphs, look.overlaps, strict=True)):
             starts.append(round(offset))
-            has_low = not LOW_SIGNS.isdisjoint(text[place : place + 2])
-            offset += glyph.width - (0.0 if has_low else overlap * average)
+            if not LOW_SIGNS.isdisjoint(text[place : place + 2]):
+                overlap = min(overlap, 0.0)  # a gap stays
+            offset += glyph.width - overlap * average
         right = max(s + g.width for s, g in zip(starts, glyphs, strict=True))
         if look.squeezed_by_widths:
             right = sum(g.width for g in glyphs)

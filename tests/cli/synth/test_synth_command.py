@@ -324,6 +324,20 @@ def test_the_contests_width_is_a_default_that_auto_replaces(
         assert re.search(rf"^size +{size}", result.stdout, re.MULTILINE)
 
 
+@pytest.mark.parametrize("command", ["synth out -n 1", "train --synth-mix 1", "visualize"])
+def test_digits_are_for_the_look_hand(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    kind = ["--kind", "samples"] if command == "visualize" else []
+    result = CliRunner().invoke(
+        group, [*command.split(), *kind, "--look", "print", "--digits", "m"]
+    )
+    assert result.exit_code == 2
+    assert "--digits is for the look hand: give --look hand too." in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("look", "code", "message"),
     [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from exprocr.cli import group
 from exprocr.cli.visualize import samples as kind
 from exprocr.core.config.schema import SynthConfig
+from exprocr.core.image.preprocess import ImageSource
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.synth import fonts
@@ -49,7 +51,7 @@ def data(tmp_path: Path) -> Path:
     return write_files(tmp_path / "data", NUM)
 
 
-def read(model: Path, paths: list[Path]) -> list[Prediction]:
+def read(model: Path, paths: Sequence[ImageSource]) -> list[Prediction]:
     return Recognizer.load(model, device="cpu", threads=1).predict(paths)
 
 
@@ -189,10 +191,18 @@ def test_a_run_shows_what_it_validated_on(
     assert result.exit_code == 0, result.stderr
     expected = list(validation.validation_pictures(run))
     assert [row[1] for row in rows(result)] == [picture.text for picture in expected]
-    found = read(run, [picture.source for picture in expected])  # type: ignore[misc]
+    found = read(run, [picture.source for picture in expected])
     assert [row[2] for row in rows(result)] == [reading.text or "(nothing)" for reading in found]
     (evaluation,) = [record for record in metrics(run) if record["kind"] == "evaluation"]
     assert int(facts(result)["wrong"]) == round(5 * (1 - evaluation["val_exact_match"]))
+    config = tiny_settings(synth_mix=1.0).synth
+    renderer, _ = load_renderer(replace(config, looks=("screen",)))
+    other = samples("--run", run, "--look", "screen", "--output", "other.png", model=None)
+    assert other.exit_code == 0, other.stderr
+    first = [renderer.sample(0, SAMPLE_STREAM, i) for i in range(24)]
+    assert [row[1] for row in rows(other)] == [text for text, _ in first]
+    found = read(run, [picture for _, picture in first])  # of the size that the run renders
+    assert [row[2] for row in rows(other)] == [reading.text or "(nothing)" for reading in found]
 
 
 def test_a_table_and_its_images(samples: SamplesOf, data: Path, tmp_path: Path) -> None:
