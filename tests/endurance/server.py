@@ -55,10 +55,10 @@ def become(request: dict[str, str]) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(ANY))
     read_line()  # the reader may attach strace first
     os.chdir(request["folder"])
-    for number, name in enumerate((os.devnull, request["stdout"], request["stderr"])):
-        flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    for stream, name in enumerate((os.devnull, request["stdout"], request["stderr"])):
+        flags = os.O_RDONLY if stream == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         file = os.open(name, flags, 0o644)
-        os.dup2(file, number)
+        os.dup2(file, stream)
         os.close(file)
     if limit := request["max_file_bytes"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
