@@ -221,8 +221,7 @@ COMMANDS = {
     "train": (train, check_train),
 }
 QUICK = {
-    *(("predict", "SIGTERM"), ("predict", "SIGHUP"), ("eval", "SIGTERM")),
-    *(("synth", "SIGTERM"), ("synth", "SIGINT"), ("train", "SIGHUP")),
+    *(("predict", "SIGHUP"), ("eval", "SIGTERM"), ("synth", "SIGTERM"), ("train", "SIGHUP")),
 }
 
 

@@ -12,18 +12,18 @@ from tests.endurance import memory, mutations
 from tests.endurance.breaking import BREAKERS, try_once
 from tests.endurance.place import Place
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="looks into /proc, and uses strace where it is"
-)
-
-QUICK = [("kills", "train rendered"), ("disks", "predict")]
-SLOW = [
-    ("signals", "predict"),
-    ("kills", "train mixed, 1 worker"),
-    ("disks", "train rendered"),
-    ("disks", "eval"),
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="looks into /proc, and uses strace where it is"
+    ),
 ]
-SLOW += [("signals", "synth, 2 workers"), ("kills", "export")]
+
+CASES = [
+    *(("kills", "train rendered"), ("kills", "train mixed, 1 worker"), ("kills", "export")),
+    *(("disks", "predict"), ("disks", "train rendered"), ("disks", "eval")),
+    *(("signals", "predict"), ("signals", "synth, 2 workers")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +33,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     place.close()
 
 
-@pytest.mark.parametrize(("part", "kind"), QUICK)
+@pytest.mark.parametrize(("part", "kind"), CASES)
 def test_nothing_is_lost(place: Place, part: str, kind: str) -> None:
     assert not try_once(place, kind, 0, BREAKERS[part]).problem
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("part", "kind"), SLOW)
-def test_nothing_is_lost_by_other_commands(place: Place, part: str, kind: str) -> None:
-    test_nothing_is_lost(place, part, kind)
 
 
 def check_mutations(number: int, seed: int, folder: Path) -> None:
@@ -55,12 +49,10 @@ def test_mutated_files(tmp_path: Path) -> None:
     check_mutations(5 * num_kinds, num_kinds, tmp_path)  # the first round is for commands
 
 
-@pytest.mark.slow
 def test_mutated_files_on_the_command_line(tmp_path: Path) -> None:
     check_mutations(len(mutations.KINDS) // 2, 7, tmp_path)  # all but pictures
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["predict", "train"])
 def test_memory_does_not_grow(kind: str, tmp_path: Path) -> None:
     (case,) = memory.cases(5_000, 0, tmp_path, (kind,))

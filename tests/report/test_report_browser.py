@@ -188,6 +188,7 @@ BROKEN = {
 """What is found -> what is put in the place of what."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", BROKEN)
 def test_broken_pages_are_found_out(
     new_page: NewPage, report_file: Path, tmp_path: Path, fault: str

@@ -281,6 +281,7 @@ def test_a_table_that_leads_elsewhere_needs_a_word(
     assert train(table, "--val", run / "val.csv", "--output", tmp_path / "b").exit_code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is no signal there")
 def test_process_ctrl_c_and_going_on(files: Path, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "a run"

@@ -34,7 +34,10 @@ def their_texts(log_probs: FloatArray, beam_width: int) -> list[str]:
 
 @pytest.mark.parametrize(
     ("num_frames", "spread"),
-    [(1, 0.7), (5, 0.7), (5, 1.5), (8, 0.7), (12, 0.7), (12, 1.5), (24, 4.0)],
+    [
+        *((1, 0.7), (5, 0.7), (5, 1.5), (8, 0.7), (12, 1.5)),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((12, 0.7), (24, 4.0))),
+    ],
 )
 def test_wide_beams_find_the_same_texts(num_frames: int, spread: float) -> None:
     log_probs = random_log_probs(num_frames, num_frames, NUM_SAMPLES, len(ALPHABET), spread)

@@ -155,10 +155,10 @@ class Clock:
             stage = getattr(network, name)
             stage.forward = self.slowed(stage.forward, iter(times))
 
-    def slowed(self, forward: Callable[[Tensor], Tensor], times: Iterator[float]) -> Any:
-        def run(values: Tensor) -> Tensor:
+    def slowed(self, forward: Callable[..., Tensor], times: Iterator[float]) -> Any:
+        def run(*values: Any) -> Tensor:
             self.now += next(times)
-            return forward(values)
+            return forward(*values)
 
         return run
 

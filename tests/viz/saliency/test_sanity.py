@@ -139,7 +139,7 @@ def test_grad_cam_changes_with_the_weights(
             assert correlation(pictures, random[name], cams[name], on_ink=on_ink) < MOST_ALIKE
 
 
-@pytest.mark.parametrize("down_to", ["fc2", "fc1", "conv1"])
+@pytest.mark.parametrize("down_to", [pytest.param("fc2", marks=pytest.mark.slow), "fc1", "conv1"])
 def test_integrated_gradients_change_with_the_weights(
     pictures: Pictures, integrated: Maps, down_to: str
 ) -> None:
