@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFont
 
 from exprocr.errors import FontError
+from exprocr.words import quoted
 
 FONT_SUFFIXES = (".ttf", ".otf", ".ttc")
 PROBE_SIZE_PX = 48
@@ -202,8 +203,8 @@ def find_fonts(
     if not report.usable:
         where = ", ".join(map(str, folders)) or "the system's folders"
         raise FontError(
-            f"{where}: expected a font that draws {characters!r}, found {len(report.rejected)} "
-            "fonts and none that does"
+            f"{where}: expected a font that draws {quoted(characters)}, found "
+            f"{len(report.rejected)} fonts and none that does"
         )
     report.usable.sort()
     return report
