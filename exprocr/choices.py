@@ -12,7 +12,7 @@ DECODERS = ("auto", "greedy", "beam", "exact")
 FORMATS = ("table", "tsv", "json", "csv", "contest")
 """How ``exprocr predict`` writes readings; `exprocr.cli.predict.formats` describes them."""
 
-TEXTS_LIKE = ("level1", "captcha", "worksheet")
+TEXTS_LIKE = ("level1", "captcha", "sums", "worksheet", "unknown")
 """Distributions of rendered texts; `exprocr.synth.texts` describes them."""
 
 MAX_PROCESSES = 1024

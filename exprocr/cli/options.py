@@ -183,8 +183,8 @@ def texts_options(command: F) -> F:
     command = click.option(
         "--texts-like",
         type=click.Choice(TEXTS_LIKE),
-        help="Draw texts like those of the 2017 contest, of arithmetic captchas, or of worksheets "
-        "with answers.  [default: level1]",
+        help="Draw texts like those of the 2017 contest, of arithmetic captchas, of sums of two to "
+        "five numbers, of worksheets with answers, or unknown characters.  [default: level1]",
     )(command)
     command = click.option(
         "--texts",
@@ -247,9 +247,9 @@ def look_options(command: F) -> F:
     return click.option(
         "--look",
         type=LooksType(),
-        metavar="NAME[:SHARE],..",
+        metavar="LOOK[/TEXTS][:SHARE],..",
         help=f"What rendered images look like: {', '.join(LOOKS[:-1])} or {LOOKS[-1]}, or several "
-        "with their shares.  [default: contest]",
+        "with their shares; TEXTS as for --texts-like.  [default: contest]",
     )(command)
 
 
@@ -265,7 +265,7 @@ def check_digits(digits: str | None, config: SynthConfig) -> None:
     Raises:
         click.UsageError: The settings, with the options in them, do not have the look hand.
     """
-    if digits is not None and "hand" not in parse_looks(config.looks):
+    if digits is not None and "hand" not in {kind.look for kind in parse_looks(config.looks)}:
         raise click.UsageError("--digits is for the look hand: give --look hand too.")
 
 

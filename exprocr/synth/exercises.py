@@ -274,6 +274,24 @@ CAPTCHA = Exercises(
 )
 """What arithmetic captchas ask: ``5+7=?``, ``12-4=?``, ``3*6=``, ``8×2``."""
 
+SUMS = Exercises(
+    forms={"open": 1.0},
+    endings={"": 1.0},
+    num_operators={"1": 0.25, "2": 0.25, "3": 0.25, "4": 0.25},
+    operators={"+": 0.4, "-": 0.3, "×": 0.3},
+    signs={"×÷": 0.15, "*/": 0.85},
+    num_digits={"1": 0.34, "2": 0.33, "3": 0.33},
+    num_decimals={"0": 1.0},
+    brackets=0.3,
+    negative=1.0,
+    mistakes={"one": 1.0},
+    max_value_digits=15,
+    max_decimals=0,
+    max_frames=40,
+    characters="()*+-0123456789×",
+)
+"""Two to five numbers of up to three digits: ``12-305*7``, ``(4+81)*2``."""
+
 WORKSHEET = Exercises(
     forms={"answer": 0.6, "open": 0.12, "remainder": 0.08, "filled": 0.1, "compare": 0.1},
     endings={"=": 1.0},

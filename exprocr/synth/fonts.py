@@ -12,7 +12,7 @@ import hashlib
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -51,6 +51,11 @@ FEWEST_KNOWN_DIGITS, FEWEST_KNOWN_SIGNS = 3, 1
 character of the built-in font. Symbol fonts fail; even fanciful text fonts pass."""
 
 
+NUM_SIZES_TRIED = 4
+"""Sizes at which a character is looked for, each a pixel larger than the last: hints can leave a
+thin minus without a single pixel."""
+
+
 class Glyph(NamedTuple):
     """A drawn character, and where its ink is; lengths in px."""
 
@@ -78,7 +83,7 @@ class FontFile:
     lacks: str = ""
     """Those of the characters asked for that it does not have."""
 
-    def glyphs(self, characters: Iterable[str], size_px: int) -> dict[str, Glyph]:
+    def glyphs(self, characters: Collection[str], size_px: int) -> dict[str, Glyph]:
         """Draw characters.
 
         Args:
@@ -88,10 +93,13 @@ class FontFile:
         Returns:
             Each with its place beside the pen; without those that the font does not have.
         """
-        font = _open(self.path, size_px)
-        missing = _glyph(font, UNASSIGNED)
-        drawn = {c: _place(font, c) for c in characters}
-        return {c: glyph for c, glyph in drawn.items() if c.isspace() or _is_there(glyph, missing)}
+        found: dict[str, Glyph] = {}
+        for size in range(size_px, size_px + NUM_SIZES_TRIED):
+            if wanted := [c for c in characters if c not in found]:
+                missing = _missing_mark(self.path, size)
+                drawn = {c: _place(_open(self.path, size), c) for c in wanted}
+                found |= {c: g for c, g in drawn.items() if c.isspace() or _is_there(g, missing)}
+        return found
 
     def draw(self, character: str, size_px: int) -> tuple[Image.Image, tuple[int, int]]:
         """Draw one character.
@@ -120,6 +128,13 @@ class FontReport:
         return sorted({font.family for font in self.usable})
 
 
+@lru_cache(maxsize=4_000)
+def _missing_mark(path: str, size_px: int) -> NDArray[np.uint8]:
+    """Return what a font draws for a character that it lacks."""
+    return _glyph(_open(path, size_px), UNASSIGNED)
+
+
+@lru_cache(maxsize=256)
 def _open(path: str, size_px: int) -> ImageFont.FreeTypeFont:
     if path:
         return ImageFont.truetype(path, size_px, layout_engine=ImageFont.Layout.BASIC)

@@ -13,14 +13,14 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from exprocr.core.config.schema import SynthConfig, parse_looks
+from exprocr.core.config.schema import Kind, SynthConfig, parse_looks
 from exprocr.synth.contest.painter import CaptchaPainter, ContestPainter
 from exprocr.synth.fonts import FontFile, FontReport, find_fonts
 from exprocr.synth.paint.display import DisplayPainter
 from exprocr.synth.paint.handwritten import HandPainter
 from exprocr.synth.paint.printed import PrintPainter
 from exprocr.synth.paint.screen import ScreenPainter
-from exprocr.synth.texts import LEVEL1, Texts, load_texts
+from exprocr.synth.texts import LEVEL1, UNKNOWN, Texts, characters_of, load_texts, sources
 from exprocr.synth.typefaces import Typefaces
 from exprocr.synth.widths import width_of_frames
 
@@ -30,6 +30,9 @@ image."""
 
 CONTEST_WIDTH_PX = 180
 """Width of the contest's pictures."""
+
+LETTERS = "ACEFGHJKLMNPRTUVWYacdefhjkmnpruvwyz"
+"""What unknown characters are drawn as: letters that hardly resemble a digit or a sign."""
 
 
 def sample_rng(seed: int, stream: int, index: int) -> np.random.Generator:
@@ -51,7 +54,7 @@ class Renderer:
     Args:
         fonts: Usable fonts; together they have all characters of the texts.
         config: Looks, size, ranges and shares.
-        texts: What `sample` draws pictures of.
+        texts: What `sample` draws pictures of, in the looks without texts of their own.
 
     Raises:
         FontError: The favorite font is not among them, or a look finds no font that it needs.
@@ -62,17 +65,25 @@ class Renderer:
         self, fonts: list[FontFile], config: SynthConfig | None = None, texts: Texts = LEVEL1
     ) -> None:
         self.config = config or SynthConfig()
-        self.texts = texts
-        typefaces = Typefaces(fonts, texts.characters)
         shares = parse_looks(self.config.looks)
-        self._painters = {look: _painter(look, typefaces, self.config) for look in shares}
+        self.texts = sources(shares, texts)
+        """What is drawn, by the names in ``looks``; those without a name are ""."""
+        typefaces = Typefaces(fonts, _drawn(characters_of(self.texts)))
+        self._painters = {
+            look: _painter(look, typefaces, self.config)
+            for look in dict.fromkeys(kind.look for kind in shares)
+        }
         self._up_to = dict(zip(shares, accumulate(shares.values()), strict=True))
-        width = self.config.width
-        self.widths = dict.fromkeys(shares, width if isinstance(width, int) else None)
-        """Width of the pictures of each look, px; None follows the text."""
-        is_level1 = texts == LEVEL1 or self.config.grammar == "level1"
-        if width is None and "contest" in shares and is_level1:
-            self.widths["contest"] = CONTEST_WIDTH_PX
+        self.widths = {kind: self._width(kind) for kind in shares}
+        """Width of the pictures of each kind, px; None follows the text."""
+
+    def _width(self, kind: Kind) -> int | None:
+        if self.config.width is not None:
+            return self.config.width if isinstance(self.config.width, int) else None
+        is_level1 = self.texts[kind.texts_like] == LEVEL1 or (
+            not kind.texts_like and self.config.grammar == "level1"
+        )
+        return CONTEST_WIDTH_PX if kind.look == "contest" and is_level1 else None
 
     @property
     def one_width(self) -> bool:
@@ -83,21 +94,40 @@ class Renderer:
     def sample(self, seed: int, stream: int, index: int) -> tuple[str, Image.Image]:
         """Return sample ``index``: a random text and its RGB picture."""
         rng = sample_rng(seed, stream, index)
-        text = self.texts.draw(rng)
-        return text, self.render(text, rng)
+        kind = self._draw_kind(rng)
+        text = self.texts[kind.texts_like].draw(rng)
+        return text, self._paint(kind, text, rng)
 
     def render(self, text: str, rng: np.random.Generator) -> Image.Image:
-        """Return a picture of ``text``: RGB, ``config.height`` px high."""
-        look = next(iter(self._painters))
-        if len(self._painters) > 1:  # the contest's look alone draws what it always drew
-            chance = rng.random()
-            look = next((name for name, end in self._up_to.items() if chance < end), look)
-        return self._painters[look].paint(text, self.widths[look], rng)
+        """Return a picture of ``text``: RGB, ``config.height`` px high.
+
+        An unknown character, U+FFFD, is drawn as a random letter.
+        """
+        return self._paint(self._draw_kind(rng), text, rng)
+
+    def _draw_kind(self, rng: np.random.Generator) -> Kind:
+        first = next(iter(self._up_to))
+        if len(self._up_to) == 1:  # the contest's look alone draws what it always drew
+            return first
+        chance = rng.random()
+        return next((kind for kind, end in self._up_to.items() if chance < end), first)
+
+    def _paint(self, kind: Kind, text: str, rng: np.random.Generator) -> Image.Image:
+        if UNKNOWN in text:
+            letters = (LETTERS[i] for i in rng.integers(len(LETTERS), size=len(text)))
+            text = "".join(d if c == UNKNOWN else c for c, d in zip(text, letters, strict=True))
+        return self._painters[kind.look].paint(text, self.widths[kind], rng)
 
     def least_width_px(self, num_frames: int) -> int:
         """Return the width, px, of the narrowest picture of a text that needs so many frames."""
         auto = width_of_frames(num_frames, self.config.height)
         return min(auto if width is None else width for width in self.widths.values())
+
+
+def _drawn(characters: str) -> str:
+    """Return the characters that are drawn for those of the texts, sorted."""
+    known = characters.replace(UNKNOWN, "")
+    return "".join(sorted({*known, *LETTERS})) if known != characters else characters
 
 
 def _painter(look: str, typefaces: Typefaces, config: SynthConfig) -> Painter:
@@ -127,8 +157,10 @@ def load_renderer(config: SynthConfig) -> tuple[Renderer, FontReport]:
         DataError: The handwritten digits cannot be read.
     """
     texts = load_texts(config)
+    drawn = sources(parse_looks(config.looks), texts)
     folders = [Path(folder) for folder in config.fonts]
-    characters = texts.characters.replace(" ", "")  # it has no ink
-    is_contest = texts is LEVEL1 and tuple(parse_looks(config.looks)) == ("contest",)
+    characters = _drawn(characters_of(drawn)).replace(" ", "")  # it has no ink
+    looks = {kind.look for kind in parse_looks(config.looks)}
+    is_contest = looks == {"contest"} and list(drawn.values()) == [LEVEL1]
     report = find_fonts(folders, characters, system=config.system_fonts, partial=not is_contest)
     return Renderer(report.usable, config, texts), report

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from exprocr.core.config.schema import SynthConfig
+from exprocr.core.config.schema import Kind, SynthConfig
 from exprocr.core.text.charset import BLANK, num_frames_needed
 from exprocr.core.text.grammar.grammars import Grammar, load_grammar_alone
 from exprocr.core.text.grammar.lexicon import read_texts
 from exprocr.core.text.grammar.sampling import check_visible, make_sampler
 from exprocr.errors import ConfigError
-from exprocr.synth.exercises import CAPTCHA, WORKSHEET
+from exprocr.synth.exercises import CAPTCHA, SUMS, WORKSHEET
 from exprocr.words import quoted, shortened
 
 
@@ -62,7 +62,42 @@ class Level1:
 
 LEVEL1 = Level1()
 
-NAMED: dict[str, Texts] = {"level1": LEVEL1, "captcha": CAPTCHA, "worksheet": WORKSHEET}
+UNKNOWN = "\ufffd"
+"""The text of what is no arithmetic: Unicode's replacement character. It is drawn as a random
+letter (`exprocr.synth.renderer.Renderer.render`)."""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Words of unknown characters, which no grammar of arithmetic accepts.
+
+    A network that learns them does not read letters as the digits that they resemble.
+    """
+
+    characters: str = UNKNOWN
+    max_length: int = 10
+
+    @property
+    def max_frames(self) -> int:
+        """Frames of the longest word: all characters are alike, with a blank between them."""
+        return 2 * self.max_length - 1
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return a random word."""
+        return UNKNOWN * int(rng.integers(2, self.max_length + 1))
+
+    def is_within(self, grammar: Grammar) -> bool:
+        """Return whether a grammar accepts the words."""
+        return grammar.accepts(UNKNOWN)
+
+
+NAMED: dict[str, Texts] = {
+    "level1": LEVEL1,
+    "captcha": CAPTCHA,
+    "sums": SUMS,
+    "worksheet": WORKSHEET,
+    "unknown": Unknown(),
+}
 """The distributions of `exprocr.choices.TEXTS_LIKE`."""
 
 
@@ -117,6 +152,21 @@ class ListedTexts:
     def is_within(self, grammar: Grammar) -> bool:
         """Return whether a grammar accepts all of the texts."""
         return all(map(grammar.accepts, set(self.texts)))
+
+
+def sources(kinds: Iterable[Kind], texts: Texts) -> dict[str, Texts]:
+    """Return what is drawn, by the names in `Kind.texts_like`.
+
+    Args:
+        kinds: The kinds of pictures.
+        texts: The texts of those without a name.
+    """
+    return {kind.texts_like: NAMED.get(kind.texts_like, texts) for kind in kinds}
+
+
+def characters_of(texts: Mapping[str, Texts]) -> str:
+    """Return the characters of all texts, sorted."""
+    return "".join(sorted(set().union(*(one.characters for one in texts.values()))))
 
 
 def load_texts(config: SynthConfig) -> Texts:

@@ -35,6 +35,7 @@ class Typefaces:
                 f"which has {''.join(sorted(nobody))!r}"
             )
         self._rare = frozenset(set().union(*lacks))
+        self._lacking = {c: np.array([c in lack for lack in lacks]) for c in self._rare}
         self._families: dict[frozenset[str], list[list[FontFile]]] = {}
 
     def draw(self, text: str, rng: np.random.Generator) -> list[FontFile]:
@@ -64,11 +65,12 @@ class Typefaces:
         if characters not in self._families:
             if len(self._families) > MAX_SETS_KNOWN:
                 self._families.clear()
-            num_lacking = [len(characters.intersection(font.lacks)) for font in self.fonts]
+            num_lacking = np.zeros(len(self.fonts), dtype=np.intp)
+            for character in characters:
+                num_lacking += self._lacking[character]
             families: dict[str, list[FontFile]] = {}
-            for font, num in zip(self.fonts, num_lacking, strict=True):
-                if num == min(num_lacking):
-                    families.setdefault(font.family, []).append(font)
+            for i in np.flatnonzero(num_lacking == num_lacking.min()).tolist():
+                families.setdefault(self.fonts[i].family, []).append(self.fonts[i])
             self._families[characters] = list(families.values())
         return self._families[characters]
 

@@ -25,6 +25,7 @@ from exprocr.core.system.processes import starting_workers, worker_pool
 from exprocr.core.text.expression import format_value, value_of
 from exprocr.errors import OutputError
 from exprocr.synth.renderer import Renderer
+from exprocr.synth.texts import characters_of
 
 LABELS, TABLE = "labels.txt", "labels.csv"
 PARTS = ("train", "val")
@@ -147,7 +148,7 @@ def write_samples(
     done: dict[int, _Chunk] = {}
     chunks = _chunks(tasks, renderer, workers, done)
     interrupted = False
-    as_table = " " in renderer.texts.characters
+    as_table = " " in characters_of(renderer.texts)
     try:
         with closing(chunks):
             for chunk in chunks:

@@ -148,14 +148,18 @@ class Batches:
     def between(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """Yield the batches of the steps ``first_step`` to ``last_step - 1``."""
         rendered = self._render(first_step, last_step)
-        for pool in self._pools(first_step, last_step):
-            drawn = next(rendered) if self.rendered else Drawn([], [])
-            batches = self._fill(pool, drawn.widths)
-            for step in range(max(first_step, pool.start), min(last_step, pool.stop)):
-                files, numbers = batches[step - pool.start]
-                inks = [self.inks[i] for i in files] + [drawn.inks[i] for i in numbers]
-                texts = [self.texts[i] for i in files] + [drawn.texts[i] for i in numbers]
-                yield Batch(_side_by_side(inks), texts, [ink.shape[1] for ink in inks])
+        try:
+            for pool in self._pools(first_step, last_step):
+                drawn = next(rendered) if self.rendered else Drawn([], [])
+                batches = self._fill(pool, drawn.widths)
+                for step in range(max(first_step, pool.start), min(last_step, pool.stop)):
+                    files, numbers = batches[step - pool.start]
+                    inks = [self.inks[i] for i in files] + [drawn.inks[i] for i in numbers]
+                    texts = [self.texts[i] for i in files] + [drawn.texts[i] for i in numbers]
+                    yield Batch(_side_by_side(inks), texts, [ink.shape[1] for ink in inks])
+        finally:
+            # An error of a process refers to the iterator, which would keep the processes.
+            getattr(rendered, "_shutdown_workers", _nothing)()
 
     def names(self, step: int) -> list[str]:
         """Return what the batch of a step holds: paths of files, and numbers of rendered pictures.
@@ -287,6 +291,9 @@ def _side_by_side(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 def _widths(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.intp]:
     return np.array([ink.shape[1] for ink in inks], dtype=np.intp)
+
+
+def _nothing() -> None: ...
 
 
 def _unchanged(batch: Any) -> Any:

@@ -1,9 +1,10 @@
 """Checkpoints: what a stopped run needs to go on as if it had not been stopped.
 
-A checkpoint is one safetensors file: the network (``network.*``), the best network so far
-(``best.*``), the optimizer's moments (``optimizer.<parameter>.<name>``), the state of PyTorch's
-random generators (``rng.*``), and a JSON entry with the run's settings and counters. The order of
-the files and the rendering need no generator's state: they follow from the seed and the step.
+A checkpoint is one safetensors file: the network (``network.*``), the average of its weights
+(``average.*``), the best network so far (``best.*``), the optimizer's moments
+(``optimizer.<parameter>.<name>``), the state of PyTorch's random generators (``rng.*``), and a JSON
+entry with the run's settings and counters. The order of the files and the rendering need no
+generator's state: they follow from the seed and the step.
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ def save_checkpoint(
     settings: dict[str, Any],
     network: Network,
     optimizer: torch.optim.Optimizer,
+    average: Mapping[str, torch.Tensor],
     best: dict[str, NDArray[Any]],
 ) -> None:
     """Write a checkpoint in place of the previous one.
@@ -113,6 +115,7 @@ def save_checkpoint(
         OutputError: The place cannot be written; the previous checkpoint is untouched.
     """
     tensors = {f"network.{k}": v for k, v in export_weights(network).items()}
+    tensors |= {f"average.{k}": v.contiguous().cpu().numpy() for k, v in average.items()}
     tensors |= {f"best.{k}": v for k, v in best.items()}
     for index, moments in optimizer.state_dict()["state"].items():
         for name, value in moments.items():

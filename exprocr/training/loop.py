@@ -33,6 +33,7 @@ from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME, TENSORS_NAME
 from exprocr.core.runs.tensor_record import TensorRecorder
 from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.errors import DataError
+from exprocr.training.average import AveragedWeights
 from exprocr.training.batches import Batches
 from exprocr.training.best import BestNetwork
 from exprocr.training.checkpoint import Checkpoint, TrainingState, restore, save_checkpoint
@@ -75,8 +76,9 @@ class Trainer:
         self.validation = validation
         self.folder, run_dir = folder, folder.path
         self.starts_from_weights = spec.init is not None
-        num_steps = config.epochs * batches.steps_per_epoch
-        self.stepper = Stepper(learner, config, num_steps, spec.precision)
+        self.num_steps = config.steps or config.epochs * batches.steps_per_epoch
+        self.stepper = Stepper(learner, config, self.num_steps, spec.precision)
+        self.average = AveragedWeights(learner.network, config.ema_decay)
         # Validated without a grammar, like the training images: the curves show the network alone.
         self.recognizer = Recognizer(
             TorchEngine(learner.network, learner.device),
@@ -102,6 +104,7 @@ class Trainer:
         """Restore the checkpoint, if there is one, and drop what was recorded after it."""
         if resume:
             restore(resume, self.network, self.stepper.optimizer)
+            self.average.restore(resume)
             self.state = resume.state
             self.best.restore(resume.part("best"), self.network, self.state)
         else:  # first of all files: from here on the run can be resumed
@@ -160,17 +163,18 @@ class Trainer:
             self._checkpoint()
         if reached := self._limit_reached(limits):
             return reached
-        last_step = (limits.epochs or self.config.epochs) * self.batches.steps_per_epoch
+        last_step = self.last_step(limits)
         started = self._lap = time.monotonic()
         queued: TakenStep | None = None
         batches = self.batches.between(self.state.step, last_step)
         for number, batch in enumerate(batches, self.state.step):
             taken = self.stepper.take(number, batch)
+            self.average.update(number)
             if queued:  # the step before, whose result is read while this one is computed
                 self._record(queued, observer)
             queued = taken
             stop = self._stop_reason(started, limits, stop_requested)
-            is_evaluated = self._is_evaluated(number + 1)
+            is_evaluated = number + 1 == last_step or self._is_evaluated(number + 1)
             is_saved = (number + 1) % self.config.checkpoint_every_steps == 0
             if not (stop or is_evaluated or is_saved):
                 continue
@@ -211,11 +215,18 @@ class Trainer:
             observer.on_evaluation(self._evaluate())
             self._flush()
         elif not self.best.weights:
-            self.best.keep(self.network, self.state)
+            with self.average.in_place():
+                self.best.keep(self.network, self.state)
         return outcome
 
+    def last_step(self, limits: Limits) -> int:
+        """Return the number of steps after which the run is finished."""
+        if limits.epochs is None:
+            return self.num_steps
+        return limits.epochs * self.batches.steps_per_epoch
+
     def _limit_reached(self, limits: Limits) -> Outcome | None:
-        done = self.num_epochs_done >= (limits.epochs or self.config.epochs)
+        done = self.state.step >= self.last_step(limits)
         return limits.reached(self.state) or ("finished" if done else None)
 
     def _record(self, taken: TakenStep, observer: Observer) -> None:
@@ -275,6 +286,10 @@ class Trainer:
 
     def _evaluate(self) -> dict[str, Any]:
         """Validate, keep the network if it is the best, and begin new counts of training images."""
+        with self.average.in_place():
+            return self._evaluate_network()
+
+    def _evaluate_network(self) -> dict[str, Any]:
         state = self.state
         counts, val_loss = evaluate(self.recognizer, self.validation)
         record = {
@@ -327,5 +342,6 @@ class Trainer:
             settings=self.settings,
             network=self.network,
             optimizer=self.stepper.optimizer,
+            average=self.average.tensors,
             best=self.best.weights,
         )

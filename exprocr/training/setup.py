@@ -6,7 +6,7 @@ is an error before the training, not an infinite loss after hours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from exprocr.core.config.schema import Preset
+from exprocr.core.config.schema import Preset, parse_looks
 from exprocr.core.data.dataset import Sample, check_charset, check_widths
 from exprocr.core.data.image_reader import load_images
 from exprocr.core.evaluation.measure import LabeledImages
@@ -30,8 +30,9 @@ from exprocr.core.text.expression import value_of
 from exprocr.core.text.grammar.grammars import Grammar, load_grammar, tightest
 from exprocr.errors import ConfigError
 from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, Renderer, load_renderer
-from exprocr.synth.texts import GrammarTexts, Texts, load_texts
+from exprocr.synth.texts import UNKNOWN, GrammarTexts, Texts, characters_of, load_texts, sources
 from exprocr.training.batches import Batches, RenderedBatches
+from exprocr.training.budget import steps_within
 from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.learner import Learner
@@ -46,6 +47,7 @@ def make_trainer(
     run_dir: Path,
     *,
     resume: Checkpoint | None = None,
+    fit_s: float | None = None,
     progress: Callable[[], object] | None = None,
 ) -> Trainer:
     """Load and check all data, build the network, and prepare the run directory.
@@ -55,6 +57,8 @@ def make_trainer(
         data: The run's files, from the same function.
         run_dir: The run directory.
         resume: Checkpoint to go on from; None begins a new run.
+        fit_s: Time that a new run has, s: it gets no more steps than fit into it. None leaves the
+            schedule as it is.
         progress: Called after each image that is read.
 
     Raises:
@@ -71,7 +75,9 @@ def make_trainer(
         precision = pick_precision(settings.training.precision, device)
         spec = replace(spec, precision=precision)
     init = ModelFile.load(spec.init) if spec.init and not resume else None
-    texts = load_texts(settings.synth) if settings.training.synth_mix else None
+    texts: dict[str, Texts] = {}
+    if settings.training.synth_mix:
+        texts = sources(parse_looks(settings.synth.looks), load_texts(settings.synth))
     charset = _charset(spec, data, init, resume, texts)
     grammar = _grammar(data, charset, texts)
     stored_grammar(grammar)  # else it would be an error at the end of the training
@@ -92,9 +98,21 @@ def make_trainer(
     if not resume and (run_dir / CHECKPOINT_NAME).exists():
         check_new(run_dir)  # another run began here meanwhile
     validation = _validation(data, val_inks, rendered_val)
+    if fit_s is not None:
+        spec = _shortened(fit_s, spec, learner, batches, validation)
     trainer = Trainer(learner, spec, batches, validation, folder, resume)
     write_run_files(run_dir, spec, data)
     return trainer
+
+
+def _shortened(
+    seconds: float, spec: RunSpec, learner: Learner, batches: Batches, validation: LabeledImages
+) -> RunSpec:
+    """Return settings with no more steps than fit into a time."""
+    training = spec.settings.training
+    steps = steps_within(seconds, learner, training, spec.precision, batches, validation)
+    steps = min(steps, training.steps or training.epochs * batches.steps_per_epoch)
+    return replace(spec, settings=replace(spec.settings, training=replace(training, steps=steps)))
 
 
 def _network(
@@ -121,10 +139,10 @@ def _charset(
     data: RunData,
     init: ModelFile | None,
     resume: Checkpoint | None,
-    texts: Texts | None,
+    texts: Mapping[str, Texts],
 ) -> Charset:
     """Return the model's charset, which has the characters of all labels and rendered texts."""
-    drawn = texts.characters if texts else ""
+    drawn = characters_of(texts)
     if resume:
         charset = Charset(resume.settings["charset"])
     elif init:
@@ -143,17 +161,22 @@ def _charset(
     return charset
 
 
-def _grammar(data: RunData, charset: Charset, texts: Texts | None) -> Grammar:
-    """Return the model's grammar, which accepts all labels and all rendered texts.
+def _grammar(data: RunData, charset: Charset, texts: Mapping[str, Texts]) -> Grammar:
+    """Return the model's grammar, which accepts all labels and all known rendered texts.
 
-    It is the grammar that texts are drawn from, if it accepts all labels too; else the tightest of
+    It is the grammar that texts are drawn from, if it accepts all others too; else the tightest of
     those shipped.
     """
-    if isinstance(texts, GrammarTexts):
-        named = load_grammar(texts.grammar.name, charset, texts.grammar.texts)
-        if all(map(named.accepts, set(data.texts))):
+    drawn = [one for one in texts.values() if one.characters != UNKNOWN]
+
+    def fits(grammar: Grammar) -> bool:
+        return all(one.is_within(grammar) for one in drawn)
+
+    described = texts.get("")
+    if isinstance(described, GrammarTexts):
+        named = load_grammar(described.grammar.name, charset, described.grammar.texts)
+        if all(map(named.accepts, set(data.texts))) and fits(named):
             return named
-    fits = texts.is_within if texts else bool
     return load_grammar(tightest(data.texts, charset, fits), charset)
 
 
@@ -191,7 +214,7 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
 def _check_rendered_width(settings: Preset, renderer: Renderer) -> None:
     """Check that every rendered text fits into the frames of its picture."""
     synth, size = settings.synth, settings.preprocess
-    num_needed = renderer.texts.max_frames
+    num_needed = max(texts.max_frames for texts in renderer.texts.values())
     width_px = renderer.least_width_px(num_needed)
     width = scaled_width((width_px, synth.height), size)
     there = num_frames(settings.model, padded_width(width, size))

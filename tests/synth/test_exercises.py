@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from exprocr.core.text.grammar.grammars import load_grammar_alone
-from exprocr.synth.exercises import CAPTCHA, WORKSHEET, Exercises
+from exprocr.synth.exercises import CAPTCHA, SUMS, WORKSHEET, Exercises
 
 NUM = 4000
 NUMBER = r"-?\d+(\.\d+)?"
@@ -47,7 +47,7 @@ def holds(text: str) -> bool | None:
     return {"=": one == other, "<": one < other, ">": one > other}[relation]
 
 
-@pytest.mark.parametrize("table", [CAPTCHA, WORKSHEET])
+@pytest.mark.parametrize("table", [CAPTCHA, SUMS, WORKSHEET])
 def test_texts_are_equations_with_a_value(table: Exercises) -> None:
     for text in drawn(table):
         assert EQUATION.fullmatch(text), text
@@ -71,6 +71,17 @@ def test_captchas_ask_for_small_whole_values() -> None:
     signs = Counter(re.findall(r"[-+*/×÷]", "".join(texts)))
     assert min(signs["+"], signs["-"]) > signs["*"] + signs["×"] > signs["/"] + signs["÷"] > 0
     assert not any(re.search("[*/]", text) and re.search("[×÷]", text) for text in texts)
+
+
+def test_sums_have_two_to_five_numbers_of_one_to_three_digits() -> None:
+    texts = drawn(SUMS)
+    numbers = [re.findall(r"\d+", text) for text in texts]
+    for num in range(2, 6):
+        check_share(sum(len(found) == num for found in numbers), NUM, 0.25)
+    digits = Counter(len(number) for found in numbers for number in found)
+    assert digits.keys() == {1, 2, 3}
+    assert min(digits.values()) > 0.2 * digits.total()
+    assert any(evaluate(text) < 0 for text in texts)
 
 
 def test_half_of_the_worksheets_relations_are_true() -> None:

@@ -109,6 +109,24 @@ def test_a_drawing_is_what_pillow_draws() -> None:
     assert FontFile("", "", str(SANS)).draw(" ", 48)[0].size == (0, 0)
 
 
+def test_a_thin_sign_without_a_pixel_at_a_small_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = fonts._place
+
+    def hinted(font: ImageFont.FreeTypeFont, character: str) -> fonts.Glyph:
+        glyph = place(font, character)
+        if character == "-" and font.size in (13, 14, 15):
+            return glyph._replace(ink=Image.new("L", (0, 0)))
+        return glyph
+
+    monkeypatch.setattr(fonts, "_place", hinted)
+    font = FontFile("DejaVu Sans", "Book", str(SANS))
+    drawn = font.glyphs("1-\u0998", 13)
+    assert drawn.keys() == {"1", "-"}  # the font has no Bengali
+    for character, size in (("1", 13), ("-", 16)):
+        expected = font.glyphs(character, size)[character]
+        np.testing.assert_array_equal(np.asarray(drawn[character].ink), np.asarray(expected.ink))
+
+
 def test_fonts_without_some_characters(tmp_path: Path) -> None:
     subset(SANS, tmp_path / "digits.ttf", "0123456789")
     subset(SANS, tmp_path / "no-minus.ttf", LEVEL1.characters.replace("-", ""))

@@ -30,7 +30,7 @@ from exprocr.synth.paint.handwritten import HandPainter
 from exprocr.synth.paint.printed import PrintPainter
 from exprocr.synth.paint.screen import ScreenPainter
 from exprocr.synth.paint.segments import SEGMENTS
-from exprocr.synth.renderer import Renderer, sample_rng
+from exprocr.synth.renderer import LETTERS, Renderer, sample_rng
 from exprocr.synth.texts import LEVEL1, ListedTexts
 from exprocr.synth.typefaces import Typefaces
 from exprocr.synth.widths import least_width, natural_width
@@ -139,6 +139,35 @@ def test_shares_of_looks(renderer_of: RendererOf, monkeypatch: pytest.MonkeyPatc
     shares = {name: number / 3000 for name, number in counts.items()}
     expected = {"PrintPainter": 3, "ScreenPainter": 1, "DisplayPainter": 0.5}
     assert shares == pytest.approx({k: v / 4.5 for k, v in expected.items()}, abs=0.035)
+
+
+def test_looks_with_texts_of_their_own(
+    renderer_of: RendererOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: Counter[tuple[str, str]] = Counter()
+    written: set[str] = set()
+
+    def count(painter: Any, text: str, *_: Any) -> Image.Image:
+        written.update(text)
+        kind = "given" if text in GIVEN.texts else "letters" if text.isalpha() else "captcha"
+        drawn[type(painter).__name__, kind] += 1
+        return Image.new("RGB", (20, 60))
+
+    for painter in (PrintPainter, ScreenPainter):
+        monkeypatch.setattr(painter, "paint", count)
+    renderer = renderer_of("print/captcha:3", "print:1", "screen/unknown:2")
+    texts = {renderer.sample(0, 0, index)[0] for index in range(3000)}
+    shares = {kind: number / 3000 for kind, number in drawn.items()}
+    expected = {
+        ("PrintPainter", "captcha"): 3 / 6,
+        ("PrintPainter", "given"): 1 / 6,
+        ("ScreenPainter", "letters"): 2 / 6,
+    }
+    assert shares == pytest.approx(expected, abs=0.04)
+    # A letter is no part of a text, but all of them are drawn.
+    assert not any(c.isalpha() for text in texts - set(GIVEN.texts) for c in text)
+    assert set(LETTERS) < written
+    assert {"\ufffd" * num for num in range(2, 11)} < texts
 
 
 # What is in a picture without noise, blur and all else that hides it.

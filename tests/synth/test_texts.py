@@ -26,7 +26,7 @@ def drawn(config: SynthConfig, num: int) -> list[str]:
 
 @pytest.mark.parametrize("config", [SynthConfig(), SynthConfig(texts_like="level1")])
 def test_the_default_draws_as_before_there_were_others(config: SynthConfig) -> None:
-    texts = load_renderer(config)[0].texts
+    texts = load_renderer(config)[0].texts[""]
     digest = hashlib.sha256()
     for index in range(500):
         rng = sample_rng(7, index % 5, index)
@@ -85,7 +85,7 @@ def test_named_distributions_say_what_they_have(name: str) -> None:
     found = drawn(SynthConfig(texts_like=name), 5000)
     assert "".join(sorted(set("".join(found)))) == texts.characters
     assert max(map(num_frames_needed, found)) <= texts.max_frames
-    assert len(set(found)) > 1500
+    assert len(set(found)) > (1500 if name != "unknown" else 8)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,21 @@ def test_a_rendering_process_that_is_killed(tmp_path: Path) -> None:
         trainer.train(Limits(), recorder, NEVER)
 
 
+class Broken:
+    def sample(self, seed: int, stream: int, index: int) -> Any:
+        raise ValueError("cannot be drawn")
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_rendering_processes_end_after_an_error() -> None:
+    rendered = RenderedBatches(Broken(), PreprocessConfig(), seed=0, stream=0, size=4)
+    batches = Batches([], [], [], rendered, TrainingConfig(batch_size=4), workers=1)
+    with pytest.raises(ValueError, match="cannot be drawn") as caught:
+        next(batches.between(0, 9))
+    assert not multiprocessing.active_children()
+    assert caught.tb  # which refers to all that there was
+
+
 def test_an_epoch_takes_every_file_once() -> None:
     inks = [np.full((2, 10 + 10 * (i % 2)), i, dtype=np.uint8) for i in range(11)]
     texts = [str(i) for i in range(11)]

@@ -43,6 +43,15 @@ def test_the_model_reads_under_the_grammar_that_was_drawn(tmp_path: Path) -> Non
         assert recognizer.decoder.grammar.accepts(prediction.text)
 
 
+def test_a_mix_of_texts_has_the_characters_and_the_grammar_of_all(tmp_path: Path) -> None:
+    looks = ("contest/level1:3", "contest/captcha", "contest/unknown")
+    assert start(spec_of(looks=looks, width=160), tmp_path / "run") == "finished"
+    recognizer = Recognizer.load(tmp_path / "run", threads=1)
+    assert recognizer.charset.characters == "()*+-/0123456789=?×÷\ufffd"
+    assert recognizer.decoder.grammar.name == "equation"
+    assert not recognizer.decoder.grammar.accepts("\ufffd")
+
+
 def test_a_lexicon_needs_no_file_after_training(tmp_path: Path) -> None:
     words = tmp_path / "words.txt"
     words.write_text("AB\n17\nC D\n")

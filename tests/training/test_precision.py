@@ -214,4 +214,4 @@ def test_train_says_what_it_computes_in(files: Path, tmp_path: Path, asked: str)
     arguments = ("train", files, "--config", config, "--epochs", 1, "--device", "cpu")
     result = invoke(*arguments, "--output", tmp_path / "b")
     assert result.exit_code == 0, result.stderr
-    assert f"grammar level1; steps in {asked}; writing {tmp_path / 'b'}" in result.stderr
+    assert f"grammar level1; 5 steps in {asked}; writing {tmp_path / 'b'}" in result.stderr

@@ -46,7 +46,8 @@ def fonts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spec_of(kind: str, files: Path, fonts: Path) -> RunSpec:
-    settings = tiny_settings(synth_mix={"files": 0.0, "mixed": 0.5, "rendered": 1.0}[kind])
+    mix = {"files": 0.0, "mixed": 0.5, "rendered": 1.0}[kind]
+    settings = tiny_settings(synth_mix=mix, ema_decay=0.9 if kind == "mixed" else 0.0)
     synth = dataclasses.replace(settings.synth, fonts=(str(fonts),), system_fonts=False)
     data = None if kind == "rendered" else str(files)
     return RunSpec(settings=dataclasses.replace(settings, synth=synth), data=data)

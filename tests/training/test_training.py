@@ -166,6 +166,15 @@ def test_epochs_end_it(files: Path, tmp_path: Path) -> None:
     assert rates == [learning_rate_at(s, 15, spec.settings.training) for s in range(5)]
 
 
+def test_steps_in_place_of_epochs(files: Path, tmp_path: Path) -> None:
+    spec = RunSpec(settings=tiny_settings(steps=7), data=str(files))
+    recorder = Recorder()
+    assert start(spec, tmp_path / "run", recorder) == "finished"
+    assert [record["step"] for record in recorder.evaluations] == [5, 7]
+    rates = [r["learning_rate"] for r in metrics(tmp_path / "run") if r["kind"] == "step"]
+    assert rates == [learning_rate_at(s, 7, spec.settings.training) for s in range(7)]
+
+
 @pytest.mark.parametrize(
     ("limits", "outcome", "num_epochs", "best_step"),
     [

@@ -70,6 +70,7 @@ def _setting(name: str) -> click.ParamType[Any]:
 )
 @click.option("--config", type=click.Path(), metavar="FILE", help="Settings in TOML.")
 @click.option("--epochs", type=_setting("epochs"), metavar="N", help="Passes over the data.")
+@click.option("--steps", type=_setting("steps"), metavar="N", help="Steps, in place of --epochs.")
 @click.option("--batch-size", type=_setting("batch_size"), metavar="N", help="Images per step.")
 @click.option(
     "--learning-rate", type=_setting("learning_rate"), metavar="X", help="Peak learning rate."
@@ -110,7 +111,11 @@ def _setting(name: str) -> click.ParamType[Any]:
 )
 @click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a stopped run.")
 @click.option(
-    "--max-time", type=Duration(), metavar="TIME", help="Stop after this time: 90s, 10m, 1h30m."
+    "--max-time",
+    type=Duration(),
+    metavar="TIME",
+    help="Stop after this time: 90s, 10m, 1h30m. Without --epochs or --steps, a new run's "
+    "schedule gets no longer than that.",
 )
 @click.option(
     "--target-accuracy",

@@ -17,7 +17,7 @@ from exprocr.cli import signals
 from exprocr.cli.options import Session, check_digits, look_settings, texts_settings
 from exprocr.cli.output import print_table, progress, summary_table
 from exprocr.core.config.schema import PRESETS, TEXT_SOURCES, SynthConfig
-from exprocr.core.config.settings import load_settings
+from exprocr.core.config.settings import load_settings, read_toml
 from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.model.artifact import BUNDLED, MODEL_FILE_NAME, ModelFile
 from exprocr.core.model.network import num_parameters
@@ -55,7 +55,16 @@ MACHINE = ("device", "threads", "workers")
 RESUMABLE = ("resume", "tensorboard", "allow_outside", *LIMITS, *MACHINE)
 """Options that may be given with ``--resume``."""
 
-SETTINGS = ("epochs", "batch_size", "learning_rate", "seed", "val_fraction", "synth_mix", "map")
+SETTINGS = (
+    "epochs",
+    "steps",
+    "batch_size",
+    "learning_rate",
+    "seed",
+    "val_fraction",
+    "synth_mix",
+    "map",
+)
 """Options that set the value of the same name in [training]."""
 
 OUTCOMES = {
@@ -83,7 +92,10 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
     for warning in data.warnings:
         session.report(f"warning: {warning}")
     with progress(session, len(data.texts), description="reading") as bar:
-        trainer = make_trainer(spec, data, run_dir, resume=checkpoint, progress=bar.update)
+        fit_s = None if checkpoint or _has_length(options, spec) else spec.limits.max_time_s
+        trainer = make_trainer(
+            spec, data, run_dir, resume=checkpoint, fit_s=fit_s, progress=bar.update
+        )
     session.note(_describe(trainer, data, run_dir))
     _warn_of_other_grammar(session, trainer, spec)
     try:
@@ -97,6 +109,14 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
         session.report(_how_to_go_on(run_dir))
         return signals.exit_code()
     return 0
+
+
+def _has_length(options: dict[str, Any], spec: RunSpec) -> bool:
+    """Return whether the user says how long the schedule is, or there is none."""
+    file = options["config"]
+    named = set(read_toml(Path(file)).get("training", {})) if file else set()
+    named |= {name for name in ("epochs", "steps") if options[name] is not None}
+    return bool(named & {"epochs", "steps"}) or spec.settings.training.schedule == "constant"
 
 
 def _how_to_go_on(run_dir: Path) -> str:
@@ -133,10 +153,14 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
     """Return the settings of a new run."""
     if options["val"] is not None and options["val_fraction"] is not None:
         raise click.UsageError("give --val or --val-fraction, not both")
+    if options["epochs"] is not None and options["steps"] is not None:
+        raise click.UsageError("give --epochs or --steps, not both")
     changes = {
         "training": {n: options[n] for n in SETTINGS if options[n] not in (None, ())},
         "synth": texts_settings(options) | look_settings(options),
     }
+    if options["epochs"] is not None:
+        changes["training"]["steps"] = 0
     if options["fonts"]:
         changes["synth"]["fonts"] = options["fonts"]
     if options["no_system_fonts"]:
@@ -229,7 +253,7 @@ def _describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
         f"{source} to train on, {len(trainer.validation.inks):,} to validate; "
         f"{num_parameters(trainer.network):,} parameters, "
         f"characters {trainer.charset.characters}, grammar {trainer.best.grammar}; "
-        f"steps in {trainer.stepper.precision}; writing {run_dir}"
+        f"{quantity(trainer.num_steps, 'step')} in {trainer.stepper.precision}; writing {run_dir}"
     )
 
 
@@ -244,7 +268,7 @@ def _warn_of_other_grammar(session: Session, trainer: Trainer, spec: RunSpec) ->
 
 def _train(session: Session, trainer: Trainer, spec: RunSpec, *, with_events: bool) -> str:
     """Train under a progress bar; a signal stops it after the step."""
-    steps = (spec.limits.epochs or trainer.config.epochs) * trainer.batches.steps_per_epoch
+    steps = trainer.last_step(spec.limits)
     with ExitStack() as stack:
         received = stack.enter_context(signals.collected())
         events = [stack.enter_context(write_events(trainer))] if with_events else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from exprocr.choices import LOOKS, TEXTS_LIKE
 from exprocr.core.config.label_map import LabelMap
@@ -151,6 +151,9 @@ class TrainingConfig:
     epochs: int = ranged(20, 1, 1_000_000)
     """Passes over the training data; also the length of the learning-rate schedule."""
 
+    steps: int = ranged(0, 0, 1_000_000_000)
+    """Steps of the training, in place of ``epochs``; 0 takes these."""
+
     batch_size: int = ranged(64, 1, 65_536)
     """Images per step."""
 
@@ -165,6 +168,10 @@ class TrainingConfig:
 
     weight_decay: float = ranged(1e-2, 0, 10)
     """Decoupled weight decay (AdamW); 0 is Adam."""
+
+    ema_decay: float = ranged(0.0, 0, 0.999999)
+    """Decay of an exponential moving average of the weights, which is what is validated and saved;
+    0.999 averages about the last thousand steps. 0 takes the weights of the last step."""
 
     max_grad_norm: float = ranged(5.0, 0, 1_000_000)
     """Gradients of a greater norm are scaled down to this one; 0 scales none."""
@@ -210,35 +217,51 @@ TEXT_SOURCES = ("grammar", "texts", "texts_like")
 """Settings of what rendered images say; at most one of them is given."""
 
 
-def parse_looks(looks: Sequence[str]) -> dict[str, float]:
-    """Return the share of each look; they add up to 1.
+class Kind(NamedTuple):
+    """A kind of rendered pictures."""
+
+    look: str
+    """One of `exprocr.choices.LOOKS`."""
+
+    texts_like: str
+    """Distribution of its texts, one of `exprocr.choices.TEXTS_LIKE`; empty for the texts that the
+    other settings describe."""
+
+
+def parse_looks(looks: Sequence[str]) -> dict[Kind, float]:
+    """Return the share of each kind of pictures; they add up to 1.
 
     Args:
-        looks: Names of looks, each with its share after a colon, or 1 for it.
+        looks: ``LOOK[/TEXTS][:SHARE]`` each; the share is 1 where it is left out.
 
     Raises:
-        ConfigError: There is none, a name is unknown or named twice, or a share is no positive
-            number.
+        ConfigError: There is none, a name is unknown, a kind is named twice, or a share is no
+            positive number.
     """
-    weights: dict[str, float] = {}
+    weights: dict[Kind, float] = {}
     for look in looks:
-        name, colon, share = look.partition(":")
+        names, colon, share = look.partition(":")
+        name, slash, texts_like = names.partition("/")
+        kind = Kind(name, texts_like)
         if name not in LOOKS:
             raise ConfigError(unknown_name("synth.looks", name, LOOKS, what="look"))
-        if name in weights:
-            raise ConfigError(f"synth.looks: expected each look once, found {name} twice")
+        if slash and texts_like not in TEXTS_LIKE:
+            what, known = "distribution", TEXTS_LIKE
+            raise ConfigError(unknown_name("synth.looks", texts_like, known, what=what))
+        if kind in weights:
+            raise ConfigError(f"synth.looks: expected each look once, found {names} twice")
         try:
-            weights[name] = float(share) if colon else 1.0
+            weights[kind] = float(share) if colon else 1.0
         except ValueError:
-            weights[name] = math.nan
-        if not 0 < weights[name] < math.inf:
+            weights[kind] = math.nan
+        if not 0 < weights[kind] < math.inf:
             raise ConfigError(
                 f"synth.looks: expected a share above 0 after the colon, found {look[:100]!r}"
             )
     if not weights:
         raise ConfigError("synth.looks: expected at least one look, found none")
     total = sum(weights.values())
-    return {name: weight / total for name, weight in weights.items()}
+    return {kind: weight / total for kind, weight in weights.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,14 +281,16 @@ class SynthConfig:
 
     texts_like: str = ""
     """Distribution of the texts: ``level1`` (the contest's, also if nothing is given), ``captcha``
-    (such as ``5+7=?``) or ``worksheet`` (such as ``0.7÷10=0.07``, right and wrong)."""
+    (such as ``5+7=?``), ``sums`` (such as ``12-305*7``), ``worksheet`` (such as ``0.7÷10=0.07``,
+    right and wrong) or ``unknown`` (U+FFFD for each character)."""
 
     max_length: int = ranged(24, 1, 1_000)
     """Most characters of a text of a grammar with more than 1,000,000 texts."""
 
     looks: tuple[str, ...] = ("contest",)
-    """Looks to draw: contest, captcha, print, screen, hand or display. ``NAME:SHARE`` gives the
-    share of one; without shares, all are equally frequent."""
+    """Looks to draw: contest, captcha, print, screen, hand or display. ``LOOK:SHARE`` gives the
+    share of one; without shares, all are equally frequent. ``LOOK/TEXTS`` has texts of its own, one
+    of the distributions of ``texts_like``; the other looks have the texts above."""
 
     width: int | Literal["auto"] | None = ranged(None, 20, MAX_WIDTH_PX)
     """Width of an image, px; ``auto`` is as wide as its text needs. Where it is left out, it is 180
@@ -343,7 +368,12 @@ class SynthConfig:
         if self.texts_like not in ("", *TEXTS_LIKE):
             name, known = self.texts_like, TEXTS_LIKE
             raise ConfigError(unknown_name("synth.texts_like", name, known, what="distribution"))
-        parse_looks(self.looks)
+        kinds = parse_looks(self.looks)
+        if given and all(kind.texts_like for kind in kinds):
+            raise ConfigError(
+                f"synth.{given[0]}: expected a look that draws these texts, found only looks with "
+                f"texts of their own: {', '.join(self.looks)}"
+            )
         if self.digit_range[0] > self.digit_range[1]:
             raise ConfigError(
                 f"synth.digit_range: expected the first and the last digit, found "

@@ -103,7 +103,9 @@ def test_the_whole_flow(files: Path, config: Path, tmp_path: Path) -> None:
         assert image.width > 600
     assert "45 images to train on, 15 to validate" in result.stderr
     assert "epoch 2: loss " in result.stderr
-    assert "characters ()*+-0123456789, grammar level1; steps in float32; writing" in result.stderr
+    assert (
+        "characters ()*+-0123456789, grammar level1; 24 steps in float32; writing" in result.stderr
+    )
     model = ModelFile.load(run)
     assert model.grammar == "level1"
     found = re.findall(
@@ -154,7 +156,7 @@ def test_labels_choose_the_grammar(files: Path, config: Path, tmp_path: Path) ->
     line = ("train", data, "--config", config, "--output", run, "--epochs", 1)
     result = invoke(*line, "--threads", 1, "--device", "cpu")
     assert result.exit_code == 0, result.stderr
-    assert ", grammar expression; steps in float32; writing" in result.stderr
+    assert ", grammar expression; 12 steps in float32; writing" in result.stderr
     assert "calibrated with grammar expression: temperature " in result.stderr
     assert ModelFile.load(run).grammar == "expression"
 

@@ -296,13 +296,19 @@ def test_settings_are_in_a_regular_file() -> None:
 @pytest.mark.parametrize(
     ("looks", "shares"),
     [
-        (["contest"], {"contest": 1.0}),
-        (["print", "hand"], {"print": 0.5, "hand": 0.5}),
-        (["print:3", "hand:1e0"], {"print": 0.75, "hand": 0.25}),
-        (["screen:0.2", "display"], {"screen": 1 / 6, "display": 5 / 6}),
+        (["contest"], {("contest", ""): 1.0}),
+        (["print", "hand"], {("print", ""): 0.5, ("hand", ""): 0.5}),
+        (["print:3", "hand:1e0"], {("print", ""): 0.75, ("hand", ""): 0.25}),
+        (["screen:0.2", "display"], {("screen", ""): 1 / 6, ("display", ""): 5 / 6}),
+        (
+            ["print", "print/sums:2", "contest/level1"],
+            {("print", ""): 0.25, ("print", "sums"): 0.5, ("contest", "level1"): 0.25},
+        ),
     ],
 )
-def test_shares_of_looks_add_up_to_one(looks: list[str], shares: dict[str, float]) -> None:
+def test_shares_of_looks_add_up_to_one(
+    looks: list[str], shares: dict[tuple[str, str], float]
+) -> None:
     assert parse_looks(looks) == pytest.approx(shares)
 
 
@@ -312,6 +318,17 @@ def test_shares_of_looks_add_up_to_one(looks: list[str], shares: dict[str, float
         ({"looks": ["prnt"]}, "synth.looks: unknown look; did you mean 'print'? (looks: contest,"),
         ({"looks": []}, "synth.looks: expected at least one look, found none"),
         ({"looks": ["hand", "hand:2"]}, "synth.looks: expected each look once, found hand twice"),
+        (
+            {"looks": ["hand/sums", "hand/sums"]},
+            "synth.looks: expected each look once, found hand/",
+        ),
+        ({"looks": ["hand/"]}, "synth.looks: unknown distribution; did you mean"),
+        ({"looks": ["hand/sum"]}, "synth.looks: unknown distribution; did you mean 'sums'?"),
+        (
+            {"looks": ["hand/sums"], "grammar": "digits"},
+            "synth.grammar: expected a look that draws these texts, found only looks with texts of "
+            "their own: hand/sums",
+        ),
         ({"looks": ["hand:-1"]}, "synth.looks: expected a share above 0 after the colon"),
         ({"looks": ["hand:x"]}, "synth.looks: expected a share above 0 after the colon"),
         ({"looks": ["hand:inf"]}, "synth.looks: expected a share above 0 after the colon"),

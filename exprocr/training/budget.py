@@ -1,0 +1,101 @@
+"""How many steps a training takes within a time: measured before it begins.
+
+The learning rate must depend on the step alone, or else a resumed run would not be the same. So a
+training with a time limit gets its number of steps before the first one.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import replace
+
+import torch
+
+from exprocr.core.config.schema import TrainingConfig
+from exprocr.core.decode.decoder import Decoder
+from exprocr.core.evaluation.measure import LabeledImages, evaluate
+from exprocr.core.model.geometry import cell_axis
+from exprocr.core.model.torch_engine import TorchEngine
+from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.text.grammar.grammars import load_grammar
+from exprocr.training.batches import Batches
+from exprocr.training.learner import Learner
+from exprocr.training.precision import Precision
+from exprocr.training.step import Stepper
+
+MEASURED_SHARE, MOST_MEASURED_S = 0.04, 30.0
+"""Share of the time that is spent on measuring, and the longest time, s."""
+
+PLANNED_SHARE = 0.93
+"""Share of the rest that is planned: the machine may be slower later."""
+
+LEAST_STEPS, NUM_READ = 4, 256
+"""Steps that are timed at least, and validation images that are."""
+
+
+def steps_within(
+    seconds: float,
+    learner: Learner,
+    config: TrainingConfig,
+    precision: Precision,
+    batches: Batches,
+    validation: LabeledImages,
+) -> int:
+    """Return how many steps, with their evaluations, a training takes within a time; at least one.
+
+    Some steps of a copy of the network are timed. Nothing remains of them.
+
+    Args:
+        seconds: The time.
+        learner: The network, before its first step.
+        config: How it will be trained.
+        precision: Number format of the steps.
+        batches: The training batches.
+        validation: The validation images.
+    """
+    started = time.monotonic()
+    trial = replace(learner, network=copy.deepcopy(learner.network))
+    devices = [learner.device] if learner.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        step_s = _time_steps(
+            trial, config, precision, batches, min(MEASURED_SHARE * seconds, MOST_MEASURED_S)
+        )
+    evaluation_s = _time_evaluation(trial, validation)
+    left = PLANNED_SHARE * (seconds - (time.monotonic() - started))
+    # Once more at the end, and once for the calibration.
+    per_step = step_s + evaluation_s / (config.evaluate_every_steps or batches.steps_per_epoch)
+    return max(1, int((left - 2 * evaluation_s) / per_step))
+
+
+def _time_steps(
+    trial: Learner, config: TrainingConfig, precision: Precision, batches: Batches, seconds: float
+) -> float:
+    """Return the time of a step, s, from the second one on."""
+    stepper = Stepper(trial, config, 1_000_000, precision)
+    begin = first = time.monotonic()
+    for number, batch in enumerate(batches.between(0, 1_000_000)):
+        stepper.take(number, batch).result()
+        if not number:
+            first = time.monotonic()
+        elif number >= LEAST_STEPS and time.monotonic() - begin > seconds:
+            return (time.monotonic() - first) / number
+    raise AssertionError
+
+
+def _time_evaluation(trial: Learner, validation: LabeledImages) -> float:
+    """Return the time of an evaluation, s."""
+    recognizer = Recognizer(
+        TorchEngine(trial.network, trial.device),
+        trial.input_size,
+        Decoder(load_grammar("none", trial.charset), method="greedy"),
+        cell_axis(trial.network.config),
+    )
+    num = len(validation.inks)
+    sample = slice(0, num, -(-num // NUM_READ))
+    some = LabeledImages(
+        validation.inks[sample], validation.texts[sample], validation.values[sample]
+    )
+    begin = time.monotonic()
+    evaluate(recognizer, some)
+    return (time.monotonic() - begin) * num / len(some.inks)
