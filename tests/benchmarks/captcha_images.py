@@ -25,8 +25,9 @@ from captcha.image import ImageCaptcha
 from PIL import Image, ImageDraw, ImageFilter
 
 from exprocr.core.text.expression import evaluate
+from exprocr.synth.dice import Range
 from exprocr.synth.fonts import system_font_folders
-from exprocr.synth.texts import LEVEL1
+from exprocr.synth.texts import LEVEL1, Texts
 
 FONTS = (
     "Caladea-Regular.ttf",
@@ -79,22 +80,40 @@ class _ThinMinus(ImageCaptcha):
 
 
 def draw_images(
-    num_images: int, seed: int, fonts: list[str] | None = None, *, thin_minus: bool = False
+    num_images: int,
+    seed: int,
+    fonts: list[str] | None = None,
+    *,
+    thin_minus: bool = False,
+    texts: Texts = LEVEL1,
+    px_per_character: Range | None = None,
+    as_called: bool = False,
 ) -> Iterator[tuple[str, Image.Image]]:
-    """Yield expressions and their 180 x 60 RGB images.
+    """Yield expressions and their RGB images, 60 px high.
 
     Args:
         num_images: How many.
         seed: Seed of texts and images.
         fonts: Font files; None is the package's own font.
         thin_minus: Whether the minus is left unstretched.
+        texts: What they say.
+        px_per_character: Range of the images' widths, by the number of characters; None makes all
+            180 px wide.
+        as_called: Whether they have spaces and the curve, as the package's ``generate_image`` draws
+            them.
     """
     setattr(package, "secrets", SeededSecrets(seed))  # noqa: B010 - the package exports no such name
-    artist = (_ThinMinus if thin_minus else ImageCaptcha)(180, 60, fonts)
-    artist.word_space_probability = 1
+    kind = _ThinMinus if thin_minus else ImageCaptcha
+    artist = kind(180, 60, fonts)
     rng = np.random.default_rng(seed)
     for _ in range(num_images):
-        text = LEVEL1.draw(rng)
+        text = texts.draw(rng)
+        if px_per_character:
+            artist = kind(round(len(text) * rng.uniform(*px_per_character)), 60, fonts)
+        if as_called:
+            yield text, artist.generate_image(text)
+            continue
+        artist.word_space_probability = 1
         background = package.random_color(238, 255)
         # From 10, as in the package: a black text would have no opacity at all.
         color = package.random_color(10, 200, int(rng.integers(220, 256)))

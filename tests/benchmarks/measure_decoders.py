@@ -36,11 +36,18 @@ from exprocr.synth.fonts import FontFile, find_fonts
 from exprocr.synth.renderer import CONTEST_WIDTH_PX, Renderer, sample_rng
 from exprocr.synth.texts import LEVEL1
 from tests.benchmarks.captcha_images import draw_images, recipe_fonts
-from tests.benchmarks.measure_weights import WIDE
 from tests.benchmarks.measuring import median_rate
 
 SEED = 30_000
-HARD = replace(WIDE, faint_share=1.0, max_overlap=0.5, degraded_share=0.0)
+HARD = SynthConfig(
+    min_font_size_px=28.0,
+    max_overlap=0.5,
+    mixed_fonts_share=0.3,
+    unstretched_share=0.2,
+    stepwise_share=0.7,
+    faint_share=1.0,
+    degraded_share=0.0,
+)
 """Nearly invisible, and glyphs that overlap twice as much as they do in training (0.25)."""
 
 HARDER = replace(HARD, max_overlap=0.6)
