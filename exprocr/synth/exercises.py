@@ -279,7 +279,7 @@ SUMS = Exercises(
     endings={"": 1.0},
     num_operators={"1": 0.25, "2": 0.25, "3": 0.25, "4": 0.25},
     operators={"+": 0.4, "-": 0.3, "×": 0.3},
-    signs={"×÷": 0.15, "*/": 0.85},
+    signs={"*/": 1.0},
     num_digits={"1": 0.34, "2": 0.33, "3": 0.33},
     num_decimals={"0": 1.0},
     brackets=0.3,
@@ -288,9 +288,10 @@ SUMS = Exercises(
     max_value_digits=15,
     max_decimals=0,
     max_frames=40,
-    characters="()*+-0123456789×",
+    characters="()*+-0123456789",
 )
-"""Two to five numbers of up to three digits: ``12-305*7``, ``(4+81)*2``."""
+"""Two to five numbers of up to three digits: ``12-305*7``, ``(4+81)*2``. There is no ``×``: turned
+by 30 degrees, as in the look ``captcha``, it is a ``+``."""
 
 WORKSHEET = Exercises(
     forms={"answer": 0.6, "open": 0.12, "remainder": 0.08, "filled": 0.1, "compare": 0.1},

@@ -11,6 +11,7 @@ little padding. A pool is an epoch, or, where pictures are rendered, some steps 
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -29,6 +30,9 @@ from exprocr.errors import DataError
 
 ORDER_STREAM = 1000
 """Random stream of the order of the files; the renderer's streams have smaller numbers."""
+
+LEAST_PRIORITY = 19
+"""The rendering processes take what the training leaves of the processors."""
 
 POOL_STREAM = 1001
 """Random stream of the order of a pool's batches."""
@@ -106,6 +110,10 @@ class RenderedBatches(Dataset[Drawn]):
 
 def _begin_worker(worker_id: int) -> None:
     begin_worker()
+    if hasattr(
+        os, "nice"
+    ):  # else it would stop a thread of the training, for which all others wait
+        os.nice(LEAST_PRIORITY)
 
 
 class Batches:
