@@ -120,9 +120,22 @@ def _network(
 ) -> Network:
     torch.manual_seed(settings.training.seed)  # dropout draws from it too
     if init:
-        return build_network(init, device)
+        model = init if charset == init.charset else _with_characters(init, charset)
+        return build_network(model, device)
     network = new_network(settings.model, settings.preprocess, charset)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _with_characters(model: ModelFile, charset: Charset) -> ModelFile:
+    """Return a model with random weights for the classes that are new in a charset."""
+    weights = dict(model.weights)
+    random = new_network(model.model, model.preprocess, charset).state_dict()
+    for name in ("fc2.weight", "fc2.bias"):
+        rows = random[name].numpy()
+        known = weights[name]
+        rows[: len(known)] = known
+        weights[name] = rows
+    return replace(model, charset=charset, weights=weights)
 
 
 def _load(
@@ -141,17 +154,19 @@ def _charset(
     resume: Checkpoint | None,
     texts: Mapping[str, Texts],
 ) -> Charset:
-    """Return the model's charset, which has the characters of all labels and rendered texts."""
+    """Return the model's charset, which has the characters of all labels and rendered texts.
+
+    Those of the model that the run starts from come first, so that its classes stay what they are.
+    """
     drawn = characters_of(texts)
-    if resume:
-        charset = Charset(resume.settings["charset"])
-    elif init:
-        charset = init.charset
-    else:
+    if not resume:
+        known = init.charset.characters if init else ""
+        new = set(drawn).union(*data.texts).difference(known)
         try:
-            return Charset.from_texts([*data.texts, drawn])
+            return Charset(known + "".join(sorted(new)))
         except ValueError as error:
             raise ConfigError(f"labels and rendered texts: {error}") from None
+    charset = Charset(resume.settings["charset"])
     check_charset([*data.train, *data.val], charset)
     if missing := charset.missing(drawn):
         raise ConfigError(

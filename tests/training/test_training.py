@@ -19,7 +19,7 @@ from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile
 from exprocr.core.model.torch_engine import export_weights
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.charset import Charset
-from exprocr.errors import ConfigError, DataError
+from exprocr.errors import ConfigError
 from exprocr.training import loop
 from exprocr.training.limits import Limits
 from exprocr.training.loss import TargetEncoder, Targets, mean_ctc_loss
@@ -277,20 +277,29 @@ def test_init_takes_over_weights_and_charset(files: Path, tiny_model: Path, tmp_
     assert weights.keys() == model.weights.keys()
     assert all(np.array_equal(weights[name], model.weights[name]) for name in weights)
 
+
+def test_init_takes_new_characters_in(tiny_model: Path, tmp_path: Path) -> None:
+    model = ModelFile.load(tiny_model)
+    settings = dataclasses.replace(tiny_settings(), model=model.model, preprocess=model.preprocess)
     data = write_files(tmp_path / "data", 6)
-    labels = data / "labels.txt"
-    labels.write_text(labels.read_text() + "1/2 1/2\n")
-    Image.new("RGB", (60, 20)).save(data / "6.png")
-    spec = dataclasses.replace(spec, data=str(data))
-    with pytest.raises(DataError) as caught:
-        prepare(spec, tmp_path / "other")
-    assert str(caught.value).startswith(f"{labels}, line 7: expected the model's characters")
-    assert "found '/' in the label 1/2" in str(caught.value)
-    assert not (tmp_path / "other").exists()
-    # Without --init the charset comes from the labels.
-    spec = RunSpec(settings=tiny_settings(), data=str(data))
-    assert "/" in prepare(spec, tmp_path / "new").charset.characters
-    assert not (tmp_path / "new" / MODEL_FILE_NAME).exists()
+    with (data / "labels.txt").open("a") as labels:
+        labels.write("1/2 1/2\n=1\n")
+    for number in (6, 7):
+        Image.new("RGB", (60, 20)).save(data / f"{number}.png")
+    spec = RunSpec(settings=settings, data=str(data), init=str(tiny_model))
+    trainer = prepare(spec, tmp_path / "run")
+    assert trainer.charset.characters == model.charset.characters + "/="
+    weights = export_weights(trainer.network)
+    num = model.charset.num_classes
+    for name, known in model.weights.items():
+        new = weights[name]
+        if name.startswith("fc2."):
+            assert new.shape == (num + 2, *known.shape[1:])
+            new = new[:num]
+        np.testing.assert_array_equal(new, known)
+    assert np.unique(weights["fc2.weight"][num:]).size > 10  # random, and different
+    assert trainer.train(Limits(epochs=1), Recorder(), NEVER) == "finished"
+    assert ModelFile.load(tmp_path / "run").charset == trainer.charset
 
 
 def test_dropout_is_on(files: Path, tmp_path: Path) -> None:

@@ -32,7 +32,9 @@ from exprocr.core.runs.layout import (
     VAL_NAME,
 )
 from exprocr.core.runs.summary import best_evaluation, of_kind
+from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import LEXICON
+from exprocr.core.text.notation import look_alike
 from exprocr.errors import ConfigError, ExprocrError
 from exprocr.training.checkpoint import Checkpoint, TrainingState
 from exprocr.training.folder import RunFolder, check_new
@@ -97,6 +99,8 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
             spec, data, run_dir, resume=checkpoint, fit_s=fit_s, progress=bar.update
         )
     session.note(_describe(trainer, data, run_dir))
+    if spec.init and not checkpoint:
+        _say_what_is_new(session, trainer.charset, spec.init)
     _warn_of_other_grammar(session, trainer, spec)
     try:
         outcome = _train(session, trainer, spec, with_events=with_events)
@@ -255,6 +259,19 @@ def _describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
         f"characters {trainer.charset.characters}, grammar {trainer.best.grammar}; "
         f"{quantity(trainer.num_steps, 'step')} in {trainer.stepper.precision}; writing {run_dir}"
     )
+
+
+def _say_what_is_new(session: Session, charset: Charset, init: str) -> None:
+    """Name the characters that the model does not know which a run starts from."""
+    known = ModelFile.load(init).charset.characters
+    new = charset.characters[len(known) :]
+    if not new:
+        return
+    session.note(f"new characters, which the model has to learn: {new}")
+    alike = {character: other for character in new if (other := look_alike(character, known))}
+    if alike:
+        options = " ".join(f"--map '{one}={other}'" for one, other in alike.items())
+        session.report(f"warning: some look like characters that the model knows; try {options}")
 
 
 def _warn_of_other_grammar(session: Session, trainer: Trainer, spec: RunSpec) -> None:

@@ -255,7 +255,7 @@ def check_charset(samples: Sequence[Sample], charset: Charset) -> None:
             f"{quoted(charset.missing(first.text))} in the label {shortened(first.text)}; "
             f"{len(outside)} of {len(samples)} labels are affected: "
             + (f"replace characters that look alike with {options}, " if options else "")
-            + "correct them, or train a new model (without --init)"
+            + "correct them, or train a model that knows them (train --init)"
         )
 
 

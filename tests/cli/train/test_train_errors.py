@@ -14,6 +14,7 @@ from click.testing import Result
 
 from exprocr.cli import group
 from exprocr.cli.train.command import Duration
+from exprocr.core.model.artifact import ModelFile
 from tests.support.tiny_runs import SETTINGS, invoke, write_files
 
 Train = Callable[..., Result]
@@ -79,8 +80,6 @@ def bad_data(kind: str, files: Path, folder: Path) -> None:
         lines[3] = ""
     elif kind == "too long":
         lines[3] = "1+1" * 6
-    elif kind == "characters":
-        lines[3] = "a/b"
     elif kind == "images missing":
         for i in range(31):
             (folder / f"{i}.png").unlink()
@@ -98,19 +97,15 @@ def bad_data(kind: str, files: Path, folder: Path) -> None:
     [
         ("empty label", "labels.txt, line 4: expected an expression, found an empty line"),
         ("too long", "3.png: expected a picture wide enough for 23 frames, which its label"),
-        ("characters", "line 4: expected the model's characters '()*+-0123456789', found 'a/b'"),
         ("images missing", "31 of 60 labels have no image: 0.png, 1.png, 2.png, ..."),
         ("undecodable", " images cannot be read: "),
         ("one", "expected at least 2 images to hold some out for validation, found 1"),
     ],
 )
-def test_bad_data(
-    train: Train, files: Path, tiny_model: Path, tmp_path: Path, kind: str, message: str
-) -> None:
+def test_bad_data(train: Train, files: Path, tmp_path: Path, kind: str, message: str) -> None:
     data, run = tmp_path / "data", tmp_path / "run"
     bad_data(kind, files, data)
-    init = ("--init", tiny_model) if kind == "characters" else ()
-    result = train(data, "--output", run, *init)
+    result = train(data, "--output", run)
     assert (result.exit_code, result.stdout) == (1, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith("exprocr: ")
@@ -153,3 +148,17 @@ def test_bad_places(train: Train, files: Path, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["file", "used"]
     assert os.listdir(used) == ["thesis.txt"]
     assert file.read_text() == "mine"
+
+
+def test_new_characters_that_look_like_known_ones(
+    train: Train, files: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(files, data)
+    labels = data / "labels.txt"
+    labels.write_text("\n".join(["1/2", "3\u22122", *labels.read_text().splitlines()[2:]]))
+    result = train(data, "--output", run, "--init", tiny_model, "--epochs", 1)
+    assert result.exit_code == 0
+    warning = "warning: some look like characters that the model knows; try --map '\u2212=-'\n"
+    assert result.stderr == warning
+    assert ModelFile.load(run).charset.characters == "()*+-0123456789/\u2212"

@@ -62,7 +62,7 @@ def test_characters_outside_the_model() -> None:
     assert message.startswith("l.txt, line 7: expected the model's characters '+-1', found 'x/y'")
     assert "x1/1y" in message
     assert "2 of 6 labels" in message
-    assert "without --init" in message
+    assert "train --init" in message
     assert "\n" not in message
 
 
