@@ -118,10 +118,10 @@ class Renderer:
             text = "".join(d if c == UNKNOWN else c for c, d in zip(text, letters, strict=True))
         return self._painters[kind.look].paint(text, self.widths[kind], rng)
 
-    def least_width_px(self, num_frames: int) -> int:
-        """Return the width, px, of the narrowest picture of a text that needs so many frames."""
-        auto = width_of_frames(num_frames, self.config.height)
-        return min(auto if width is None else width for width in self.widths.values())
+    def least_width_px(self, kind: Kind) -> int:
+        """Return the width, px, of the narrowest picture of a kind's most demanding text."""
+        auto = width_of_frames(self.texts[kind.texts_like].max_frames, self.config.height)
+        return self.widths[kind] or auto
 
 
 def _drawn(characters: str) -> str:

@@ -31,11 +31,11 @@ from exprocr.errors import DataError
 ORDER_STREAM = 1000
 """Random stream of the order of the files; the renderer's streams have smaller numbers."""
 
-LEAST_PRIORITY = 19
-"""The rendering processes take what the training leaves of the processors."""
-
 POOL_STREAM = 1001
 """Random stream of the order of a pool's batches."""
+
+LEAST_PRIORITY = 19
+"""The rendering processes take what the training leaves of the processors."""
 
 POOL_STEPS, POOL_PICTURES = 16, 1024
 """Most steps of a pool of rendered pictures, and, unless it has one step, most of these pictures.
@@ -110,9 +110,8 @@ class RenderedBatches(Dataset[Drawn]):
 
 def _begin_worker(worker_id: int) -> None:
     begin_worker()
-    if hasattr(
-        os, "nice"
-    ):  # else it would stop a thread of the training, for which all others wait
+    # With equal priority it would stop a thread of the training, for which all others wait.
+    if hasattr(os, "nice"):
         os.nice(LEAST_PRIORITY)
 
 
@@ -165,9 +164,14 @@ class Batches:
                     inks = [self.inks[i] for i in files] + [drawn.inks[i] for i in numbers]
                     texts = [self.texts[i] for i in files] + [drawn.texts[i] for i in numbers]
                     yield Batch(_side_by_side(inks), texts, [ink.shape[1] for ink in inks])
+        except RuntimeError:  # PyTorch raises it for a process that has ended
+            self.check_processes()
+            raise
         finally:
-            # An error of a process refers to the iterator, which would keep the processes.
-            getattr(rendered, "_shutdown_workers", _nothing)()
+            # The traceback of an error keeps the iterator alive, and so its processes.
+            if self.rendered and self.workers:
+                rendered._shutdown_workers()  # type: ignore[attr-defined]
+            self._processes = []
 
     def names(self, step: int) -> list[str]:
         """Return what the batch of a step holds: paths of files, and numbers of rendered pictures.
@@ -299,9 +303,6 @@ def _side_by_side(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 def _widths(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.intp]:
     return np.array([ink.shape[1] for ink in inks], dtype=np.intp)
-
-
-def _nothing() -> None: ...
 
 
 def _unchanged(batch: Any) -> Any:

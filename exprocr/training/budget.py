@@ -64,24 +64,32 @@ def steps_within(
     evaluation_s = _time_evaluation(trial, validation)
     left = PLANNED_SHARE * (seconds - (time.monotonic() - started))
     # Once more at the end, and once for the calibration.
-    per_step = step_s + evaluation_s / (config.evaluate_every_steps or batches.steps_per_epoch)
-    return max(1, int((left - 2 * evaluation_s) / per_step))
+    evaluations = 1 / batches.steps_per_epoch
+    if config.evaluate_every_steps:
+        evaluations += 1 / config.evaluate_every_steps
+    return max(1, int((left - 2 * evaluation_s) / (step_s + evaluations * evaluation_s)))
 
 
 def _time_steps(
     trial: Learner, config: TrainingConfig, precision: Precision, batches: Batches, seconds: float
 ) -> float:
-    """Return the mean time of a step, s, in the second half of so many seconds.
+    """Return the mean time of a step, s, in the second half of those taken in so many seconds.
 
     In the first half, kernels are made for new shapes, and memory is used for the first time.
+    Rendered pictures come for several steps at once: there is at least one wait for them.
     """
+    least = max(LEAST_STEPS, batches.pool_steps + 1 if batches.rendered else 0)
     stepper = Stepper(trial, config, MOST_STEPS, precision)
     ends = [time.monotonic()]
-    for number, batch in enumerate(batches.between(0, MOST_STEPS)):
-        stepper.take(number, batch).result()
-        ends.append(time.monotonic())
-        if len(ends) > LEAST_STEPS and ends[-1] - ends[0] > seconds:
-            break
+    try:
+        for number, batch in enumerate(batches.between(0, MOST_STEPS)):
+            stepper.take(number, batch).result()
+            ends.append(time.monotonic())
+            if len(ends) > least and ends[-1] - ends[0] > seconds:
+                break
+    except RuntimeError:
+        batches.check_processes()
+        raise
     half = len(ends) // 2
     return (ends[-1] - ends[half]) / (len(ends) - 1 - half)
 
@@ -99,6 +107,7 @@ def _time_evaluation(trial: Learner, validation: LabeledImages) -> float:
     some = LabeledImages(
         validation.inks[sample], validation.texts[sample], validation.values[sample]
     )
+    evaluate(recognizer, some)  # what only the first one takes
     begin = time.monotonic()
     evaluate(recognizer, some)
     return (time.monotonic() - begin) * num / len(some.inks)

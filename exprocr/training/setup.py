@@ -177,7 +177,7 @@ def _charset(
 
 
 def _grammar(data: RunData, charset: Charset, texts: Mapping[str, Texts]) -> Grammar:
-    """Return the model's grammar, which accepts all labels and all known rendered texts.
+    """Return the model's grammar, which accepts all labels and rendered texts but unknown ones.
 
     It is the grammar that texts are drawn from, if it accepts all others too; else the tightest of
     those shipped.
@@ -187,12 +187,13 @@ def _grammar(data: RunData, charset: Charset, texts: Mapping[str, Texts]) -> Gra
     def fits(grammar: Grammar) -> bool:
         return all(one.is_within(grammar) for one in drawn)
 
+    labels = {text for text in data.texts if text.strip(UNKNOWN)}
     described = texts.get("")
     if isinstance(described, GrammarTexts):
         named = load_grammar(described.grammar.name, charset, described.grammar.texts)
-        if all(map(named.accepts, set(data.texts))) and fits(named):
+        if all(map(named.accepts, labels)) and fits(named):
             return named
-    return load_grammar(tightest(data.texts, charset, fits), charset)
+    return load_grammar(tightest(labels, charset, fits), charset)
 
 
 def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | None]:
@@ -229,15 +230,16 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
 def _check_rendered_width(settings: Preset, renderer: Renderer) -> None:
     """Check that every rendered text fits into the frames of its picture."""
     synth, size = settings.synth, settings.preprocess
-    num_needed = max(texts.max_frames for texts in renderer.texts.values())
-    width_px = renderer.least_width_px(num_needed)
-    width = scaled_width((width_px, synth.height), size)
-    there = num_frames(settings.model, padded_width(width, size))
-    if there < num_needed:
-        raise ConfigError(
-            f"synth.width: expected images wide enough for {num_needed} frames, which the longest "
-            f"text needs, found {width_px} x {synth.height} px, which give {there}"
-        )
+    for kind in renderer.widths:
+        num_needed = renderer.texts[kind.texts_like].max_frames
+        width_px = renderer.least_width_px(kind)
+        width = scaled_width((width_px, synth.height), size)
+        there = num_frames(settings.model, padded_width(width, size))
+        if there < num_needed:
+            raise ConfigError(
+                f"synth.width: expected images wide enough for {num_needed} frames, which the "
+                f"longest text needs, found {width_px} x {synth.height} px, which give {there}"
+            )
 
 
 def _validation(

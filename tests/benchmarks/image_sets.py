@@ -239,7 +239,7 @@ def pango(program: str, families: Sequence[str], numbers: range, rng: Rng) -> It
             f'foreground="{span.ink}">{shown}</span>'
         )
         command = [program, "-density", "72", "-background", span.ground, f"pango:{markup}"]
-        command += ["-bordercolor", span.ground, "-border", "0x{1}".format(*span.padding_px)]
+        command += ["-bordercolor", span.ground, "-border", f"0x{span.padding_px[1]}"]
         command += ["-rotate", f"{span.rotation_deg}"] if span.rotation_deg else []
         command += ["-blur", f"0x{span.blur_px}"] if span.blur_px else []
         quality = 40 + dice.number(56)
@@ -273,9 +273,9 @@ def worst_fonts(folder: Path) -> list[str]:
 
 
 @cache
-def held_out(folder: Path, characters: str, *, partial: bool = False) -> list[FontFile]:
+def held_out(folder: Path, characters: str, *, incomplete: bool = False) -> list[FontFile]:
     """Return the usable fonts of a folder."""
-    return find_fonts([folder], characters, system=False, partial=partial).usable
+    return find_fonts([folder], characters, system=False, partial=incomplete).usable
 
 
 @dataclass(frozen=True)
@@ -299,7 +299,7 @@ class ShortAnswers:
 
 def rendered(folder: Path, *looks: str, **settings: Any) -> Draw:
     """Return what draws looks in a folder's fonts; a look without texts draws short answers."""
-    fonts = held_out(folder, CHARACTERS, partial=True)
+    fonts = held_out(folder, CHARACTERS, incomplete=True)
     return partial(_render, Renderer(fonts, SynthConfig(looks=looks, **settings), ShortAnswers()))
 
 

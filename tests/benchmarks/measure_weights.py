@@ -11,8 +11,6 @@ Rows, read with the model's own grammar unless the table names another:
   the fonts that are installed and those of ``--heldout``, if they have all characters.
 - ``captcha/...``: images by the ``captcha`` package. ``contest``: contest texts in its own font.
   ``sums``: two to five numbers, any width. ``as-called``: the same with spaces and the curve.
-  A tenth of both have a ``×``; about half of these nobody can read, because the package turns
-  each glyph by up to 30 degrees, and ``×`` is a ``+`` that is turned by 45.
   ``fonts``: contest texts in twelve fonts, one drawn for each glyph; they are of those families of
   ``--heldout`` that the first weights read worst. In half of the images the minus is thin.
 - ``looks/...``: looks of our own renderer in fonts of ``--heldout``; ``hand`` has digits 8,000 to

@@ -148,13 +148,21 @@ def test_a_table_that_was_added_to_may_not_lead_elsewhere(copy: Path, tmp_path: 
     assert facts(section(page, "evaluation"))["images"] == "6"
 
 
-def test_a_run_in_training_says_how_far_it_is(copy: Path) -> None:
+@pytest.mark.parametrize(
+    ("planned", "gap"),
+    [
+        ("epochs = 50\nsteps = 0\n", "3 of 50 epochs are done"),
+        ("epochs = 3\nsteps = 900\n", " of 900 steps are done"),
+        ("epochs = 50\nsteps = 3\n", ""),
+    ],
+)
+def test_a_run_in_training_says_how_far_it_is(copy: Path, planned: str, gap: str) -> None:
     config = copy / CONFIG_NAME
-    config.write_text(config.read_text().replace("epochs = 3\n", "epochs = 50\n"))
+    config.write_text(config.read_text().replace("epochs = 3\nsteps = 0\n", planned))
     result = report(copy)
-    (gap,) = gaps(section(page_of(result, copy / "report.html"), "curves"))
-    assert "3 of 50 epochs" in gap
-    assert "3 of 50 epochs" in result.stderr
+    found = gaps(section(page_of(result, copy / "report.html"), "curves"))
+    assert [gap in reason for reason in found] == ([True] if gap else [])
+    assert gap in result.stderr
 
 
 def test_the_summary(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

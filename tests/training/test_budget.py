@@ -55,14 +55,14 @@ def test_steps_and_evaluations_fit(
     monkeypatch.setattr(budget, "NUM_READ", num_read)
     seconds, epochs = 5000.0, 10_000
     planned = fitted(files, tmp_path / "run", seconds, epochs=epochs, evaluate_every_steps=every)
-    num_evaluations = planned / (every or 5) + 2
+    # At the end of each epoch of 5 steps, at the multiples of another number, and two in the end.
+    num_evaluations = planned // 5 + (planned // every if every else 0) + 2
     used = planned * STEP_S + num_evaluations * EVALUATION_S
     # For measuring: the first step, which is longer than half a minute, others, and an evaluation
     # of some of the 6 images.
     share = {1: 1 / 6, 4: 3 / 6, 256: 1}[num_read]
-    left = 0.93 * (seconds - 50 - (budget.LEAST_STEPS - 1) * STEP_S - share * EVALUATION_S)
-    per_step = STEP_S + EVALUATION_S / (every or 5)
-    assert left - per_step < used <= left
+    left = 0.93 * (seconds - 50 - (budget.LEAST_STEPS - 1) * STEP_S - 2 * share * EVALUATION_S)
+    assert left - 2 * (STEP_S + EVALUATION_S) < used <= left
 
 
 @pytest.mark.usefixtures("clock")

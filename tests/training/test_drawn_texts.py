@@ -52,6 +52,23 @@ def test_a_mix_of_texts_has_the_characters_and_the_grammar_of_all(tmp_path: Path
     assert not recognizer.decoder.grammar.accepts("\ufffd")
 
 
+def test_each_kind_of_pictures_must_fit_its_own_texts(tmp_path: Path) -> None:
+    # A contest picture of 60 x 20 px has 15 frames, for texts of 7. The texts that need 40 have
+    # pictures as wide as they need, or else cannot be trained on.
+    auto = spec_of(looks=("contest/level1", "screen/sums"), width=None, height=60)
+    preprocess = replace(auto.settings.preprocess, height=60)
+    spec = replace(auto, settings=replace(auto.settings, preprocess=preprocess))
+    prepare(spec, tmp_path / "auto")
+    with pytest.raises(ConfigError, match=r"wide enough for 40 frames.*, found 60 x 20 px"):
+        prepare(spec_of(looks=("contest/level1", "screen/sums")), tmp_path / "narrow")
+
+
+def test_labels_of_unknown_characters_leave_the_grammar_as_it_is(tmp_path: Path) -> None:
+    data = labeled(tmp_path / "data", *["1+2"] * 8, "\ufffd\ufffd")
+    assert start(spec_of(data, mix=0.0), tmp_path / "run") == "finished"
+    assert ModelFile.load(tmp_path / "run").grammar == "expression"
+
+
 def test_a_lexicon_needs_no_file_after_training(tmp_path: Path) -> None:
     words = tmp_path / "words.txt"
     words.write_text("AB\n17\nC D\n")

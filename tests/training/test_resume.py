@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile, load_tensors
 from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME
-from exprocr.errors import DataError, ModelFileError
+from exprocr.errors import ConfigError, DataError, ModelFileError
 from exprocr.training import loop
 from exprocr.training.checkpoint import ENTRY, load_checkpoint, save_checkpoint
 from exprocr.training.limits import Limits
@@ -263,6 +263,19 @@ def test_damaged_checkpoint(
         read_checkpoint(tmp_path)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
+
+
+def test_a_checkpoint_that_lacks_a_character_that_is_rendered(
+    straight: dict[str, Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(straight["rendered"], run)
+    path = run / CHECKPOINT_NAME
+    tensors, entry = load_tensors(path, ENTRY)
+    entry["settings"]["charset"] = entry["settings"]["charset"].replace("7", "x")
+    save_file(tensors, path, {ENTRY: json.dumps(entry)})
+    with pytest.raises(ConfigError, match=r"expected a model that knows .* lacks '7'"):
+        go_on(run, epochs=9)
 
 
 def test_checkpoint_that_does_not_fit_its_settings(

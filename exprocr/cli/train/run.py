@@ -93,14 +93,17 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
         session.note(remark)
     for warning in data.warnings:
         session.report(f"warning: {warning}")
+    fit_s = None
+    if not checkpoint and spec.limits.max_time_s and not _has_length(options, spec):
+        fit_s = spec.limits.max_time_s
+        session.note("measuring how many steps fit into the time")
     with progress(session, len(data.texts), description="reading") as bar:
-        fit_s = None if checkpoint or _has_length(options, spec) else spec.limits.max_time_s
         trainer = make_trainer(
             spec, data, run_dir, resume=checkpoint, fit_s=fit_s, progress=bar.update
         )
     session.note(_describe(trainer, data, run_dir))
     if spec.init and not checkpoint:
-        _say_what_is_new(session, trainer.charset, spec.init)
+        _say_what_is_new(session, trainer.charset, spec.init, data.texts)
     _warn_of_other_grammar(session, trainer, spec)
     try:
         outcome = _train(session, trainer, spec, with_events=with_events)
@@ -118,9 +121,9 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
 def _has_length(options: dict[str, Any], spec: RunSpec) -> bool:
     """Return whether the user says how long the schedule is, or there is none."""
     file = options["config"]
-    named = set(read_toml(Path(file)).get("training", {})) if file else set()
-    named |= {name for name in ("epochs", "steps") if options[name] is not None}
-    return bool(named & {"epochs", "steps"}) or spec.settings.training.schedule == "constant"
+    named = read_toml(Path(file)).get("training", {}) if file else {}
+    has_length = any(options[name] or named.get(name) for name in ("epochs", "steps"))
+    return has_length or spec.settings.training.schedule == "constant"
 
 
 def _how_to_go_on(run_dir: Path) -> str:
@@ -261,14 +264,15 @@ def _describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
     )
 
 
-def _say_what_is_new(session: Session, charset: Charset, init: str) -> None:
-    """Name the characters that the model does not know which a run starts from."""
+def _say_what_is_new(session: Session, charset: Charset, init: str, labels: list[str]) -> None:
+    """Name the characters that are new to the model that a run starts from."""
     known = ModelFile.load(init).charset.characters
     new = charset.characters[len(known) :]
     if not new:
         return
     session.note(f"new characters, which the model has to learn: {new}")
-    alike = {character: other for character in new if (other := look_alike(character, known))}
+    written = "".join(c for c in new if any(c in label for label in labels))
+    alike = {c: other for c in written if (other := look_alike(c, known))}
     if alike:
         options = " ".join(f"--map '{one}={other}'" for one, other in alike.items())
         session.report(f"warning: some look like characters that the model knows; try {options}")
@@ -279,7 +283,8 @@ def _warn_of_other_grammar(session: Session, trainer: Trainer, spec: RunSpec) ->
     named, used = spec.settings.synth.grammar, trainer.best.grammar
     if spec.settings.training.synth_mix and named not in ("", used.name):
         session.report(
-            f"warning: labels are outside the grammar {named}, so the model's grammar is {used}"
+            f"warning: labels or texts of other looks are outside the grammar {named}, so the "
+            f"model's grammar is {used}"
         )
 
 

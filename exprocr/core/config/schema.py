@@ -149,10 +149,11 @@ class TrainingConfig:
     """How a network is trained. The learning rate depends on the step, never on the time."""
 
     epochs: int = ranged(20, 1, 1_000_000)
-    """Passes over the training data; also the length of the learning-rate schedule."""
+    """Passes over the training data; also the length of the learning-rate schedule, if ``steps`` is
+    0."""
 
     steps: int = ranged(0, 0, 1_000_000_000)
-    """Steps of the training, in place of ``epochs``; 0 takes these."""
+    """Steps of the training and of its schedule; 0: as many as ``epochs`` need."""
 
     batch_size: int = ranged(64, 1, 65_536)
     """Images per step."""

@@ -52,15 +52,17 @@ def _curves(run: Run) -> list[Block]:
 
 
 def _rest(run: Run, records: Records) -> list[Missing]:
-    """Return what is missing of a run that has not done all its epochs."""
-    done = max((r.get("epoch", 0) for r in of_kind(records, EVALUATION)), default=0)
+    """Return what is missing of a run that has not done all its epochs or steps."""
+    evaluations = of_kind(records, EVALUATION)
     try:
-        planned = load_settings("default", run.path / CONFIG_NAME).training.epochs
+        training = load_settings("default", run.path / CONFIG_NAME).training
     except ConfigError:  # reported where the settings would be
         return []
+    unit, planned = ("step", training.steps) if training.steps else ("epoch", training.epochs)
+    done = max((record.get(unit, 0) for record in evaluations), default=0)
     if done >= planned:
         return []
-    reason = f"{done:,} of {planned:,} epochs are done: it was stopped, or is still in training"
+    reason = f"{done:,} of {planned:,} {unit}s are done: it was stopped, or is still in training"
     return [run.missing("the rest of the training", reason)]
 
 
