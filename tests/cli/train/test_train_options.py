@@ -117,7 +117,10 @@ def test_labels_outside_the_grammar_are_a_warning(files: Path, tmp_path: Path) -
     options += ["--grammar", "digits", "--max-length", 5, "--output", tmp_path / "run"]
     result = invoke("train", files, *options)
     assert result.exit_code == 0, result.stderr
-    warning = "are outside the grammar digits, so the model's grammar is expression"
+    warning = (
+        "labels or texts of other looks are outside the grammar digits, so the model's grammar is "
+        "expression"
+    )
     assert f"warning: {warning}" in result.stderr
 
 
