@@ -99,7 +99,7 @@ def test_whatever_there_is_is_drawn_within_the_picture(name: str) -> None:
     check_drawing(draw_curves({"a" * 300: SETS[name]}))
 
 
-@pytest.mark.parametrize("over", ["step", "time"])
+@pytest.mark.parametrize("over", ["step", pytest.param("time", marks=pytest.mark.slow)])
 def test_several_of_whatever_there_is(over: str) -> None:
     names = ["a" * 300, "_b", "$x$\n", "\u65e5\u672c", "\udcff", *"cdefghi"]
     check_drawing(draw_curves(dict(zip(names, SETS.values(), strict=True)), over))
