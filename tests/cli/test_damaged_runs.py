@@ -148,6 +148,7 @@ def test_missing_or_a_folder(run: Path, name: str, is_folder: bool) -> None:
     check(run, COMMANDS[name], path.name)
 
 
+@pytest.mark.slow
 def test_a_pipe_in_its_place(run: Path) -> None:
     """In another process with a limit, because a pipe that is opened waits for ever."""
     code = """

@@ -267,6 +267,7 @@ def test_the_smallest_and_the_largest_sizes(
     check_set(tmp_path / "out", 1, size)
 
 
+@pytest.mark.slow
 def test_files_of_other_looks_do_not_depend_on_the_processes(
     synth: Synth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,7 @@ def test_asked_for_once_and_remembered(train: Train, tmp_path: Path) -> None:
     assert steps(run) == list(range(1, 16))
 
 
+@pytest.mark.slow
 def test_not_asked_for(train: Train, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert train().exit_code == 0
@@ -97,6 +98,7 @@ def test_not_installed(train: Train, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_is_not_installed(
     train: Train, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -238,6 +238,7 @@ def test_files_that_are_no_models(visualize: Visualize, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_as_a_process(run: Path) -> None:
     for kind in RECORDED:
         line = ["visualize", "--kind", kind, "--run", str(run), "--layer", "fc1"]

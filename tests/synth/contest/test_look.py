@@ -175,6 +175,7 @@ def test_other_settings_do_not_change_the_packages_style() -> None:
         assert one.sample(0, 0, index)[1].tobytes() == two.sample(0, 0, index)[1].tobytes()
 
 
+@pytest.mark.slow
 def test_pictures_in_the_packages_style_are_like_the_packages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

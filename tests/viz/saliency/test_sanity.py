@@ -120,6 +120,7 @@ def test_maps_turned_round_do_not_pass(study: Study, name: str) -> None:
     assert not passes(drops_of(study.pictures, order), study.drops[CHANCE])
 
 
+@pytest.mark.slow
 def test_maps_of_the_same_weights_are_the_same(
     pictures: Pictures, cams: dict[str, Maps], integrated: Maps
 ) -> None:
