@@ -157,10 +157,10 @@ def load_renderer(config: SynthConfig) -> tuple[Renderer, FontReport]:
         DataError: The handwritten digits cannot be read.
     """
     texts = load_texts(config)
-    drawn = sources(parse_looks(config.looks), texts)
+    kinds = parse_looks(config.looks)
+    drawn = sources(kinds, texts)
     folders = [Path(folder) for folder in config.fonts]
     characters = _drawn(characters_of(drawn)).replace(" ", "")  # it has no ink
-    looks = {kind.look for kind in parse_looks(config.looks)}
-    is_contest = looks == {"contest"} and list(drawn.values()) == [LEVEL1]
+    is_contest = {kind.look for kind in kinds} == {"contest"} and list(drawn.values()) == [LEVEL1]
     report = find_fonts(folders, characters, system=config.system_fonts, partial=not is_contest)
     return Renderer(report.usable, config, texts), report

@@ -40,7 +40,7 @@ class AveragedWeights:
         if not self.decay:
             return
         share = 1 - min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self._lists()[0], self._lists()[1], share)
+        torch._foreach_lerp_(list(self.tensors.values()), list(self._current.values()), share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -66,9 +66,6 @@ class AveragedWeights:
                 f"network's shapes, found {len(found)} others"
             )
         _copy({name: torch.from_numpy(value) for name, value in found.items()}, self.tensors)
-
-    def _lists(self) -> tuple[list[Tensor], list[Tensor]]:
-        return list(self.tensors.values()), list(self._current.values())
 
 
 @torch.no_grad()

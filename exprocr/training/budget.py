@@ -13,12 +13,7 @@ from dataclasses import replace
 import torch
 
 from exprocr.core.config.schema import TrainingConfig
-from exprocr.core.decode.decoder import Decoder
 from exprocr.core.evaluation.measure import LabeledImages, evaluate
-from exprocr.core.model.geometry import cell_axis
-from exprocr.core.model.torch_engine import TorchEngine
-from exprocr.core.reading.recognizer import Recognizer
-from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.training.batches import Batches
 from exprocr.training.learner import Learner
 from exprocr.training.precision import Precision
@@ -96,12 +91,7 @@ def _time_steps(
 
 def _time_evaluation(trial: Learner, validation: LabeledImages) -> float:
     """Return the time of an evaluation, s."""
-    recognizer = Recognizer(
-        TorchEngine(trial.network, trial.device),
-        trial.input_size,
-        Decoder(load_grammar("none", trial.charset), method="greedy"),
-        cell_axis(trial.network.config),
-    )
+    recognizer = trial.recognizer()
     num = len(validation.inks)
     sample = slice(0, num, -(-num // NUM_READ))
     some = LabeledImages(

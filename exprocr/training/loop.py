@@ -22,16 +22,12 @@ from typing import Any
 import torch
 
 from exprocr.core.config.settings import to_dict
-from exprocr.core.decode.decoder import Decoder
 from exprocr.core.evaluation.measure import LabeledImages, evaluate
 from exprocr.core.evaluation.metrics import score
-from exprocr.core.model.geometry import cell_axis
-from exprocr.core.model.torch_engine import TorchEngine, parameter_values
-from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.model.torch_engine import parameter_values
 from exprocr.core.runs.journal import Journal
 from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME, TENSORS_NAME
 from exprocr.core.runs.tensor_record import TensorRecorder
-from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.errors import DataError
 from exprocr.training.average import AveragedWeights
 from exprocr.training.batches import Batches
@@ -79,13 +75,7 @@ class Trainer:
         self.num_steps = config.steps or config.epochs * batches.steps_per_epoch
         self.stepper = Stepper(learner, config, self.num_steps, spec.precision)
         self.average = AveragedWeights(learner.network, config.ema_decay)
-        # Validated without a grammar, like the training images: the curves show the network alone.
-        self.recognizer = Recognizer(
-            TorchEngine(learner.network, learner.device),
-            learner.input_size,
-            Decoder(load_grammar("none", learner.charset), method="greedy"),
-            cell_axis(learner.network.config),
-        )
+        self.recognizer = learner.recognizer()
         self.journal = Journal(run_dir / METRICS_NAME)
         self.tensors = TensorRecorder(run_dir / TENSORS_NAME)
         self.state = TrainingState()

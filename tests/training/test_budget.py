@@ -86,20 +86,26 @@ def test_measuring_leaves_no_trace(
     check_same(measured, straight)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "steps"), [((), 15), (("--epochs", "3"), 0), (("--steps", "4"), 4)]
-)
-def test_the_command_shortens_only_what_has_no_length(
-    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: Any, steps: int
-) -> None:
-    asked: list[float] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the times, s, that the command asks to fit into: a thousand steps fit into each."""
+    times: list[float] = []
 
     def steps_within(seconds: float, *_: Any) -> int:
-        asked.append(seconds)
+        times.append(seconds)
         return 1000
 
     monkeypatch.setattr("exprocr.training.setup.steps_within", steps_within)
     monkeypatch.setattr("exprocr.core.config.settings.PRESETS", {"default": tiny_settings()})
+    return times
+
+
+@pytest.mark.parametrize(
+    ("arguments", "steps"), [((), 15), (("--epochs", "3"), 0), (("--steps", "4"), 4)]
+)
+def test_the_command_shortens_only_what_has_no_length(
+    files: Path, tmp_path: Path, asked: list[float], arguments: Any, steps: int
+) -> None:
     run = tmp_path / "run"
     result = invoke("train", files, "--output", run, "--max-time", "9m", *arguments)
     assert result.exit_code == 0, result.stderr
@@ -113,16 +119,8 @@ def test_the_command_shortens_only_what_has_no_length(
     [("seed = 3", True), ("epochs = 3", False), ("steps = 9", False), ('schedule = "constant"', 0)],
 )
 def test_a_file_of_settings_may_say_how_long(
-    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, is_measured: bool
+    files: Path, tmp_path: Path, asked: list[float], table: str, is_measured: bool
 ) -> None:
-    asked: list[float] = []
-
-    def steps_within(seconds: float, *_: Any) -> int:
-        asked.append(seconds)
-        return 1
-
-    monkeypatch.setattr("exprocr.training.setup.steps_within", steps_within)
-    monkeypatch.setattr("exprocr.core.config.settings.PRESETS", {"default": tiny_settings()})
     config = tmp_path / "config.toml"
     config.write_text(f"[training]\n{table}\n")
     arguments = ("train", files, "--config", config, "--max-time", "1h")
