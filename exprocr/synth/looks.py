@@ -95,8 +95,8 @@ class Light:
     """One part is darker, beyond a soft edge, by this share."""
 
     contrast: Range = (0.55, 0.97)
-    low_contrast: Range = (0.08, 0.45)
-    low_contrast_share: float = 0.2
+    low_contrast: Range = (0.16, 0.45)
+    low_contrast_share: float = 0.12
     """Difference between ink and ground, by the ground's level."""
 
     noise: Range = (0.0, 0.08)
@@ -104,7 +104,7 @@ class Light:
     """Standard deviation, by the contrast; of fine or of coarse grain."""
 
     blur: Range = (0.012, 0.05)
-    blur_share: float = 0.6
+    blur_share: float = 0.5
     """Standard deviation of the blur, by the text's height."""
 
     resolution_px: Range = (11.0, 28.0)
@@ -228,7 +228,7 @@ class Screen:
     gap_em: Range = (-0.12, 0.35)
     """Added between all characters of a picture."""
 
-    uneven_em: Range = (0.0, 0.7)
+    uneven_em: Range = (0.0, 0.6)
     uneven_share: float = 0.6
     """Each gap is larger or smaller by up to a value of the picture."""
 
@@ -248,21 +248,22 @@ class Screen:
     ground: Range = (0.75, 1.0)
     """Level of the ground; white in half of the pictures."""
 
-    contrast: Range = (0.12, 1.0)
+    contrast: Range = (0.25, 1.0)
     """Difference between text and ground in gray, by the ground's level."""
 
-    noisy_contrast: Range = (0.4, 1.0)
+    noisy_contrast: Range = (0.5, 1.0)
     """The same, where there are speckles, grain or lines."""
 
-    speckles: Range = (0.0, 0.06)
+    speckles: Range = (0.0, 0.04)
     speckles_share: float = 0.3
-    """Dots of other colors, by the number of pixels."""
+    """Dots of other colors, by the number of pixels; a text with a point has none, since nobody could
+    tell which dot it is."""
 
     grain: Range = (0.01, 0.06)
     grain_share: float = 0.25
     """Standard deviation of noise in the ground."""
 
-    lines: Range = (1.0, 6.0)
+    lines: Range = (1.0, 4.0)
     lines_share: float = 0.3
     """Lines across, of one pixel."""
 
@@ -294,8 +295,8 @@ class Display:
         shadow=(0.1, 0.5),
         shadow_share=0.25,
         contrast=(0.4, 0.95),
-        low_contrast=(0.12, 0.4),
-        low_contrast_share=0.25,
+        low_contrast=(0.2, 0.4),
+        low_contrast_share=0.2,
         noise=(0.0, 0.14),
         blur=(0.015, 0.06),
         blur_share=0.75,
@@ -337,7 +338,7 @@ class Display:
     led_share: float = 0.25
     """Light on dark."""
 
-    glare: Range = (0.15, 0.8)
+    glare: Range = (0.15, 0.7)
     glare_share: float = 0.3
     """A bright spot or band, by the way to white."""
 

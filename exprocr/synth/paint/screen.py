@@ -22,6 +22,9 @@ GROUND_TINT = 0.12
 
 MAX_SPECKLES = 400
 
+DOTS = frozenset(".…")
+"""Characters that speckles look like."""
+
 LUMA = (0.299, 0.587, 0.114)
 
 RESAMPLING = (
@@ -65,6 +68,7 @@ class ScreenPainter:
         y = round((height - (bottom - top)) * dice.between((0.1, 0.9))) - top
         shares = (ranges.grain_share, ranges.speckles_share, ranges.lines_share)
         has_grain, has_speckles, has_lines = (dice.happens(share) for share in shares)
+        has_speckles = has_speckles and not set(text) & DOTS
         is_noisy = has_grain or has_speckles or has_lines
         contrast = ranges.noisy_contrast if is_noisy else ranges.contrast
         level, ground = self._ground_color(dice)
