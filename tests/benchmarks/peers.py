@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -25,7 +26,10 @@ NUM_TO_CHOOSE = 50
 
 _TIMES = "xX\u00d7\u2715\u2716\u2a2f\u22c5\u2217"  # signs for times, the dot and asterisk operators
 _MINUS = "\u2212\u2010\u2011\u2012\u2013\u2014\u2015\u30fc\u4e00"  # and two letters drawn like it
-_SPELLINGS = str.maketrans(dict.fromkeys(_TIMES, "*") | dict.fromkeys(_MINUS, "-"))
+_SPELLINGS = str.maketrans(
+    dict.fromkeys(_TIMES, "*") | dict.fromkeys(_MINUS, "-") | dict.fromkeys("\u00f7:", "/")
+)
+_DOTS = re.compile(r"[.\u00b7\u22ef]{2,}|\u22ef")
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,13 @@ class ImageSet:
 
 
 def normalize(text: str) -> str:
-    """Spell a reading as the labels are spelled, in favor of the tool that read it.
+    """Spell a label and a reading alike, in favor of the tool that read it.
 
-    Signs for times and minus become ``*`` and ``-``, full-width characters plain ones; spaces
-    and a trailing ``=`` or ``=?`` go.
+    Signs for times, division and minus become ``*``, ``/`` and ``-``, several dots two, full-width
+    characters plain ones; spaces and a trailing ``=`` or ``=?`` go.
     """
     plain = unicodedata.normalize("NFKC", text).translate(_SPELLINGS)
-    return "".join(plain.split()).rstrip("=?")
+    return _DOTS.sub("..", "".join(plain.split())).rstrip("=?")
 
 
 def rows(options: Options) -> Iterator[Row]:
@@ -132,8 +136,8 @@ def _evaluate(result: Result, sets: list[ImageSet]) -> list[Evaluation]:
     evaluations = []
     for images in sets:
         counts = Evaluation()
-        for truth in images.texts:
-            read = normalize(next(texts))
+        for label in images.texts:
+            truth, read = normalize(label), normalize(next(texts))
             counts.add(truth, value_of(truth), read, value_of(read))
         evaluations.append(counts)
     return evaluations

@@ -1,4 +1,4 @@
-"""The benchmarks and the scripts in ``docs`` still load: a smoke test, no more."""
+"""The benchmarks and the scripts in ``docs`` load, and what they count is what they say."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.learning import TooShortError, measured
+from tests.benchmarks.peers import normalize
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(
@@ -16,6 +17,21 @@ SCRIPTS = sorted(
     for path in (ROOT / folder).glob("*.py")
     if not path.name.startswith("test_")
 )
+
+
+@pytest.mark.parametrize(
+    ("text", "spelled"),
+    [
+        ("3 \u00d7 4 = ?", "3*4"),
+        ("\uff17\uff0d\uff15\uff1d", "7-5"),
+        ("14\u00f73=4\u2026\u20262", "14/3=4..2"),
+        ("14:3=4...2", "14/3=4..2"),
+        ("14\u00f73=4\u22ef2", "14/3=4..2"),
+        ("1.5+2.5=4", "1.5+2.5=4"),
+    ],
+)
+def test_other_tools_spellings_count_as_the_labels(text: str, spelled: str) -> None:
+    assert normalize(text) == spelled
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

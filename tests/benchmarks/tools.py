@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-CHARACTERS = "0123456789+-*()"
+CHARACTERS = "0123456789+-*/()=?<>.\u00f7"
 SPELLINGS = CHARACTERS + "xX\u00d7"
 """With the letters and the sign that tools take for a multiplication sign."""
 
