@@ -256,8 +256,8 @@ class Screen:
 
     speckles: Range = (0.0, 0.04)
     speckles_share: float = 0.3
-    """Dots of other colors, by the number of pixels. A text with a point has none: nobody could tell
-    which of the dots it is."""
+    """Dots of other colors, by the number of pixels. A text with a point has none: nobody could
+    tell which of the dots it is."""
 
     grain: Range = (0.01, 0.06)
     grain_share: float = 0.25
