@@ -106,7 +106,7 @@ def test_the_shipped_model_on_rendered_pictures() -> None:
         for num in (1, 2, 6):
             expected, found = (e.log_probs(inks[:num]) for e in (expected_of, found_of))
             np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
-            assert expected.argmax(axis=2).any()  # something was read
+        assert expected.argmax(axis=2).any()  # something was read
 
 
 @pytest.mark.skipif(
