@@ -54,7 +54,7 @@ ONLY_IN = {
     "onnx": ("core.model.onnx_graph", "core.model.onnx_check"),
     "onnxruntime": ("core.model.onnx_engine",),
     "matplotlib": ("viz.",),
-    "jinja2": ("report.page",),
+    "jinja2": ("report.html",),
     "click": ("cli.",),
     "rich": ("cli.",),
     "tqdm": ("cli.",),

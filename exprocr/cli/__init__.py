@@ -39,6 +39,7 @@ STREAM_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)
 
 COMMANDS = {
     "synth": ("exprocr.cli.synth.command", "synth", "Render a labeled set of images."),
+    "label": ("exprocr.cli.label.command", "label", "Write a page for labeling images."),
     "train": ("exprocr.cli.train.command", "train", "Train a model on labeled images."),
     "eval": ("exprocr.cli.eval.command", "eval_command", "Measure a model on labeled images."),
     "predict": ("exprocr.cli.predict.command", "predict", "Read expressions in images."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -13,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from exprocr.core.system.files import make_folder
+from exprocr.errors import OutputError
 from exprocr.words import one_line
 
 if TYPE_CHECKING:
@@ -89,6 +92,17 @@ def _keep_others_whole(table: Table, console: Console) -> None:
                 column.no_wrap = True
             return
     table.padding = wide
+
+
+def prepare_output(file: Path) -> None:
+    """Make the folder that a file goes to.
+
+    Raises:
+        OutputError: The file cannot be written there.
+    """
+    if file.is_dir():
+        raise OutputError(f"{file}: expected the name of a file, found a folder")
+    make_folder(file.parent)
 
 
 def note_remark(session: Session, recognizer: Recognizer) -> None:

@@ -1,32 +1,24 @@
 """A page of blocks (figures, tables, texts): HTML that needs no other file and no network.
 
-`render_report` writes it. Pictures are inside it, as data URIs; nothing in it is executed.
+`render_report` writes it. Pictures are inside it; nothing in it is executed.
 """
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from exprocr.core.image.files import read_picture
+from exprocr.report.html import data_uri, render
 from exprocr.viz.canvas.picture import to_png
 
 if TYPE_CHECKING:
     from exprocr.viz.canvas.picture import Picture
 
 TEMPLATE = "page.html.jinja"
-
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff\ufff0-\ufffb"
-    "\ufffe\uffff\ud800-\udfff]"
-)
-"""Controls, marks that turn the direction of writing or have no width, and what is no character."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +45,7 @@ class Figure:
     @property
     def uri(self) -> str:
         """The picture as a data URI."""
-        kind = "png" if self.image.startswith(b"\x89PNG") else "jpeg"
-        return f"data:image/{kind};base64,{base64.b64encode(self.image).decode()}"
+        return data_uri(self.image)
 
 
 @dataclass(frozen=True)
@@ -173,11 +164,6 @@ def figure(picture: Picture, alt: str, caption: str, title: str = "") -> Figure:
     return Figure(image, size, alt, caption, title)
 
 
-def printable(text: str) -> str:
-    r"""Write what has no shape of its own as an escape, such as ``\n``, ``\x1b``, ``\udcff``."""
-    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
-
-
 def render_report(report: Report) -> str:
     """Write a page.
 
@@ -186,17 +172,4 @@ def render_report(report: Report) -> str:
     Returns:
         HTML5, without characters that UTF-8 cannot hold.
     """
-    environment = Environment(
-        loader=PackageLoader("exprocr", "report/templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_clean,
-    )
-    return environment.get_template(TEMPLATE).render(report=report) + "\n"
-
-
-def _clean(value: Any) -> Any:
-    """Make what is put into the template printable, but not what came out of it."""
-    return printable(value) if type(value) is str else value
+    return render(TEMPLATE, report=report)

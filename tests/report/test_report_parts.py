@@ -17,6 +17,7 @@ from exprocr.cli.output import progress
 from exprocr.core.data.pictures import LabeledPicture, PictureSet
 from exprocr.core.image.preprocess import ImageSource
 from exprocr.errors import DataError
+from exprocr.report.html import printable
 from exprocr.report.page import (
     Block,
     Card,
@@ -29,7 +30,6 @@ from exprocr.report.page import (
     Section,
     Table,
     figure,
-    printable,
     render_report,
 )
 from exprocr.report.run.context import Run
@@ -155,5 +155,5 @@ def test_pictures_of_cards_are_small() -> None:
 
 
 def test_the_templates_are_in_the_package() -> None:
-    for name in ("page.html.jinja", "blocks.html.jinja", "style.css"):
+    for name in ("page.html.jinja", "blocks.html.jinja", "base.css", "style.css"):
         assert (files("exprocr") / "report" / "templates" / name).is_file()

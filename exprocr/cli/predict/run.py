@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from exprocr.cli.inputs import Input, find_inputs
 from exprocr.cli.options import BAD_INPUT, BELOW_BAR, Session
 from exprocr.cli.output import note_remark, note_unproven, progress
 from exprocr.cli.predict.formats import (
@@ -22,7 +23,6 @@ from exprocr.cli.predict.formats import (
     pick_format,
     prediction_writer,
 )
-from exprocr.cli.predict.inputs import Input, find_inputs
 from exprocr.cli.predict.partial import open_lines
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import Recognizer

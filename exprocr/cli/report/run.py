@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from exprocr.cli.options import Session
-from exprocr.cli.output import print_table, progress, summary_table
+from exprocr.cli.output import prepare_output, print_table, progress, summary_table
 from exprocr.core.data.dataset import TablePaths
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.runs.layout import REPORT_NAME, check_run_dir
-from exprocr.core.system.files import atomic_write, make_folder
-from exprocr.errors import OutputError
+from exprocr.core.system.files import atomic_write
 from exprocr.report.page import render_report
 from exprocr.report.run.context import Run
 from exprocr.report.run.whole import make_report
@@ -46,7 +45,8 @@ def run(
     path = Path(run_dir)
     check_run_dir(path)
     recognizer = Recognizer.load(run_dir, engine="torch", **compute)
-    target = _target(path, output)
+    target = path / REPORT_NAME if output is None else Path(output)
+    prepare_output(target)  # before images are read for minutes
     about = Run(
         console=session,
         progress=partial(progress, session, description="reading"),
@@ -65,16 +65,3 @@ def run(
         rows += [("images", f"{counts.num_images:,}"), ("exact match", f"{counts.exact_match:.2%}")]
     rows += [("size", f"{len(content) / 1e6:.1f} MB"), ("file", target)]
     print_table(summary_table(rows, title="Report"))
-
-
-def _target(run_dir: Path, output: str | None) -> Path:
-    """Return where the page goes, checked before images are read for minutes.
-
-    Raises:
-        OutputError: It cannot be written there.
-    """
-    target = run_dir / REPORT_NAME if output is None else Path(output)
-    if target.is_dir():
-        raise OutputError(f"{target}: expected the name of a file, found a folder")
-    make_folder(target.parent)
-    return target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exprocr.cli.predict.inputs import STDIN, read_stdin
+from exprocr.cli.inputs import STDIN, read_stdin
 from exprocr.cli.visualize.kinds import Request
 from exprocr.core.config.schema import SynthConfig
 from exprocr.core.reading.recognizer import Recognizer

@@ -11,7 +11,8 @@ from typing import Protocol, TypeVar
 from exprocr.core.data.dataset import TablePaths
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.errors import ExprocrError
-from exprocr.report.page import Missing, printable
+from exprocr.report.html import printable
+from exprocr.report.page import Missing
 
 T = TypeVar("T")
 

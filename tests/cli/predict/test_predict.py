@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from exprocr.cli import group
+from exprocr.cli.inputs import numeric_order
 from exprocr.cli.options import Session
-from exprocr.cli.predict.inputs import numeric_order
 from exprocr.cli.predict.partial import open_lines
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import Recognizer

@@ -1,10 +1,10 @@
-"""What ``exprocr predict`` is given to read."""
+"""The images that a command is given, as ``exprocr predict`` reads them."""
 
 from __future__ import annotations
 
 import pytest
 
-from exprocr.cli.predict import inputs
+from exprocr.cli import inputs
 from tests.support.predict_runs import Predict
 
 

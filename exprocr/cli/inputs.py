@@ -1,4 +1,4 @@
-"""The images that ``exprocr predict`` reads: from files, folders, globs and standard input."""
+"""The images that a command is given: files, folders, globs and standard input."""
 
 from __future__ import annotations
 
