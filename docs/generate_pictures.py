@@ -4,7 +4,7 @@
     python docs/generate_pictures.py --run runs/demo  # also of a run of docs/demo.toml
     python docs/generate_pictures.py --digits mnist/  # also of the looks of rendered images
 
-The picture of the report is a screenshot that chromium takes.
+The pictures of pages are screenshots that chromium takes.
 """
 
 from __future__ import annotations
@@ -127,9 +127,24 @@ def draw_run(folder: str) -> None:
     with TemporaryDirectory() as scratch:
         page = Path(scratch) / "report.html"
         assert run(["--quiet", "report", folder, "--output", str(page)]) == 0
-        target = f"--screenshot={PICTURES / 'report.png'}"
-        options = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1800,2000")
-        subprocess.run(["chromium", *options, target, page.as_uri()], check=True)
+        take_picture(page, "report.png", "1800,2000")
+
+
+def draw_label() -> None:
+    """Take a picture of a page for labeling rendered images."""
+    with TemporaryDirectory() as scratch:
+        page, images = Path(scratch) / "page.html", f"{scratch}/images"
+        assert run(["--quiet", "synth", images, "-n", "400"]) == 0
+        assert run(["--quiet", "label", images, "--output", str(page)]) == 0
+        page.write_text(page.read_text("utf-8").replace(scratch, "/home/me"), "utf-8")
+        take_picture(page, "label.png", "1300,900")
+
+
+def take_picture(page: Path, name: str, size: str) -> None:
+    """Take a picture of a page in a window of a size, px."""
+    options = ("--headless", "--no-sandbox", "--hide-scrollbars", f"--window-size={size}")
+    target = f"--screenshot={PICTURES / name}"
+    subprocess.run(["chromium", *options, target, page.as_uri()], check=True)
 
 
 def draw_look(look: str, digits: str) -> None:
@@ -161,6 +176,7 @@ def main() -> None:
     draw_lines(PICTURES / "lines.png")
     draw_readings(PICTURES / "readings.png")
     draw_model()
+    draw_label()
     if arguments.run:
         draw_run(arguments.run)
     if arguments.digits:

@@ -50,6 +50,7 @@ def test_no_command_uses_the_network_or_leaves_files(tmp_path: Path) -> None:
         ["synth", "drawn", "-n", "4", "--workers", "2"],
         [*train, "--config", "tiny.toml", "--tensorboard", "--output", "run"],
         ["eval", "data", "--model", "run", "--engine", "torch"],
+        ["label", "data", "--labels", "data", "--output", "page.html"],
         ["export", "run", "--output", "exported.onnx"],
         ["visualize", "data/0.png", "--output", "maps.png"],
         ["visualize", "data/0.png", "--kind", "saliency", "--output", "saliency.png"],

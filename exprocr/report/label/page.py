@@ -14,8 +14,6 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from exprocr.core.evaluation.metrics import align
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.system.limits import MAX_LABEL_LENGTH
@@ -44,10 +42,10 @@ def render_page(found: CandidateSet, model: str | None) -> str:
         title=f"{'Check' if found.labels else 'Label'} {quantity(number, 'picture')}",
         found=found,
         differ=quantity(sum(candidate.disagrees for candidate in found.candidates), "label"),
-        style=Markup(style),
-        script=Markup(script),
+        style=style,
+        script=script,
         policy=_policy(style, script),
-        data=Markup(_json(_data(found))),
+        data=_json(_data(found)),
         train=_command("train", found.folder, *(["--init", model] if model else [])),
         evaluate=_command("eval", found.folder, *(["--model", model] if model else [])),
         correct=_command("label --labels", found.folder),
