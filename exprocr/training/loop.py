@@ -305,7 +305,9 @@ class Trainer:
             state.best_val_loss = val_loss
             state.best_step = state.step
             self.best.keep(self.network, state)
-        state.evaluations_since_best = 0 if better else state.evaluations_since_best + 1
+        has_gain = better or val_loss < state.least_val_loss
+        state.evaluations_since_best = 0 if has_gain else state.evaluations_since_best + 1
+        state.least_val_loss = min(state.least_val_loss, val_loss)
         state.epoch_loss, state.epoch_exact, state.epoch_images = 0.0, 0, 0
         state.epoch_edit_distance = 0.0
         return record
