@@ -201,9 +201,9 @@ def _draw_sheet(path: Path, name: str, inspection: Inspection, limit: int) -> No
     samples = [one.sample for one, _ in inspection.seen]
     by_path = {str(sample.path): sample for sample in samples}
     with_findings = [by_path[place] for place in odd if place in by_path]
-    num_odd = len(with_findings)
-    chosen = with_findings[:limit]
     others = [sample for sample in samples if str(sample.path) not in odd]
+    # Half of the sheet is for the others, to compare with.
+    chosen = with_findings[: max(limit - len(others), -(-limit // 2))]
     room = min(limit - len(chosen), len(others))
     chosen += [others[i * len(others) // room] for i in range(room)]
     tiles = []
@@ -214,6 +214,6 @@ def _draw_sheet(path: Path, name: str, inspection: Inspection, limit: int) -> No
         tiles.append(Tile(picture, sample.path.name, sample.text, remark=remark))
     about = (
         f"{quantity(len(tiles), 'image')} of {len(inspection.looked):,}; "
-        f"{num_odd:,} with a finding, which come first and have a thick frame."
+        f"those with a finding, {len(with_findings):,} in all, come first and have a thick frame."
     )
     save_picture(draw_samples(tiles, f"Samples: {name}", about), path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from exprocr.core.data.inspection.findings import KINDS
@@ -85,6 +86,18 @@ def test_odd_ones_come_first_on_the_sheet(tmp_path: Path) -> None:
     colors = left.getcolors(left.width * left.height)
     assert colors is not None
     assert {color: count for count, color in colors}[250, 0, 0] > 1_000
+
+
+def test_half_of_the_sheet_is_left_to_the_others(tmp_path: Path) -> None:
+    """Ordinary lines are black on white, and the many blank pictures with a label are red."""
+    rows = [(line(text), text) for text in SOUND]
+    red = Image.new("RGB", (200, 60), (250, 0, 0))
+    data = write_part(tmp_path / "data", rows + [(red, text) for text in SOUND[:40]])
+    invoke("inspect", data, "--sheet", tmp_path / "sheet.png", "--limit", 6)
+    pixels = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))
+    red_area = int((pixels == (250, 0, 0)).all(axis=2).sum())
+    paper_area = int((pixels == 250).all(axis=2).sum())
+    assert 0.6 * red_area < paper_area < red_area  # the lines cover some of their paper
 
 
 def test_labels_are_changed_by_map(tmp_path: Path) -> None:

@@ -161,7 +161,9 @@ def test_odd_pictures(tmp_path: Path) -> None:
         (line("4+4+4", size_px=56), "4+4+4"),
         (line("5+5", size_px=28), "5" + "+5" * 20),
     ]
-    kinds = found(examine(tmp_path / "data", rows, frames=90))
+    inspection = examine(tmp_path / "data", rows, frames=90)
+    assert ": light on dark, where" in message(inspection, "polarity")
+    kinds = found(inspection)
     assert kinds["blank"] == [["data/60.png"]]
     assert kinds["polarity"] == [["data/61.png"]]
     assert kinds["size"] == [["data/62.png"], ["data/62.png"]]  # wide, and high
@@ -171,8 +173,9 @@ def test_odd_pictures(tmp_path: Path) -> None:
 
 def test_dark_on_light_among_light_on_dark(tmp_path: Path) -> None:
     rows = [(line(text, paper=20, ink=230), text) for _, text in sums(40)]
-    kinds = found(examine(tmp_path / "data", [*rows, (line("2+2+2"), "2+2+2")]))
-    assert kinds == {"polarity": [["data/40.png"]]}
+    inspection = examine(tmp_path / "data", [*rows, (line("2+2+2"), "2+2+2")])
+    assert ": dark on light, where" in message(inspection, "polarity")
+    assert found(inspection) == {"polarity": [["data/40.png"]]}
 
 
 def test_both_polarities_are_not_odd_where_both_are_frequent(tmp_path: Path) -> None:
