@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -54,6 +54,7 @@ class Trainer:
         validation: The validation images.
         folder: Where to write.
         resume: Checkpoint to go on from; None begins a new run.
+        facts: What else the model file says of the training.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Trainer:
         validation: LabeledImages,
         folder: RunFolder,
         resume: Checkpoint | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.device, self.charset = learner.network, learner.device, learner.charset
         self.config = config = spec.settings.training
@@ -87,6 +89,7 @@ class Trainer:
             grammar=learner.grammar,
             config=config,
             num_val_images=len(validation.inks),
+            facts=facts or {},
         )
         self._begin(resume)
 

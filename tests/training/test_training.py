@@ -252,7 +252,8 @@ def test_a_run_directory(files: Path, tmp_path: Path) -> None:
     assert model.training["val_exact_match"] == best
     assert model.grammar == "level1"
     summary = {"step", "batch_size", "seed", "val_images", "val_exact_match", "val_loss", "val_ece"}
-    assert model.training.keys() == summary
+    origin = {"versions", "train_images", "data_digest", "precision", "settings"}
+    assert model.training.keys() == summary | origin
 
 
 def test_split_of_parts_and_of_a_validation_set(files: Path, tmp_path: Path) -> None:
