@@ -169,8 +169,8 @@ def flatten(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     """Bring the background to one level.
 
     The background is the closing of the picture where text is dark, and the opening where it is
-    light. It is dark if closing changes the picture by less than opening: there is less text than
-    background. Both are computed on a reduced picture.
+    light. Text is dark if pixels are nearer to the lightest than to the darkest one around them:
+    there is less text than background. All is computed on a reduced picture.
 
     Args:
         gray: (H, W) float32, 0..1.
@@ -182,10 +182,11 @@ def flatten(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     factor = max(1, round(height / FIELD_ROWS))
     small = np.asarray(Image.fromarray(gray).reduce(factor))
     window = round(FIELD_WINDOW * height / factor) | 1  # odd, so that it has a middle
-    both = np.stack([small, -small])  # an opening is the closing of the negative
-    closed = -_running_max(-_running_max(both, window), window)
-    is_light = int(np.argmin((closed - both).mean(axis=(1, 2))))
-    field = -closed[1] if is_light else closed[0]
+    lightest, darkest = _running_max(small, window), -_running_max(-small, window)
+    if (lightest - small).sum() <= (small - darkest).sum():
+        field = -_running_max(-lightest, window)
+    else:
+        field = _running_max(darkest, window)
     box = (0, 0, width / factor, height / factor)  # the last block of pixels may be a partial one
     enlarged = Image.fromarray(field).resize((width, height), Image.Resampling.BILINEAR, box)
     level = np.asarray(enlarged, dtype=np.float32)
@@ -193,20 +194,19 @@ def flatten(gray: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _running_max(values: NDArray[np.float32], window: int) -> NDArray[np.float32]:
-    """Return the maximum of a square window around each pixel of (N, H, W); odd windows only.
+    """Return the maximum of a square window around each pixel of (H, W); odd windows only.
 
     A maximum over twice as many pixels is that of two maxima.
     """
-    for axis in (1, 2):
-        along = np.moveaxis(values, axis, 0)
-        most = np.full((len(along) + window - 1, *along.shape[1:]), -np.inf, np.float32)
-        most[window // 2 : window // 2 + len(along)] = along
+    for _ in range(2):
+        most = np.full((len(values) + window - 1, values.shape[1]), -np.inf, np.float32)
+        most[window // 2 : window // 2 + len(values)] = values
         size = 1
         while size < window:
             step = min(size, window - size)
             most = np.maximum(most[:-step], most[step:])
             size += step
-        values = np.moveaxis(most, 0, axis)
+        values = most.T
     return values
 
 

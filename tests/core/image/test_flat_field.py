@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from exprocr.core.config.schema import PreprocessConfig
 from exprocr.core.image.preprocess import flatten, preprocess
@@ -68,6 +68,19 @@ def test_a_block_is_ink(size: tuple[int, int]) -> None:
     picture = text_picture(60, 250)
     picture.paste(60, (140, 10, 140 + size[0], 10 + size[1]))
     np.testing.assert_array_equal(preprocess(picture, CONFIG), preprocess(picture, GLOBAL))
+
+
+@pytest.mark.parametrize("text", ["1", "0", "1 - 1"])
+@pytest.mark.parametrize("is_light", [False, True])
+def test_little_text_is_ink(text: str, is_light: bool) -> None:
+    """Gaps wider than the window are no text of the other kind."""
+    picture = Image.new("L", (600, 60), 240)
+    draw = ImageDraw.Draw(picture)
+    for place, character in enumerate(text):
+        draw.text((60 + 120 * place, 2), character, 30, ImageFont.load_default(48))
+    picture = ImageOps.invert(picture) if is_light else picture
+    found = preprocess(picture, CONFIG)
+    assert correlation(found, preprocess(picture, GLOBAL)) > 0.99
 
 
 def test_a_shadow_alone_is_no_ink() -> None:
