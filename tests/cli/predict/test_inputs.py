@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exprocr.cli.predict import inputs
-from tests.support.predict_runs import Predict, draw, tsv
+from tests.support.predict_runs import Predict, draw
 
 
 def test_standard_input_is_bounded(predict: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
