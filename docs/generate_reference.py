@@ -24,6 +24,7 @@ import click
 from exprocr import Prediction, Recognizer, errors
 from exprocr.cli import COMMANDS, group
 from exprocr.core.config.schema import PRESETS, ranges
+from exprocr.core.data.inspection.findings import KINDS
 from exprocr.core.decode.decoder import Alternative
 from exprocr.core.reading.prediction import Character
 
@@ -126,6 +127,15 @@ def settings() -> str:
     return "\n".join(line for table in tables for line in table)
 
 
+def findings() -> str:
+    """Return the table of what ``exprocr inspect`` finds."""
+    rows = [
+        f"| `{name}` | {kind.title} | {'yes' if kind.is_defect else 'no'} |"
+        for name, kind in KINDS.items()
+    ]
+    return "\n".join(["| kind | meaning | to mend |", "|---|---|---|", *rows, ""])
+
+
 def api() -> str:
     """Return the documented methods and fields of the Python interface."""
     parts = []
@@ -147,7 +157,7 @@ def api() -> str:
 
 def generate(text: str) -> str:
     """Return the reference with new generated parts."""
-    makers = {"commands": commands, "settings": settings, "api": api}
+    makers = {"commands": commands, "findings": findings, "settings": settings, "api": api}
     return PART.sub(lambda part: f"{part[1]}\n{makers[part[2]]()}\n{part[3]}", text)
 
 

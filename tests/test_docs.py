@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from exprocr.cli import COMMANDS, group
+from exprocr.core.data.inspection.findings import KINDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -173,6 +174,42 @@ def test_every_key_of_evals_json_is_documented(tiny_model: Path, tmp_path: Path)
     columns = re.search(r"with the columns (.*?), in the order", text.replace("\n", " "))
     assert columns is not None
     assert re.findall(r"`(\w+)`", columns[1]) == header.split(",")
+
+
+def shown_outputs() -> list[tuple[str, str]]:
+    """Return the commands whose whole output a page shows, and that output."""
+    return [
+        (match[1], body)
+        for page in PAGES
+        for marker, _, body in blocks(page)
+        if (match := re.fullmatch("<!-- output: (.*) -->", marker))
+    ]
+
+
+@pytest.mark.parametrize(("command", "output"), shown_outputs(), ids=lambda text: text[:20])
+def test_shown_outputs_are_what_is_printed(
+    command: str, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    result = CliRunner().invoke(group, shlex.split(command))
+    assert result.exit_code == 0, result.output
+    assert [line.rstrip() for line in result.stdout.splitlines()] == output.splitlines()
+
+
+def test_the_card_of_the_model_in_the_package_is_shown() -> None:
+    assert "info bundled" in dict(shown_outputs())
+
+
+def test_every_key_and_kind_of_inspects_json_is_documented(tmp_path: Path) -> None:
+    Image.new("RGB", (180, 60), "white").save(tmp_path / "a.png")
+    (tmp_path / "d.csv").write_text("image,text\na.png,1+1\n")
+    file = tmp_path / "inspect.json"
+    result = CliRunner().invoke(group, ["inspect", str(tmp_path / "d.csv"), "--json", str(file)])
+    assert result.exit_code == 0, result.output
+    text = (DOCS / "reference.md").read_text(encoding="utf-8").partition("## Files of inspect")[2]
+    table, _, kinds = text.partition("\n## ")[0].partition("The kinds are")
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(json.loads(file.read_text()))
+    assert re.findall(r"^\| `(\w+)` \|", kinds, re.MULTILINE) == list(KINDS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

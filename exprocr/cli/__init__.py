@@ -40,6 +40,11 @@ STREAM_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)
 COMMANDS = {
     "synth": ("exprocr.cli.synth.command", "synth", "Render a labeled set of images."),
     "label": ("exprocr.cli.label.command", "label", "Write a page for labeling images."),
+    "inspect": (
+        "exprocr.cli.inspect.command",
+        "inspect",
+        "Show what is in a data set, and what is wrong.",
+    ),
     "train": ("exprocr.cli.train.command", "train", "Train a model on labeled images."),
     "eval": ("exprocr.cli.eval.command", "eval_command", "Measure a model on labeled images."),
     "predict": ("exprocr.cli.predict.command", "predict", "Read expressions in images."),
@@ -49,6 +54,7 @@ COMMANDS = {
         "Draw what a model does and how it learned.",
     ),
     "export": ("exprocr.cli.export.command", "export", "Write a model's graph for ONNX Runtime."),
+    "info": ("exprocr.cli.info.command", "info", "Show a model's card."),
     "report": ("exprocr.cli.report.command", "report", "Write one page about a run."),
 }
 """Name of a command -> its module, the name in the module, and one line of help."""

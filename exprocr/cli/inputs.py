@@ -14,9 +14,13 @@ from typing import BinaryIO
 from exprocr.cli.options import Session
 from exprocr.core.data.labels import IMAGE_SUFFIXES
 from exprocr.core.system.limits import MAX_PICTURE_BYTES, MB
+from exprocr.core.system.regular import read_regular
 from exprocr.errors import DataError, ImageError
 
 STDIN = "-"
+
+MAX_LIST_BYTES = 100 * MB
+"""Size of a list of paths."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,32 @@ class Input:
 
     source: str | BinaryIO
     """The file, or what was on stdin."""
+
+
+def listed_paths(file: str) -> list[str]:
+    """Return the paths that a file lists, one a line; blank lines are left out.
+
+    Args:
+        file: The file, or ``-`` for stdin.
+
+    Raises:
+        DataError: It cannot be read, is larger than `MAX_LIST_BYTES`, or lists nothing.
+    """
+    name = "standard input" if file == STDIN else file
+    try:
+        if file == STDIN:
+            content = sys.stdin.buffer.read(MAX_LIST_BYTES + 1) if sys.stdin else b""
+            if len(content) > MAX_LIST_BYTES:
+                raise DataError(f"{name}: expected at most {MAX_LIST_BYTES // MB} MB, found more")
+        else:
+            content = read_regular(file, MAX_LIST_BYTES)
+    except OSError as error:
+        raise DataError(f"{name}: expected a list of paths, found: {error.strerror}") from None
+    # A path is bytes to the system, whatever its encoding.
+    paths = [os.fsdecode(line.removesuffix(b"\r")) for line in content.split(b"\n")]
+    if not any(path.strip() for path in paths):
+        raise DataError(f"{name}: expected a list of paths, found none")
+    return [path for path in paths if path.strip()]
 
 
 def find_inputs(paths: Sequence[str], session: Session) -> tuple[list[Input], list[str], int]:

@@ -235,8 +235,8 @@ class Screen:
     drop_em: float = 0.18
     """Each character is higher or lower by up to this, in half of the pictures."""
 
-    rotation_deg: float = 15.0
-    rotation_share: float = 0.35
+    rotation_deg: float = 12.0
+    rotation_share: float = 0.3
     """Each character is rotated."""
 
     color_share: float = 0.75
@@ -252,7 +252,7 @@ class Screen:
     """Difference between text and ground in gray, by the ground's level."""
 
     noisy_contrast: Range = (0.5, 1.0)
-    """The same, where there are speckles, grain or lines."""
+    """The same, where there are speckles, grain or lines, or several colors."""
 
     speckles: Range = (0.0, 0.04)
     speckles_share: float = 0.3
@@ -263,8 +263,8 @@ class Screen:
     grain_share: float = 0.25
     """Standard deviation of noise in the ground."""
 
-    lines: Range = (1.0, 4.0)
-    lines_share: float = 0.3
+    lines: Range = (1.0, 3.0)
+    lines_share: float = 0.25
     """Lines across, of one pixel."""
 
     jpeg_quality: Range = (45.0, 92.0)

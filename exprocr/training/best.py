@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ class BestNetwork:
         grammar: The grammar that the model file asks for.
         config: How it is trained.
         num_val_images: Images it is validated on.
+        facts: What else the model file says of the training.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class BestNetwork:
         grammar: Grammar,
         config: TrainingConfig,
         num_val_images: int,
+        facts: Mapping[str, Any],
     ) -> None:
         self.path = run_dir / MODEL_FILE_NAME
         self.graph_path = self.path.with_suffix(GRAPH_SUFFIX)
@@ -58,6 +61,7 @@ class BestNetwork:
         self.grammar = grammar
         self.config = config
         self.num_val_images = num_val_images
+        self.facts = facts
         self.weights: dict[str, NDArray[Any]] = {}
         self.saved_score = NO_SCORE
 
@@ -103,6 +107,7 @@ class BestNetwork:
         }
         if calibration:
             summary["val_ece"] = calibration.reliability.ece()
+        summary |= self.facts
         grammar, lexicon = stored_grammar(self.grammar)
         model = ModelFile(
             model=network.config,

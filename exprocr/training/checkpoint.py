@@ -10,6 +10,7 @@ generator's state: they follow from the seed and the step.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,11 @@ class TrainingState:
     best_step: int = 0
     """Step of the best network."""
 
+    least_val_loss: float = math.inf
+    """Least validation loss so far."""
+
     evaluations_since_best: int = 0
-    """Evaluations since the best one."""
+    """Evaluations since the last one that was the best, or had the least loss."""
 
     elapsed_s: float = 0.0
     """Seconds of training, over all sessions, without the time of evaluations."""
@@ -164,7 +168,7 @@ def _check_counters(state: TrainingState) -> None:
     for name, value in dataclasses.asdict(state).items():
         low = -1 if name == "best_exact_match" else 0
         # A validation loss may be anything, also not finite.
-        if name != "best_val_loss" and not low <= value <= MOST:
+        if not name.endswith("_val_loss") and not low <= value <= MOST:
             raise ConfigError(f"state.{name}: expected {low} to {MOST}, found {value!r:.40}")
 
 

@@ -24,7 +24,8 @@ class Limits:
     """Validation exact match, 0..1."""
 
     patience: int | None = None
-    """Evaluations in a row that are not better than the best before them."""
+    """Evaluations in a row without a gain: none reads better than all before, or has a lower
+    validation loss. The loss falls long before the first images are read right."""
 
     def reached(self, state: TrainingState) -> Outcome | None:
         """Return which limit on the evaluations is reached; None if none is."""

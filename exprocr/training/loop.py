@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -54,6 +54,7 @@ class Trainer:
         validation: The validation images.
         folder: Where to write.
         resume: Checkpoint to go on from; None begins a new run.
+        facts: What else the model file says of the training.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Trainer:
         validation: LabeledImages,
         folder: RunFolder,
         resume: Checkpoint | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.device, self.charset = learner.network, learner.device, learner.charset
         self.config = config = spec.settings.training
@@ -87,6 +89,7 @@ class Trainer:
             grammar=learner.grammar,
             config=config,
             num_val_images=len(validation.inks),
+            facts=facts or {},
         )
         self._begin(resume)
 
@@ -305,7 +308,9 @@ class Trainer:
             state.best_val_loss = val_loss
             state.best_step = state.step
             self.best.keep(self.network, state)
-        state.evaluations_since_best = 0 if better else state.evaluations_since_best + 1
+        has_gain = better or val_loss < state.least_val_loss
+        state.evaluations_since_best = 0 if has_gain else state.evaluations_since_best + 1
+        state.least_val_loss = min(state.least_val_loss, val_loss)
         state.epoch_loss, state.epoch_exact, state.epoch_images = 0.0, 0, 0
         state.epoch_edit_distance = 0.0
         return record

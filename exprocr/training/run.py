@@ -67,6 +67,9 @@ class RunSpec:
     init: str | None = None
     """Model file that the weights came from."""
 
+    init_digest: str | None = None
+    """Digest of that model's weights; None where there is none, and in old checkpoints."""
+
     limits: Limits = field(default_factory=Limits)
     """When to stop."""
 

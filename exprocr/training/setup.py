@@ -38,6 +38,7 @@ from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.learner import Learner
 from exprocr.training.loop import Trainer
 from exprocr.training.precision import pick_precision
+from exprocr.training.provenance import provenance
 from exprocr.training.run import RunData, RunSpec, write_run_files
 
 
@@ -75,6 +76,8 @@ def make_trainer(
         precision = pick_precision(settings.training.precision, device)
         spec = replace(spec, precision=precision)
     init = ModelFile.load(spec.init) if spec.init and not resume else None
+    if init:
+        spec = replace(spec, init_digest=init.weights_digest())
     texts: dict[str, Texts] = {}
     if settings.training.synth_mix:
         texts = sources(parse_looks(settings.synth.looks), load_texts(settings.synth))
@@ -100,7 +103,8 @@ def make_trainer(
     validation = _validation(data, val_inks, rendered_val)
     if fit_s is not None:
         spec = _shortened(fit_s, spec, learner, batches, validation)
-    trainer = Trainer(learner, spec, batches, validation, folder, resume)
+    facts = provenance(spec, len(data.train))
+    trainer = Trainer(learner, spec, batches, validation, folder, resume, facts)
     write_run_files(run_dir, spec, data)
     return trainer
 

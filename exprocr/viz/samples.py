@@ -40,7 +40,7 @@ PAGES_PX = ((1240, 1300), (1650, 2200), (2500, 3300), (4000, 4000))
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture that was read."""
+    """A labeled picture, and what was read in it or is odd about it."""
 
     picture: Image.Image
     """The picture, of any mode."""
@@ -51,16 +51,21 @@ class Tile:
     truth: str
     """The text in it."""
 
-    reading: str
-    """What was read."""
+    reading: str | None = None
+    """What was read; None where nothing has read it."""
 
-    confidence: float
-    """Probability that the reading is right, as the model has it: 0..1."""
+    confidence: float = 0.0
+    """Probability that the reading is right, as the model has it: 0..1; not shown without one."""
+
+    remark: str = ""
+    """What is odd about a picture that was not read; empty if nothing is."""
 
     @property
-    def is_right(self) -> bool:
-        """Whether the text was read as it is."""
-        return self.reading == self.truth
+    def mark(self) -> str:
+        """The word in its corner: ``wrong`` or ``odd``; empty where there is none."""
+        if self.reading is not None and self.reading != self.truth:
+            return "wrong"
+        return "odd" if self.remark else ""
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class Sheet:
 
 
 def draw_samples(tiles: Sequence[Tile], title: str, subtitle: str) -> Image.Image:
-    """Draw a sheet of samples; those read wrong have a thick frame and a mark.
+    """Draw a sheet of samples; those read wrong, or odd, have a thick frame and a mark.
 
     Args:
         tiles: The samples, in their order; none gives a sheet that says so.
@@ -129,16 +134,16 @@ def draw_samples(tiles: Sequence[Tile], title: str, subtitle: str) -> Image.Imag
 
 
 def draw_tile(canvas: Image.Image, tile: Tile, place: tuple[int, int], sheet: Sheet) -> None:
-    """Draw one sample: its name, the picture, the truth, and the reading with its confidence."""
+    """Draw one sample: its name, the picture, the truth, and the reading or what is odd."""
     draw = ImageDraw.Draw(canvas)
     (left, top), (width, height) = place, sheet.tile
     box = (left, top, left + width - 1, top + height - 1)
     draw.rectangle(box, outline=LINE)
     x, y = left + sheet.space, top + sheet.space
     room = sheet.room[0]
-    if not tile.is_right:
+    if tile.mark:
         draw.rectangle(box, outline=WRONG, width=FRAME_PX)
-        room -= _draw_mark(draw, (left + width, top)) - sheet.space + 6
+        room -= _draw_mark(draw, (left + width, top), tile.mark) - sheet.space + 6
     name, font = clip(tile.name, room)
     draw.text((x, y + 12), name, fill=GRAY, font=font, anchor="ls")
     y += NAME_PX
@@ -147,21 +152,26 @@ def draw_tile(canvas: Image.Image, tile: Tile, place: tuple[int, int], sheet: Sh
     spare = [(have - used) // 2 for have, used in zip(sheet.room, picture.size, strict=True)]
     canvas.paste(picture, (x + spare[0], y + spare[1]))
     y += sheet.room[1] + 6
-    pairs = pairs_of(tile.truth, tile.reading)
+    is_read = tile.reading is not None
+    pairs = pairs_of(tile.truth, tile.truth if tile.reading is None else tile.reading)
     room = sheet.room[0] - LABEL_PX - CONFIDENCE_PX
-    for side, label in enumerate(("truth", "read")):
+    for side, label in enumerate(("truth", "read") if is_read else ("label",)):
         draw.text((x, y + SPELLING_PX - 1), label, fill=GRAY, font=drawing.font(), anchor="ls")
         draw_side(canvas, (x + LABEL_PX, y), pairs, side, room)
         y += TEXT_LINE_PX
+    if not is_read:
+        remark, font = clip(tile.remark, sheet.room[0])
+        draw.text((x, y + SPELLING_PX - 1), remark, fill=DARK, font=font, anchor="ls")
+        return
     confidence = format_confidence(tile.confidence)
     end = (x + sheet.room[0], y - TEXT_LINE_PX + SPELLING_PX - 1)
     draw.text(end, confidence, fill=DARK, font=drawing.font(), anchor="rs")
 
 
-def _draw_mark(draw: ImageDraw.ImageDraw, corner: tuple[int, int]) -> int:
-    """Draw ``wrong`` in the upper right corner of a tile; return how wide it is."""
+def _draw_mark(draw: ImageDraw.ImageDraw, corner: tuple[int, int], mark: str) -> int:
+    """Draw a mark in the upper right corner of a tile; return how wide it is."""
     right, top = corner
-    text, font = typeset("wrong")
+    text, font = typeset(mark)
     width = round(font.getlength(text)) + 16
     draw.rectangle((right - width, top, right - 1, top + NAME_PX + 5), fill=WRONG)
     draw.text((right - width // 2, top + 18), text, fill=WHITE, font=font, anchor="ms")

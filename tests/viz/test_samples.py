@@ -57,6 +57,22 @@ def places(sheet: Sheet, top: int, num: int) -> list[tuple[int, int, int, int]]:
     return [(x, y, x + width, y + height) for x, y in corners]
 
 
+def test_a_picture_that_was_not_read_has_its_label_and_what_is_odd() -> None:
+    picture = Image.new("RGB", (180, 60), BLUE)
+    plain = Tile(picture, "img.png", "7+5")
+    odd = Tile(picture, "img.png", "7+5", remark="blank pictures with a label")
+    assert (plain.mark, odd.mark, tile_of(reading="7").mark) == ("", "odd", "wrong")
+    alone, marked = (draw_samples([tile], "a", "b") for tile in (plain, odd))
+    assert alone.size == marked.size
+    assert not mask(alone, WRONG).any()
+    assert mask(marked, WRONG).sum() > 4 * FRAME_PX * Sheet.of([odd]).tile[1] / 2
+    # The label stands where it does on a sheet of readings, and below it only the remark.
+    (box,) = places(Sheet.of([odd]), alone.height - MARGIN_PX - Sheet.of([odd]).tile[1], 1)
+    below = (box[0] + FRAME_PX, box[3] - 30, box[2] - FRAME_PX, box[3] - FRAME_PX)
+    dark = [(np.asarray(sheet.crop(below).convert("L")) < 100).sum() for sheet in (alone, marked)]
+    assert dark[0] == 0 < dark[1]
+
+
 def test_wrong_ones_have_a_thick_frame_and_a_mark() -> None:
     wrong = {1, 4}
     tiles = [tile_of("7+5", "1+5" if i in wrong else "7+5") for i in range(7)]

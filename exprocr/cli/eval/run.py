@@ -22,7 +22,7 @@ from exprocr.cli.output import (
     summary_table,
 )
 from exprocr.core.config.label_map import LabelMap
-from exprocr.core.data.dataset import TablePaths, check_charset
+from exprocr.core.data.dataset import TablePaths, charset_problem
 from exprocr.core.data.labels import Sample
 from exprocr.core.data.pictures import file_pictures
 from exprocr.core.evaluation.measure import (
@@ -96,7 +96,8 @@ def run(
     )
     recognizer = Recognizer.load(**options)
     note_remark(session, recognizer)
-    check_charset(samples, recognizer.charset)
+    if problem := charset_problem(samples, recognizer.charset):
+        session.report(f"warning: {problem}; they count as read wrong")
     _warn_of_excluded(session, recognizer.decoder.grammar, samples)
     found = _read(session, recognizer, samples, all_wrong=errors is not None)
     measurement = found.measurement

@@ -22,9 +22,16 @@ from exprocr.cli.options import (
     epilog="\b\nExamples:\n"
     "  exprocr predict img.png\n"
     "  exprocr predict images/ --output readings.csv\n"
-    "  cat img.png | exprocr predict -"
+    "  cat img.png | exprocr predict -\n"
+    "  find scans/ -name '*.png' | exprocr predict --from-file -"
 )
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.argument("paths", metavar="PATH...", nargs=-1)
+@click.option(
+    "--from-file",
+    type=click.Path(),
+    metavar="FILE",
+    help="Read the images that FILE lists too, one path a line; - is stdin.",
+)
 @model_option
 @click.option(
     "--format",
@@ -68,6 +75,10 @@ def predict(session: Session, /, **options: Any) -> int:
     what is missing is null. An image that cannot be read is reported, the others are still read,
     and the exit code is 1.
     """
+    if not options["paths"] and options["from_file"] is None:
+        raise click.MissingParameter(param_hint="'PATH...'", param_type="argument")
+    if "-" in options["paths"] and options["from_file"] == "-":
+        raise click.UsageError("- and --from-file - both read stdin; give one of them.")
     check_decoder(options["decoder"], by_value=options["by_value"], num_best=options["n_best"])
     if options["only_wrong"] and options["format_"] == "contest":
         raise click.UsageError(

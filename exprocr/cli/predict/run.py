@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from exprocr.cli.inputs import Input, find_inputs
+from exprocr.cli.inputs import Input, find_inputs, listed_paths
 from exprocr.cli.options import BAD_INPUT, BELOW_BAR, Session
 from exprocr.cli.output import note_remark, note_unproven, progress
 from exprocr.cli.predict.formats import (
@@ -58,6 +58,7 @@ def run(
     session: Session,
     *,
     paths: tuple[str, ...],
+    from_file: str | None,
     format_: str | None,
     output: str | None,
     min_confidence: float | None,
@@ -69,6 +70,7 @@ def run(
     Args:
         session: Which messages to write.
         paths: Files, folders, globs, or ``-`` for stdin.
+        from_file: File with more of them, or ``-``; None names none.
         format_: A name of `exprocr.choices.FORMATS`; None picks one.
         output: File to write to; None is stdout.
         min_confidence: Readings with less are rejected; None rejects none.
@@ -76,7 +78,8 @@ def run(
         **options: Arguments of `Recognizer.load`.
     """
     format_ = pick_format(format_, output)
-    inputs, missing, num_bad = find_inputs(paths, session)
+    listed = listed_paths(from_file) if from_file is not None else []
+    inputs, missing, num_bad = find_inputs([*paths, *listed], session)
     if format_ == "contest":
         check_contest_numbers(item.path for item in inputs)
         known = {contest_number(item.path) for item in inputs}

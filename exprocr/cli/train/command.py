@@ -127,7 +127,7 @@ def _setting(name: str) -> click.ParamType[Any]:
     "--patience",
     type=COUNT,
     metavar="N",
-    help="Stop after N evaluations in a row without a better one.",
+    help="Stop after N evaluations in a row without a better one, or a lower validation loss.",
 )
 @click.option(
     "--workers",

@@ -140,6 +140,9 @@ class PreprocessConfig:
     width_multiple: int = ranged(20, 1, MAX_WIDTH_PX)
     """Widen with background to a multiple of this, px, so that few widths occur in a folder."""
 
+    flat_field: bool = True
+    """Flat-field correction: shadows, reflections and uneven light are no ink."""
+
     def __post_init__(self) -> None:
         _check_ranges(self, "preprocess.", " px")
 
@@ -415,7 +418,7 @@ PRESETS: dict[str, Preset] = {
             dropout=0.75,
             init="truncated_normal",
         ),
-        preprocess=PreprocessConfig(width=160),
+        preprocess=PreprocessConfig(width=160, flat_field=False),
         training=TrainingConfig(
             epochs=300,
             batch_size=128,

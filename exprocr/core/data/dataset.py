@@ -28,6 +28,7 @@ __all__ = [
     "DataSet",
     "Sample",
     "TablePaths",
+    "charset_problem",
     "check_charset",
     "check_widths",
     "load_dataset",
@@ -240,23 +241,35 @@ def check_charset(samples: Sequence[Sample], charset: Charset) -> None:
     Raises:
         DataError: A label has a character outside ``charset``.
     """
+    if problem := charset_problem(samples, charset):
+        raise DataError(problem)
+
+
+def charset_problem(samples: Sequence[Sample], charset: Charset) -> str:
+    """Return which labels a model cannot read, and what to do; empty if there is none.
+
+    Args:
+        samples: The samples.
+        charset: The model's characters.
+    """
     outside = [sample for sample in samples if charset.missing(sample.text)]
-    if outside:
-        first = outside[0]
-        look_alikes = {
-            other: known
-            for sample in outside
-            for other in charset.missing(sample.text)
-            if (known := look_alike(other, charset.characters))
-        }
-        options = " ".join(f"--map '{other}={known}'" for other, known in look_alikes.items())
-        raise DataError(
-            f"{first.where}: expected the model's characters {quoted(charset.characters)}, found "
-            f"{quoted(charset.missing(first.text))} in the label {shortened(first.text)}; "
-            f"{len(outside)} of {len(samples)} labels are affected: "
-            + (f"replace characters that look alike with {options}, " if options else "")
-            + "correct them, or train a model that knows them (train --init)"
-        )
+    if not outside:
+        return ""
+    first = outside[0]
+    look_alikes = {
+        other: known
+        for sample in outside
+        for other in charset.missing(sample.text)
+        if (known := look_alike(other, charset.characters))
+    }
+    options = " ".join(f"--map '{other}={known}'" for other, known in look_alikes.items())
+    return (
+        f"{first.where}: expected the model's characters {quoted(charset.characters)}, found "
+        f"{quoted(charset.missing(first.text))} in the label {shortened(first.text)}; "
+        f"{len(outside)} of {len(samples)} labels are affected: "
+        + (f"replace characters that look alike with {options}, " if options else "")
+        + "correct them, or train a model that knows them (train --init)"
+    )
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ CHUNK_SIZE = 100
 
 FEW = 4000
 """With fewer pictures, starting processes takes longer than reading."""
+
+T = TypeVar("T")
 
 Read = NDArray[np.uint8] | str
 """A preprocessed picture, or the reason why it cannot be read."""
@@ -51,7 +55,7 @@ def load_images(
     paths = [sample.path for sample in samples]
     inks: list[NDArray[np.uint8]] = []
     failures: list[str] = []
-    with closing(_read_all(paths, config, workers)) as results:
+    with closing(read_all(paths, partial(_read, config=config), workers)) as results:
         for result in results:
             if isinstance(result, str):
                 failures.append(result)
@@ -66,13 +70,21 @@ def load_images(
     return inks
 
 
-def _read_all(
-    paths: list[Path], config: PreprocessConfig, workers: int
-) -> Generator[Read, None, None]:
-    """Yield the result of each path, in order."""
+def read_all(
+    paths: Sequence[Path], read: Callable[[Path], T], workers: int
+) -> Generator[T, None, None]:
+    """Yield what a function returns for each path, in order; close it to stop early.
+
+    Args:
+        paths: The paths.
+        read: A function that processes can be sent: a module's, or a `partial` of one.
+        workers: Number of processes, if there are many paths.
+
+    Raises:
+        DataError: A process was killed.
+    """
     if workers == 1 or len(paths) < FEW:
-        for path in paths:
-            yield _read(path, config)
+        yield from map(read, paths)
         return
     # Processes, because reading holds Python's lock and changes its filter of warnings, which all
     # threads share.
@@ -80,7 +92,7 @@ def _read_all(
     try:
         with starting_workers():
             futures = [
-                pool.submit(_read_chunk, paths[start : start + CHUNK_SIZE], config)
+                pool.submit(_read_chunk, paths[start : start + CHUNK_SIZE], read)
                 for start in range(0, len(paths), CHUNK_SIZE)
             ]
         for future in futures:
@@ -93,8 +105,8 @@ def _read_all(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read_chunk(paths: list[Path], config: PreprocessConfig) -> list[Read]:
-    return [_read(path, config) for path in paths]
+def _read_chunk(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:
+    return [read(path) for path in paths]
 
 
 def _read(path: Path, config: PreprocessConfig) -> Read:

@@ -1,6 +1,8 @@
 """From any picture to the network's input, in the same way for training and prediction.
 
-A picture is converted to floating-point gray and scaled to the network's height. Then its deviation
+A picture is converted to floating-point gray and scaled to the network's height. A flat-field
+correction removes shadows and uneven light: what is left by a morphological closing, or an opening
+of light text, is the background (the top-hat transform, Serra 1982). Then its deviation
 from the background is compressed to 0 (background) .. 255 (strongest ink). The compression is the
 asinh stretch of astronomy (Lupton, Gunn & Szalay 1999, eq. 2): linear for faint signals,
 logarithmic for strong ones. Text that differs from its background by two gray levels stays visible
@@ -35,6 +37,13 @@ BAND_PIXELS = 2**20
 GRAY_LEVEL = 1 / 255
 FAINTEST_INK = 1.5 * GRAY_LEVEL
 """A picture is blank if its strongest deviation from the background is below this."""
+
+FIELD_ROWS = 20
+"""Rows, about, of the reduced picture that the flat field is computed from."""
+
+FIELD_WINDOW = 0.75
+"""Side of the square window, by the height: what it fits into is background. So the window must be
+larger than the thickest stroke, and the block that some captchas have for a minus."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's "L"
 
@@ -156,6 +165,51 @@ def _reduce(image: Image.Image, factor: int) -> Image.Image:
     return image.reduce(factor)
 
 
+def flatten(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring the background to one level.
+
+    The background is the closing of the picture where text is dark, and the opening where it is
+    light. Text is dark if pixels are nearer to the lightest than to the darkest one around them:
+    there is less text than background. All is computed on a reduced picture.
+
+    Args:
+        gray: (H, W) float32, 0..1.
+
+    Returns:
+        (H, W) float32; values can be outside 0..1.
+    """
+    height, width = gray.shape
+    factor = max(1, round(height / FIELD_ROWS))
+    small = np.asarray(Image.fromarray(gray).reduce(factor))
+    window = round(FIELD_WINDOW * height / factor) | 1  # odd, so that it has a middle
+    lightest, darkest = _running_max(small, window), -_running_max(-small, window)
+    if (lightest - small).sum() <= (small - darkest).sum():
+        field = -_running_max(-lightest, window)
+    else:
+        field = _running_max(darkest, window)
+    box = (0, 0, width / factor, height / factor)  # the last block of pixels may be a partial one
+    enlarged = Image.fromarray(field).resize((width, height), Image.Resampling.BILINEAR, box)
+    level = np.asarray(enlarged, dtype=np.float32)
+    return np.asarray(gray - (level - np.median(field)))
+
+
+def _running_max(values: NDArray[np.float32], window: int) -> NDArray[np.float32]:
+    """Return the maximum of a square window around each pixel of (H, W); odd windows only.
+
+    A maximum over twice as many pixels is that of two maxima.
+    """
+    for _ in range(2):
+        most = np.full((len(values) + window - 1, values.shape[1]), -np.inf, np.float32)
+        most[window // 2 : window // 2 + len(values)] = values
+        size = 1
+        while size < window:
+            step = min(size, window - size)
+            most = np.maximum(most[:-step], most[step:])
+            size += step
+        values = most.T
+    return values
+
+
 def stretch_contrast(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     """Convert gray to ink: 0 for the background, 1 for the strongest deviation from it.
 
@@ -212,6 +266,8 @@ def preprocess(image: Image.Image, config: PreprocessConfig) -> NDArray[np.uint8
     if gray.shape != (config.height, width):
         scaled = Image.fromarray(gray).resize((width, config.height), Image.Resampling.BICUBIC)
         gray = np.asarray(scaled)
+    if config.flat_field:
+        gray = flatten(gray)
     ink = np.rint(stretch_contrast(gray) * 255).astype(np.uint8)
     return widen(ink, padded_width(width, config))
 

@@ -169,7 +169,10 @@ def parse_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "model": from_dict(ModelConfig, _section(metadata, "model"), "model"),
             "preprocess": from_dict(
-                PreprocessConfig, _section(metadata, "preprocess"), "preprocess"
+                # Files of old versions know no correction.
+                PreprocessConfig,
+                {"flat_field": False, **_section(metadata, "preprocess")},
+                "preprocess",
             ),
             "charset": Charset(characters),
             "grammar": grammar,

@@ -6,6 +6,8 @@ characters that differ from those of the parser. Here they are brought together.
 
 from __future__ import annotations
 
+import unicodedata
+
 ALIKE = (
     "-\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d",  # hyphens, dashes, minus signs
     "+\ufe62\uff0b",
@@ -30,6 +32,16 @@ ALIKE = (
 )
 """Groups of characters that differ only in width or look. The first one is the usual one."""
 
+_MISTYPED = {
+    letter: digit
+    for letters, digit in (
+        ("OoQD\u041e\u043e", "0"), ("lIi|!\u0406", "1"), ("Zz", "2"), ("\u0417\u0437", "3"),
+        ("A", "4"), ("Ss", "5"), ("Gb", "6"), ("T", "7"), ("B\u0412", "8"), ("gq", "9"),
+    )
+    for letter in letters
+}  # fmt: skip
+"""Latin and Cyrillic letters that are typed, or read by other programs, where a digit stands."""
+
 _MEANINGS = {"\u00d7": "*", "\u00b7": "*", "\u00f7": "/", ":": "/"}
 """The parser's operators for usual characters of another look."""
 
@@ -52,3 +64,20 @@ def as_parsed(text: str) -> str:
 def look_alike(character: str, known: str) -> str:
     """Return the character of ``known`` that looks like another one; empty if there is none."""
     return next((other for other in _LOOK_OF.get(character, "") if other in known), "")
+
+
+def respelled(text: str, known: str) -> str:
+    """Return a text with what is not in ``known`` replaced by what it was probably meant to be.
+
+    That is a character of another width or look, or a digit for a letter. Blanks go, if ``known``
+    has none. A character without such a counterpart stays.
+    """
+    return "".join(
+        c if c in known else "" if c == " " else look_alike(c, known) or _digit(c, known) or c
+        for c in text
+    )
+
+
+def _digit(letter: str, known: str) -> str:
+    digit = _MISTYPED.get(unicodedata.normalize("NFKC", letter), "")
+    return digit if digit and digit in known else ""

@@ -74,7 +74,7 @@ class ScreenPainter:
         level, ground = self._ground_color(dice)
         colors = [self._text_color(level, contrast, dice)] * len(text)
         if dice.happens(ranges.several_colors_share):
-            colors = [self._text_color(level, contrast, dice) for _ in text]
+            colors = [self._text_color(level, ranges.noisy_contrast, dice) for _ in text]
         image = Image.new("RGB", (small, height), ground)
         if has_grain:
             image = self._roughen(image, dice)

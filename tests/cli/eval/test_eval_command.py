@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -153,7 +154,6 @@ def test_options_reach_the_recognizer(evaluate: Eval, data: Path, loaded: dict[s
 @pytest.mark.parametrize(
     ("labels", "found"),
     [
-        (["1+2", "3/4"], "line 2: expected the model's characters '()*+-0123456789', found '/'"),
         (["1+2", "", "3+4"], "line 2: expected an expression, found an empty line"),
         (["1+2", "1+2 x"], "line 2: value: expected an integer"),
     ],
@@ -164,6 +164,18 @@ def test_bad_labels(evaluate: Eval, tmp_path: Path, labels: list[str], found: st
     assert found in result.stderr.splitlines()[-1]
     assert result.stderr.splitlines()[-1].startswith("exprocr: ")
     assert "Traceback" not in result.stderr
+
+
+def test_labels_that_the_model_cannot_read_are_wrong(evaluate: Eval, tmp_path: Path) -> None:
+    texts = ["1+2", "3/4", "5+6"]
+    result = evaluate(make_data(tmp_path / "data", texts), "--json", tmp_path / "eval.json")
+    assert result.exit_code == 0
+    (warning,) = (line for line in result.stderr.splitlines() if "model's characters" in line)
+    assert warning.startswith("warning: ")
+    assert "line 2: expected the model's characters '()*+-0123456789', found '/'" in warning
+    assert warning.endswith("; they count as read wrong")
+    found = json.loads((tmp_path / "eval.json").read_text())
+    assert (found["num_images"], found["num_outside_grammar"]) == (3, 1)
 
 
 @pytest.mark.parametrize("make", [lambda path: None, Path.mkdir, Path.touch])

@@ -217,7 +217,9 @@ def test_the_reference_preset_is_the_published_one() -> None:
     assert (training.epochs, training.batch_size, training.learning_rate) == (300, 128, 1e-3)
     assert (training.schedule, training.weight_decay, training.max_grad_norm) == ("constant", 0, 0)
     assert (model.dropout, model.init, model.batch_norm) == (0.75, "truncated_normal", False)
-    assert PRESETS["reference"].preprocess == PreprocessConfig(height=60, width=160)
+    assert PRESETS["reference"].preprocess == PreprocessConfig(
+        height=60, width=160, flat_field=False
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_metadata_is_one_json_entry(tiny_model: Path) -> None:
     assert entry == {
         "format_version": 1,
         "model": to_dict(model.model),
-        "preprocess": {"height": 60, "width_multiple": 20},
+        "preprocess": {"height": 60, "width_multiple": 20, "flat_field": True},
         "charset": "()*+-0123456789",
         "grammar": "none",
         "temperature": 1.0,

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ class BarReader:
         return log_probs
 
 
-def bar_recognizer(preset: str, **size: int) -> Recognizer:
+def bar_recognizer(preset: str, **size: Any) -> Recognizer:
     config = PRESETS[preset]
     return Recognizer(
         BarReader(cell_axis(config.model)),

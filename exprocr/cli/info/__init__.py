@@ -1,0 +1,1 @@
+"""``exprocr info``."""
