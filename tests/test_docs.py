@@ -264,13 +264,9 @@ def test_wrong_commands_are_noticed(arguments: list[str]) -> None:
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the blocks are for bash")
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(p, id=page_id(p), marks=[pytest.mark.slow] if p.name == "README.md" else [])
-        for p in PAGES
-        if runnable_script(p)
-    ],
+    "page", [pytest.param(p, id=page_id(p)) for p in PAGES if runnable_script(p)]
 )
 def test_marked_blocks_run(page: Path, tmp_path: Path) -> None:
     shutil.copytree(DOCS, tmp_path / "docs")
