@@ -46,7 +46,7 @@ def listed_paths(file: str) -> list[str]:
     name = "standard input" if file == STDIN else file
     try:
         if file == STDIN:
-            content = sys.stdin.buffer.read(MAX_LIST_BYTES + 1) if sys.stdin else b""
+            content = _stdin(MAX_LIST_BYTES)
             if len(content) > MAX_LIST_BYTES:
                 raise DataError(f"{name}: expected at most {MAX_LIST_BYTES // MB} MB, found more")
         else:
@@ -54,10 +54,11 @@ def listed_paths(file: str) -> list[str]:
     except OSError as error:
         raise DataError(f"{name}: expected a list of paths, found: {error.strerror}") from None
     # A path is bytes to the system, whatever its encoding.
-    paths = [os.fsdecode(line.removesuffix(b"\r")) for line in content.split(b"\n")]
-    if not any(path.strip() for path in paths):
+    lines = (os.fsdecode(line.removesuffix(b"\r")) for line in content.split(b"\n"))
+    paths = [line for line in lines if line.strip()]
+    if not paths:
         raise DataError(f"{name}: expected a list of paths, found none")
-    return [path for path in paths if path.strip()]
+    return paths
 
 
 def find_inputs(paths: Sequence[str], session: Session) -> tuple[list[Input], list[str], int]:
@@ -126,7 +127,7 @@ def read_stdin() -> BinaryIO:
     class Stdin(io.BytesIO):
         name = "standard input"  # what messages call it
 
-    content = sys.stdin.buffer.read(MAX_PICTURE_BYTES + 1) if sys.stdin else b""
+    content = _stdin(MAX_PICTURE_BYTES)
     if not content:
         raise ImageError("standard input: expected a picture, found nothing")
     if len(content) > MAX_PICTURE_BYTES:
@@ -135,6 +136,11 @@ def read_stdin() -> BinaryIO:
             "found more"
         )
     return Stdin(content)
+
+
+def _stdin(most: int) -> bytes:
+    """Return what is on stdin; one byte more than ``most`` if there is more."""
+    return sys.stdin.buffer.read(most + 1) if sys.stdin else b""
 
 
 def numeric_order(name: str) -> list[str | int]:

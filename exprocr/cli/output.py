@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from exprocr.core.system.files import make_folder
+from exprocr.core.system.files import atomic_write, make_folder
 from exprocr.errors import OutputError
 from exprocr.words import one_line
 
@@ -103,6 +104,16 @@ def prepare_output(file: Path) -> None:
     if file.is_dir():
         raise OutputError(f"{file}: expected the name of a file, found a folder")
     make_folder(file.parent)
+
+
+def write_json(file: Path, facts: Mapping[str, Any]) -> None:
+    """Write facts as one JSON object.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with atomic_write(file) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def note_remark(session: Session, recognizer: Recognizer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from exprocr.cli.output import (
     print_table,
     progress,
     summary_table,
+    write_json,
 )
 from exprocr.core.config.label_map import LabelMap
 from exprocr.core.data.dataset import TablePaths, charset_problem
@@ -270,8 +270,7 @@ def _write_json(path: Path, found: Found, facts: dict[str, Any]) -> None:
             for example in found.worst
         ],
     }
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(path, figures)
 
 
 def _write_errors(path: Path, wrong: Iterable[Example]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from exprocr.cli.options import Session
-from exprocr.cli.output import print_table, summary_table
+from exprocr.cli.output import print_table, summary_table, write_json
 from exprocr.core.model.artifact import ModelFile
 from exprocr.core.system.files import atomic_write
 from exprocr.report.card import as_json, as_markdown, model_card
@@ -25,14 +24,11 @@ def run(session: Session, model: str, *, json_file: str | None, markdown: str | 
     session.detail(f"model file {loaded.name}")
     card = model_card(loaded, model)
     if json_file is not None:
-        _write(Path(json_file), json.dumps(as_json(card), indent=2) + "\n")
+        write_json(Path(json_file), as_json(card))
     if markdown is not None:
-        _write(Path(markdown), as_markdown(card, f"Model {model}"))
+        page = as_markdown(card, f"Model {model}")
+        with atomic_write(Path(markdown)) as temporary:
+            temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     for number, (title, facts) in enumerate(card.items()):
         rows = [(fact.name, str(fact)) for fact in facts]
         print_table(summary_table(rows, title="\n" * bool(number) + title))
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

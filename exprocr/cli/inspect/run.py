@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +10,14 @@ from typing import Any
 from click.exceptions import Exit
 
 from exprocr.cli.options import BELOW_BAR, Session
-from exprocr.cli.output import cell, new_table, print_table, progress, summary_table
+from exprocr.cli.output import (
+    cell,
+    new_table,
+    print_table,
+    progress,
+    summary_table,
+    write_json,
+)
 from exprocr.core.config.label_map import LabelMap
 from exprocr.core.data.dataset import DataSet, TablePaths
 from exprocr.core.data.inspection.findings import KINDS, Finding
@@ -20,7 +26,6 @@ from exprocr.core.image.preprocess import load_image, padded_width, scaled_width
 from exprocr.core.model.artifact import ModelFile
 from exprocr.core.model.geometry import num_frames
 from exprocr.core.runs.val_table import load_labeled
-from exprocr.core.system.files import atomic_write
 from exprocr.core.system.processes import usable_processors
 from exprocr.viz.canvas.drawing import to_rgb
 from exprocr.viz.canvas.picture import save_picture
@@ -188,8 +193,7 @@ def _write_json(path: Path, data: DataSet, inspection: Inspection) -> None:
             for finding in inspection.findings
         ],
     }
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    write_json(path, facts)
 
 
 def _draw_sheet(path: Path, name: str, inspection: Inspection, limit: int) -> None:

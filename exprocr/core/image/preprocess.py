@@ -2,12 +2,12 @@
 
 A picture is converted to floating-point gray and scaled to the network's height. A flat-field
 correction removes shadows and uneven light: what is left by a morphological closing, or an opening
-of light text, is the background (the top-hat transform, Serra 1982). Then its deviation
-from the background is compressed to 0 (background) .. 255 (strongest ink). The compression is the
-asinh stretch of astronomy (Lupton, Gunn & Szalay 1999, eq. 2): linear for faint signals,
-logarithmic for strong ones. Text that differs from its background by two gray levels stays visible
-beside dots that differ a hundred times more. Dark text on light looks like light text on dark, and
-pictures can be widened with zeros, which are background.
+of light text, is the background (the top-hat transform, Serra 1982). Then the deviation from the
+background is compressed to 0 (background) .. 255 (strongest ink). The compression is the asinh
+stretch of astronomy (Lupton, Gunn & Szalay 1999, eq. 2): linear for faint signals, logarithmic for
+strong ones. Text that differs from its background by two gray levels stays visible beside dots that
+differ a hundred times more. Dark text on light looks like light text on dark, and pictures can be
+widened with zeros, which are background.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _running_max(values: NDArray[np.float32], window: int) -> NDArray[np.float32
 
     A maximum over twice as many pixels is that of two maxima.
     """
-    for _ in range(2):
+    for _ in range(2):  # along the columns; then, transposed, along the rows
         most = np.full((len(values) + window - 1, values.shape[1]), -np.inf, np.float32)
         most[window // 2 : window // 2 + len(values)] = values
         size = 1
