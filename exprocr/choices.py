@@ -12,6 +12,9 @@ DECODERS = ("auto", "greedy", "beam", "exact")
 FORMATS = ("table", "tsv", "json", "csv", "contest")
 """How ``exprocr predict`` writes readings; `exprocr.cli.predict.formats` describes them."""
 
+LAYOUTS = ("contest", "beside", "list", "table", "pairs", "names")
+"""How labeled pictures are stored; `exprocr.core.data.layouts` has a module for each."""
+
 TEXTS_LIKE = ("level1", "captcha", "sums", "worksheet", "unknown")
 """Distributions of rendered texts; `exprocr.synth.texts` describes them."""
 

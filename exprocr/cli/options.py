@@ -17,12 +17,14 @@ from exprocr.choices import (
     DECODERS,
     DEVICES,
     ENGINES,
+    LAYOUTS,
     LOOKS,
     MAX_BEAM_WIDTH,
     MAX_PROCESSES,
     TEXTS_LIKE,
 )
 from exprocr.core.config.label_map import parse_entry
+from exprocr.core.config.layout_choice import parse_label_pattern
 from exprocr.core.config.schema import TEXT_SOURCES, SynthConfig, parse_looks, ranges
 from exprocr.errors import ConfigError
 from exprocr.words import one_line
@@ -130,6 +132,39 @@ def table_options(command: F) -> F:
         metavar="DIR",
         help="Folder that the paths of a table start from.  [default: the table's own]",
     )(outside_option(command))
+
+
+class LabelPattern(click.ParamType):  # type: ignore[type-arg]  # none before click 8.4
+    """A regular expression with a group ``text``."""
+
+    name = "pattern"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it unchanged; what is no such pattern is a usage error."""
+        try:
+            parse_label_pattern(value)
+        except ConfigError as error:
+            self.fail(str(error).removeprefix("label pattern: "), param, ctx)
+        return str(value)
+
+
+def layout_options(command: F) -> F:
+    """Add the options of `LayoutChoice`.
+
+    Arguments ``layout: str | None``, ``label_pattern: str | None``.
+    """
+    command = click.option(
+        "--label-pattern",
+        type=LabelPattern(),
+        metavar="PATTERN",
+        help="Take the labels from the names of the images: the group 'text' of this regular "
+        "expression, such as '(?P<text>[^_]+)_.*', which fits the name without its suffix.",
+    )(command)
+    return click.option(
+        "--layout",
+        type=click.Choice(LAYOUTS),
+        help="How DATA is stored.  [default: recognized by looking]",
+    )(command)
 
 
 def outside_option(command: F) -> F:

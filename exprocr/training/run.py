@@ -13,7 +13,8 @@ import torch
 import exprocr
 from exprocr.choices import DEVICES, MAX_PROCESSES
 from exprocr.core.config.label_map import LabelMap
-from exprocr.core.config.schema import Preset
+from exprocr.core.config.layout_choice import LayoutChoice
+from exprocr.core.config.schema import Preset, parse_looks
 from exprocr.core.config.settings import from_dict, to_dict
 from exprocr.core.data.dataset import DataSet, Sample, TablePaths, split
 from exprocr.core.runs.layout import CHECKPOINT_NAME, CONFIG_NAME, SPLIT_NAME, VAL_NAME
@@ -26,12 +27,11 @@ from exprocr.core.system.regular import read_regular
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import LEXICON
 from exprocr.errors import ConfigError, DataError, ModelFileError, unknown_name
+from exprocr.synth.texts import characters_of, load_texts, sources
 from exprocr.training.checkpoint import Checkpoint, load_checkpoint
 from exprocr.training.limits import Limits
 from exprocr.training.precision import Precision
-from exprocr.words import quoted
-
-"""Most threads, and most processes that render ahead."""
+from exprocr.words import quantity, quoted, shortened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,12 @@ class RunSpec:
     allow_outside: bool = False
     """Whether the paths of tables may lead out of that folder."""
 
+    layout: str | None = None
+    """The layout of the data sets, one of `exprocr.choices.LAYOUTS`; None recognizes it."""
+
+    label_pattern: str | None = None
+    """Pattern of labels in the names of files; None where they are elsewhere."""
+
     init: str | None = None
     """Model file that the weights came from."""
 
@@ -92,11 +98,20 @@ class RunSpec:
                 raise ConfigError(f"{name}: expected {low} to {MAX_PROCESSES}, found {number}")
         if self.device not in DEVICES:
             raise ConfigError(unknown_name("device", self.device, DEVICES, what="device"))
+        self.layout_choice()
         if self.data is None and self.settings.training.synth_mix < 1:
             raise ConfigError(
                 "training.synth_mix: expected 1 where no data set is given, found "
                 f"{self.settings.training.synth_mix:g}"
             )
+
+    def layout_choice(self) -> LayoutChoice:
+        """Return which layouts the data sets may have.
+
+        Raises:
+            ConfigError: The layout and the pattern contradict each other.
+        """
+        return LayoutChoice(name=self.layout, label_pattern=self.label_pattern)
 
 
 @dataclass
@@ -156,13 +171,32 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
         if spec.data is not None:
             data.remarks.append(f"{spec.data}: only validated on; all training images are rendered")
         data.train = []
+    data.warnings += _validated_only(spec.settings, data)
     return spec, data
+
+
+def _validated_only(settings: Preset, data: RunData) -> list[str]:
+    """Return a warning of characters that are validated on and never trained on; or nothing."""
+    trained = {*"".join(sample.text for sample in data.train)}
+    only = {*"".join(sample.text for sample in data.val)} - trained
+    if only and settings.training.synth_mix:
+        synth = settings.synth
+        only -= {*characters_of(sources(parse_looks(synth.looks), load_texts(synth)))}
+    if not only:
+        return []
+    having = [sample for sample in data.val if only & {*sample.text}]
+    return [
+        f"{quoted(''.join(sorted(only)))} occurs in {len(having):,} of "
+        f"{quantity(len(data.val), 'validation label')} and in nothing that is trained on; the "
+        f"first is {shortened(having[0].text)} in {having[0].where}"
+    ]
 
 
 def _load(place: str, spec: RunSpec, data: RunData) -> DataSet:
     images = None if spec.images is None else Path(spec.images)
     paths = TablePaths(images=images, allow_outside=spec.allow_outside)
-    found = load_labeled(Path(place), paths, LabelMap(spec.settings.training.map))
+    label_map = LabelMap(spec.settings.training.map)
+    found = load_labeled(Path(place), paths, label_map, spec.layout_choice())
     data.remarks.append(f"{place}: {found.layout}")
     data.warnings += found.warnings
     return found

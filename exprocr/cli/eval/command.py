@@ -11,6 +11,7 @@ from exprocr.cli.options import (
     Session,
     check_decoder,
     decoder_options,
+    layout_options,
     map_option,
     model_option,
     pass_session,
@@ -26,6 +27,7 @@ from exprocr.cli.options import (
 )
 @click.argument("data", type=click.Path())
 @model_option
+@layout_options
 @table_options
 @map_option
 @decoder_options

@@ -22,6 +22,7 @@ from exprocr.cli.output import (
     write_json,
 )
 from exprocr.core.config.label_map import LabelMap
+from exprocr.core.config.layout_choice import LayoutChoice
 from exprocr.core.data.dataset import TablePaths, charset_problem
 from exprocr.core.data.labels import Sample
 from exprocr.core.data.pictures import file_pictures
@@ -70,6 +71,8 @@ def run(
     images: str | None,
     allow_outside: bool,
     map: tuple[str, ...],
+    layout: str | None,
+    label_pattern: str | None,
     json_file: str | None,
     errors: str | None,
     min_exact: float | None,
@@ -83,6 +86,8 @@ def run(
         images: The folder that a table's paths start from.
         allow_outside: Whether they may lead out of it.
         map: Replacements in the labels.
+        layout: Name of the data set's layout; None recognizes it.
+        label_pattern: Pattern of labels in the names of files.
         json_file: File for all figures.
         errors: File for all wrong images.
         min_exact: Exact match that is wanted at least.
@@ -92,7 +97,12 @@ def run(
         Exit: An image cannot be read, or the exact match is below ``min_exact``.
     """
     samples = find_samples(
-        session, data, images, allow_outside=allow_outside, label_map=LabelMap(map)
+        session,
+        data,
+        images,
+        allow_outside=allow_outside,
+        label_map=LabelMap(map),
+        choice=LayoutChoice(name=layout, label_pattern=label_pattern),
     )
     recognizer = Recognizer.load(**options)
     note_remark(session, recognizer)
@@ -126,6 +136,7 @@ def find_samples(
     *,
     allow_outside: bool,
     label_map: LabelMap | None = None,
+    choice: LayoutChoice | None = None,
 ) -> list[Sample]:
     """Find the images of a labeled data set, and report what is odd about it.
 
@@ -135,6 +146,7 @@ def find_samples(
         images: The folder that a table's paths start from; None is the table's own.
         allow_outside: Whether they may lead out of it.
         label_map: Changes the texts of the labels; None changes none.
+        choice: The layout that the user names; None recognizes it.
 
     Returns:
         Those of val/ where the set has train/ and val/, otherwise all.
@@ -144,7 +156,7 @@ def find_samples(
     """
     start = None if images is None else Path(images)
     paths = TablePaths(images=start, allow_outside=allow_outside)
-    found = load_labeled(Path(data), paths, label_map)
+    found = load_labeled(Path(data), paths, label_map, choice)
     part = found.held_out
     session.note(f"{data}: {found.layout}" + (", of which val is read" if part == "val" else ""))
     for warning in found.warnings:

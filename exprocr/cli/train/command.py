@@ -13,6 +13,7 @@ from exprocr.cli.options import (
     FiniteRange,
     Session,
     compute_options,
+    layout_options,
     look_options,
     map_option,
     pass_session,
@@ -88,6 +89,7 @@ def _setting(name: str) -> click.ParamType[Any]:
     metavar="X",
     help="Share of DATA to validate on.",
 )
+@layout_options
 @table_options
 @map_option
 @click.option(
@@ -146,8 +148,9 @@ def _setting(name: str) -> click.ParamType[Any]:
 def train(ctx: click.Context, session: Session, /, **options: Any) -> int:
     """Train a model on DATA, on rendered images (--synth-mix 1), or on both.
 
-    DATA is a folder or file as `exprocr synth` writes it: images with labels.txt, train/ and
-    val/, or a CSV, TSV or JSONL file with the columns image and text.
+    DATA is a folder or file in any layout that is known, such as images with labels.txt, train/
+    and val/, a CSV with the columns image and text, or a text file for each image. The reference
+    lists all.
     """
     from exprocr.cli.train.run import run
 

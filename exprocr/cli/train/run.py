@@ -202,6 +202,8 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
         val=_resolved(options["val"]),
         images=_resolved(options["images"]),
         allow_outside=options["allow_outside"],
+        layout=options["layout"],
+        label_pattern=options["label_pattern"],
         init=init,
         limits=limits,
         device=options["device"],

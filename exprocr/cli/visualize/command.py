@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from exprocr.cli.options import (
     Session,
     compute_options,
+    layout_options,
     limit_option,
     look_options,
     model_option,
@@ -131,6 +132,7 @@ def _kinds_help() -> str:
 @texts_options
 @look_options
 @limit_option("Samples: images on the sheet, at most.")
+@layout_options
 @table_options
 @compute_options
 @pass_session

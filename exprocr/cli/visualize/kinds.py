@@ -74,6 +74,7 @@ KINDS = {
         summary="images with truth, reading and confidence",
         options=(
             *("image", "seed", "errors", "limit", "images", "allow_outside"),
+            *("layout", "label_pattern"),
             *("grammar", "texts", "texts_like", "max_length", "look", "digits"),
         ),
     ),
@@ -140,6 +141,12 @@ class Request:
 
     allow_outside: bool = False
     """Whether they may lead out of it."""
+
+    layout: str | None = None
+    """Layout of the samples' data set; None recognizes it."""
+
+    label_pattern: str | None = None
+    """Pattern of samples' labels in the names of files."""
 
     grammar: str | None = None
     """Grammar of the texts of rendered samples."""

@@ -14,6 +14,7 @@ from exprocr.cli.options import BAD_INPUT, check_digits, look_settings, texts_se
 from exprocr.cli.output import cell, new_table, print_table, progress, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.subject import load_recognizer
+from exprocr.core.config.layout_choice import LayoutChoice
 from exprocr.core.config.schema import SynthConfig
 from exprocr.core.config.settings import load_settings
 from exprocr.core.data.dataset import TablePaths
@@ -64,7 +65,11 @@ def _pictures(request: Request) -> PictureSet:
         if rendered:
             raise UsageError("options of rendered samples go without IMAGE.")
         samples = find_samples(
-            request.session, request.image, request.images, allow_outside=request.allow_outside
+            request.session,
+            request.image,
+            request.images,
+            allow_outside=request.allow_outside,
+            choice=LayoutChoice(name=request.layout, label_pattern=request.label_pattern),
         )
         return file_pictures(samples, request.image)
     if request.runs and not rendered:

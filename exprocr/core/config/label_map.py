@@ -20,13 +20,13 @@ def parse_entry(entry: str) -> tuple[str, str]:
             empty, which removes FROM.
 
     Raises:
-        ConfigError: It is not of this form, too long, or has white space.
+        ConfigError: It is not of this form, too long, or has white space other than blanks.
     """
     end = entry.find("=", 1)
-    if end < 0 or len(entry) > MAX_ENTRY_LENGTH or not entry.isprintable() or " " in entry:
+    if end < 0 or len(entry) > MAX_ENTRY_LENGTH or not entry.isprintable():
         raise ConfigError(
             f"map: expected FROM=TO of at most {MAX_ENTRY_LENGTH} characters, without white "
-            f"space, found {quoted(entry)}"
+            f"space but blanks, found {quoted(entry)}"
         )
     return entry[:end], entry[end + 1 :]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.core.config.label_map import LabelMap
+from exprocr.core.config.layout_choice import LayoutChoice
 from exprocr.core.data.labels import LabelFile, Layout, Sample, TablePaths
-from exprocr.core.data.layouts import table, train_val
+from exprocr.core.data.layouts import listing, table, train_val
 from exprocr.core.system.memory import garbage_kept
 from exprocr.core.text.charset import Charset, num_frames_needed
 from exprocr.core.text.notation import look_alike
@@ -35,11 +36,8 @@ __all__ = [
     "split",
 ]
 
-LAYOUTS: tuple[Callable[[Path], Layout | None], ...] = (
-    train_val.find,
-    *train_val.PART_LAYOUTS,
-)
-"""Functions that find a layout at a path, in the order in which they are tried."""
+FILES = {"table": table.of_file, "list": listing.of_file}
+"""Layouts that a file has, whatever its name, if the user says so."""
 
 
 @dataclass
@@ -104,14 +102,18 @@ class DataSet:
 
 
 def load_dataset(
-    path: Path, paths: TablePaths | None = None, label_map: LabelMap | None = None
+    path: Path,
+    paths: TablePaths | None = None,
+    label_map: LabelMap | None = None,
+    choice: LayoutChoice | None = None,
 ) -> DataSet:
     """Recognize a data set's layout and read its labels; no picture is opened.
 
     Args:
-        path: A folder or a table, in any of `LAYOUTS`.
+        path: A folder or a file, in any layout of `exprocr.core.data.layouts`.
         paths: Where the paths of a table start and may lead; None keeps them in its folder.
         label_map: Changes the texts of the labels; None changes none.
+        choice: The layout that the user names; None recognizes it.
 
     Raises:
         DataError: There is no data set, a label is malformed, there is no label, a path leads out
@@ -121,19 +123,25 @@ def load_dataset(
     paths = paths or TablePaths()
     label_map = label_map or LabelMap()
     num_changed = label_map.num_changed
+    notes: dict[str, list[str]] = {}
     try:
-        layout = next((layout for find in LAYOUTS if (layout := find(path))), None)
-        if layout is None:
-            raise _no_data_set(path)
-        warnings: list[str] = []
+        layout = _find(path, choice or LayoutChoice())
+        warnings = []
+        if layout.unread:
+            warnings.append(
+                f"{path}: read as {layout.description}; not read: {', '.join(layout.unread)}; "
+                "--layout or the path of a label file chooses another"
+            )
         with garbage_kept():
-            parts = {
-                part: labels.read(_place(labels, paths)._replace(label_map=label_map), warnings)
-                for part, labels in layout.parts.items()
-            }
+            parts = {}
+            for part, labels in layout.parts.items():
+                notes[part] = []
+                source = _place(labels, paths)
+                source = source._replace(label_map=label_map, note=notes[part].append)
+                parts[part] = labels.read(source, warnings)
     except OSError as error:
         raise _unreadable(Path(error.filename or path), error) from error
-    description = layout.description
+    description = "; ".join([layout.description, *_unusual(notes)])
     if label_map.replacements:
         changed = label_map.num_changed - num_changed
         description += f"; {quantity(changed, 'label')} changed by --map"
@@ -150,19 +158,45 @@ def _place(labels: LabelFile, paths: TablePaths) -> LabelFile:
     if folder is not None and not folder.is_dir():
         found = "a file" if folder.exists() else "no such folder"
         raise DataError(f"{folder}: expected a folder, which --images names, found {found}")
-    if folder is not None and labels.file.suffix.lower() not in table.SUFFIXES:
+    if folder is not None and not labels.has_paths:
         raise DataError(
-            f"{labels.file}: expected a table, which --images is for, found labels by number"
+            f"{labels.file}: expected a table or a list, which --images is for, found labels "
+            "without paths"
         )
     return labels._replace(folder=folder or labels.folder, allow_outside=paths.allow_outside)
 
 
-def _no_data_set(path: Path) -> DataError:
-    """Return the error of a path at which there is no data set."""
+def _find(path: Path, choice: LayoutChoice) -> Layout:
+    """Return the layout at a path.
+
+    Raises:
+        DataError: There is no data set, or not in the layout that the user names.
+    """
+    if choice.name in FILES and path.is_file():
+        return FILES[choice.name](path)
+    layouts = train_val.finders(choice)
+    layout = train_val.find(path, layouts)
+    if layout is None and "list" in layouts:
+        layout = listing.find_parts(path)
+    if layout is None:
+        layout = train_val.find_part(path, layouts)
+    if layout is not None:
+        return layout
     if path.is_dir():
-        return train_val.no_labels(path)
+        raise train_val.no_labels(path)
     found = "another kind of file" if path.exists() else "nothing there"
-    return DataError(f"{path}: expected a folder or a .csv, .tsv or .jsonl file, found {found}")
+    raise DataError(
+        f"{path}: expected a folder, a .csv, .tsv or .jsonl file, or a .txt file with a tab in "
+        f"each line, found {found}"
+    )
+
+
+def _unusual(notes: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return what is unusual in how the labels of each part are written, each once."""
+    told = {part: list(dict.fromkeys(several)) for part, several in notes.items()}
+    if len({tuple(several) for several in told.values()}) == 1:
+        return next(iter(told.values()))
+    return [f"{part}: {', '.join(several)}" for part, several in told.items() if several]
 
 
 def split(
@@ -262,13 +296,18 @@ def charset_problem(samples: Sequence[Sample], charset: Charset) -> str:
         for other in charset.missing(sample.text)
         if (known := look_alike(other, charset.characters))
     }
-    options = " ".join(f"--map '{other}={known}'" for other, known in look_alikes.items())
+    ways = []
+    if look_alikes:
+        options = " ".join(f"--map '{other}={known}'" for other, known in look_alikes.items())
+        ways.append(f"replace characters that look alike with {options}")
+    if any(" " in sample.text for sample in outside) and " " not in charset.characters:
+        ways.append("take out blanks with --map ' ='")
+    way = ", ".join(ways) or "replace them with --map FROM=TO"
     return (
         f"{first.where}: expected the model's characters {quoted(charset.characters)}, found "
         f"{quoted(charset.missing(first.text))} in the label {shortened(first.text)}; "
-        f"{len(outside)} of {len(samples)} labels are affected: "
-        + (f"replace characters that look alike with {options}, " if options else "")
-        + "correct them, or train a model that knows them (train --init)"
+        f"{len(outside)} of {len(samples)} labels are affected: {way}, correct them, or train "
+        "a model that knows them (train --init)"
     )
 
 

@@ -7,6 +7,7 @@ of its left side.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +27,7 @@ from exprocr.core.system.limits import (
 from exprocr.core.system.regular import open_regular
 from exprocr.core.text.expression import format_value, value_of
 from exprocr.errors import DataError
-from exprocr.words import NUM_NAMED, first_few, quoted, shortened
+from exprocr.words import NUM_NAMED, first_few, quantity, quoted, shortened
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
@@ -63,14 +64,14 @@ class Sample:
 class Label(NamedTuple):
     """One label, as written in its file."""
 
-    line: int
-    """Line number, from 1."""
+    where: str
+    """Where it is written: ``data/labels.txt, line 12``."""
 
     image: str
     """Path of the image, relative to the folder of the images."""
 
     text: str
-    """The expression, not empty."""
+    """The expression; `check_labels` takes the blanks around it off, and checks it."""
 
     value: Fraction | None
     """The value written beside it, right or wrong; None if there is none."""
@@ -99,11 +100,17 @@ class LabelFile(NamedTuple):
     read: Callable[[LabelFile, list[str]], list[Sample]]
     """Reads the samples; its arguments are this label file and a list for warnings."""
 
+    has_paths: bool = False
+    """Whether it names its pictures by paths, which start from `folder`."""
+
     allow_outside: bool = False
     """Whether pictures may lie outside `folder`."""
 
     label_map: Callable[[str], str] = str
     """Returns the text to use for the text of a label."""
+
+    note: Callable[[str], object] = str
+    """Is told what is unusual in how the labels are written, for the line about the layout."""
 
 
 class Layout(NamedTuple):
@@ -115,13 +122,19 @@ class Layout(NamedTuple):
     parts: dict[str, LabelFile]
     """Either ``train`` and ``val``, or ``all``."""
 
+    unread: tuple[str, ...] = ()
+    """Other labels at the same path, which are not read, as people call them."""
 
-def read_lines(file: Path, *, keep_returns: bool = False) -> Iterator[str]:
+
+def read_lines(
+    file: Path, *, keep_returns: bool = False, note: Callable[[str], object] = str
+) -> Iterator[str]:
     """Read the lines of a UTF-8 file, with or without a byte-order mark, with either line end.
 
     Args:
         file: The file.
         keep_returns: Keep the carriage return before a line feed, which may be within quotes.
+        note: Is told of a byte-order mark, and of Windows line ends.
 
     Yields:
         The lines without their ends; blank lines at the end of the file are left out.
@@ -137,6 +150,10 @@ def read_lines(file: Path, *, keep_returns: bool = False) -> Iterator[str]:
             if not content:
                 return
             where = f"{file}, line {number}"
+            if number == 1 and content.startswith(codecs.BOM_UTF8):
+                note("a byte-order mark")
+            if number == 1 and content.endswith(b"\r\n"):
+                note("Windows line ends")
             if len(content) > MAX_LINE_LENGTH:
                 raise DataError(f"{where}: expected at most {MAX_LINE_LENGTH:,} bytes, found more")
             try:
@@ -198,26 +215,32 @@ def parse_value(value: object, where: str) -> Fraction | None:
 
 
 def check_labels(source: LabelFile, labels: Iterable[Label], warnings: list[str]) -> list[Label]:
-    """Return the labels of a file after its map; warn of values that are not those of their texts.
+    """Return the labels of a file without blanks around them, after its map.
+
+    Wrong values are warned of.
 
     Raises:
-        DataError: There is no label, or the map makes one empty or too long.
+        DataError: There is no label, or one is malformed, also by the map.
     """
     file, change = source.file, source.label_map
-    labels = list(labels)
-    if change is not str:
-        labels = [
-            label._replace(text=check_text(change(label.text), f"{file}, line {label.line}"))
-            for label in labels
-        ]
+    checked = []
+    num_stripped = 0
+    for label in labels:
+        text = label.text.strip()
+        num_stripped += len(text) != len(label.text)
+        text = check_text(change(text), label.where)
+        checked.append(label if text == label.text else label._replace(text=text))
+    labels = checked
+    if num_stripped:
+        source.note(f"blanks around {quantity(num_stripped, 'label')} taken off")
     right_of = lru_cache(2**16)(value_of)  # texts are often repeated
     if not labels:
         raise DataError(f"{file}: expected labels, found none")
     wrong = [
-        f"line {line}: {shortened(text)} is "
+        f"{where.removeprefix(f'{file}, ')}: {shortened(text)} is "
         f"{shortened(format_value(right, text)) or 'without a value'}, "
         f"not {shortened(format_value(value, text))}"
-        for line, _, text, value in labels
+        for where, _, text, value in labels
         if value is not None and value != (right := right_of(text))
     ]
     if wrong:
@@ -231,22 +254,31 @@ def check_labels(source: LabelFile, labels: Iterable[Label], warnings: list[str]
 def join(source: LabelFile, labels: Sequence[Label], warnings: list[str]) -> list[Sample]:
     """Join labels with their pictures, without opening any; warn of missing ones.
 
+    A backslash in a path is one of the name, or else a separator, as Windows writes it.
+
     Raises:
         DataError: A path leads out of the folder, or more than half of the pictures are missing.
     """
     file, folder = source.file, source.folder
     samples, missing = [], []
+    num_backslashes = 0
     is_file = _file_finder(folder, len(labels))
-    for line, image, text, value in labels:
-        if not source.allow_outside and _leads_out(image):
+    for where, image, text, value in labels:
+        slashed = image.replace("\\", "/")
+        if not source.allow_outside and any(map(_leads_out, {image, slashed})):
             raise DataError(
-                f"{file}, line {line}: image: expected a path inside {folder}, found "
+                f"{where}: image: expected a path inside {folder}, found "
                 f"{quoted(image)}; give --allow-outside if you trust this table"
             )
         if is_file(image):
-            samples.append(Sample(folder / image, text, f"{file}, line {line}", value))
+            samples.append(Sample(folder / image, text, where, value))
+        elif slashed != image and is_file(slashed):
+            num_backslashes += 1
+            samples.append(Sample(folder / slashed, text, where, value))
         else:
             missing.append(image)
+    if num_backslashes:
+        source.note(f"backslashes in {quantity(num_backslashes, 'path')} taken as /")
     report_missing(file, "labels have no image", missing, len(labels), warnings)
     return samples
 
@@ -287,6 +319,31 @@ def _files_in(folder: str) -> set[str]:
             return {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
     except (OSError, ValueError):
         return set()
+
+
+def image_names(folder: Path) -> Iterator[str]:
+    """Yield the names of a folder's images, in no order; hidden files are left out."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != "." and entry.is_file():
+                yield name
+
+
+def images_by_stem(folder: Path) -> dict[str, str]:
+    """Return the file names of a folder's images by their stems.
+
+    Raises:
+        DataError: Two images have one stem.
+    """
+    images: dict[str, str] = {}
+    for name in image_names(folder):
+        stem = os.path.splitext(name)[0]
+        if other := images.get(stem):
+            both = " and ".join(sorted((other, name)))
+            raise DataError(f"{folder}: expected one image called {stem}, found {both}")
+        images[stem] = name
+    return images
 
 
 def report_missing(

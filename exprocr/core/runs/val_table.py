@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from exprocr.core.config.label_map import LabelMap
+from exprocr.core.config.layout_choice import LayoutChoice
 from exprocr.core.data.dataset import DataSet, TablePaths, load_dataset
 from exprocr.core.data.labels import read_lines
 from exprocr.core.data.layouts import table
@@ -16,7 +17,10 @@ from exprocr.errors import DataError
 
 
 def load_labeled(
-    path: Path, paths: TablePaths | None = None, label_map: LabelMap | None = None
+    path: Path,
+    paths: TablePaths | None = None,
+    label_map: LabelMap | None = None,
+    choice: LayoutChoice | None = None,
 ) -> DataSet:
     """Load a data set as `load_dataset` does; the table of a run may lead out of its folder.
 
@@ -28,6 +32,7 @@ def load_labeled(
         path,
         replace(paths, allow_outside=paths.allow_outside or is_val_table(path)),
         label_map,
+        choice,
     )
 
 

@@ -27,6 +27,8 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "limit": ("--limit", "5"),
     "images": ("--images", "d"),
     "allow_outside": ("--allow-outside",),
+    "layout": ("--layout", "table"),
+    "label_pattern": ("--label-pattern", "(?P<text>.*)"),
     "grammar": ("--grammar", "digits"),
     "texts": ("--texts", "t"),
     "texts_like": ("--texts-like", "captcha"),

@@ -62,8 +62,16 @@ def test_characters_outside_the_model() -> None:
     assert message.startswith("l.txt, line 7: expected the model's characters '+-1', found 'x/y'")
     assert "x1/1y" in message
     assert "2 of 6 labels" in message
+    assert "replace them with --map FROM=TO, correct them" in message
     assert "train --init" in message
     assert "\n" not in message
+
+
+def test_blanks_can_be_taken_out() -> None:
+    samples = [Sample(Path("7.png"), "7 * 2", "l.txt, line 7")]
+    with pytest.raises(DataError, match=r"take out blanks with --map ' =', correct them"):
+        check_charset(samples, Charset("*27"))
+    check_charset([replace(samples[0], text=LabelMap([" ="])("7 * 2"))], Charset("*27"))
 
 
 def test_a_map_is_the_way_out_where_characters_look_alike() -> None:

@@ -28,8 +28,8 @@ def table(tmp_path: Path, rows: str) -> Path:
         ),
         ("a.png," + "1" * 10**6 + ",", "line 2: expected at most 100,000 bytes, found more"),
         (
-            f"a.png,{'1 ' * 40_000},",
-            "expected visible characters, with blanks only between them, found '1 1",
+            "a.png," + "1\u3000" * 10_000 + ",",
+            "expected visible characters, with blanks only between them, found '1\\u30001",
         ),
         (
             f"a.png,1,{'x' * 50_000}",

@@ -2,6 +2,5 @@
 
 Each module has a function ``find(path)``. It returns what to read at a path, or None if the path
 has another layout. Its file's ``read`` returns the samples. A new layout is a new module, and a
-line in `exprocr.core.data.layouts.train_val.PART_LAYOUTS`; if it divides a data set into parts by
-itself, in `exprocr.core.data.dataset.LAYOUTS`.
+line in `exprocr.core.data.layouts.train_val.PART_LAYOUTS`, and its name in `exprocr.choices`.
 """

@@ -49,8 +49,6 @@ def test_no_label_at_all(tmp_path: Path, labels: str) -> None:
         ("   ", "line 2: expected an expression, found an empty line"),
         ("1 + 2 3", "line 2: expected an expression without white space"),
         ("1+2  3", "line 2: expected an expression without white space"),
-        (" 1+2", "line 2: expected an expression without white space"),
-        ("1+2 ", "line 2: expected an expression without white space"),
         ("1\t+2", "line 2: expected an expression without white space"),
         ("1\u00a0+2 3", "line 2: expected an expression without white space"),
         (
@@ -91,6 +89,12 @@ def test_labels_without_values_and_with_fractions(tmp_path: Path) -> None:
     assert [s.value for s in data.parts["all"]] == [None, Fraction(-1, 2), None]
     assert data.warnings == []
     assert data.charset == Charset("*+-/12流")
+
+
+def test_blanks_around_a_line_are_taken_off(tmp_path: Path) -> None:
+    data = load_dataset(contest(tmp_path, " (7+5)+4 16\n1-2*3 -5 \n9*9-(1+2) 78\n4/2+1 3\n"))
+    assert_complete(data.parts["all"])
+    assert data.layout == "one folder, labels in labels.txt; blanks around 2 lines taken off"
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
