@@ -12,7 +12,7 @@ DECODERS = ("auto", "greedy", "beam", "exact")
 FORMATS = ("table", "tsv", "json", "csv", "contest")
 """How ``exprocr predict`` writes readings; `exprocr.cli.predict.formats` describes them."""
 
-LAYOUTS = ("contest", "beside", "list", "table", "pairs", "names")
+LAYOUTS = ("contest", "beside", "list", "table", "pairs", "names", "parquet", "lmdb")
 """How labeled pictures are stored; `exprocr.core.data.layouts` has a module for each."""
 
 TEXTS_LIKE = ("level1", "captcha", "sums", "worksheet", "unknown")

@@ -51,6 +51,8 @@ ONLY_IN = {
         "viz.saliency.cost",
         "viz.architecture.profile",
     ),
+    "pyarrow": ("core.data.parquet_file",),
+    "lmdb": ("core.data.lmdb_folder",),
     "onnx": ("core.model.onnx_graph", "core.model.onnx_check"),
     "onnxruntime": ("core.model.onnx_engine",),
     "matplotlib": ("viz.",),
@@ -78,6 +80,9 @@ IN_FUNCTIONS = {
     ("core.model.loading", "exprocr.core.model.torch_engine"),
     # A user's graph is checked; the one in the package starts without the onnx package.
     ("core.model.loading", "exprocr.core.model.onnx_check"),
+    # Neither do these packages: each is for one layout of data sets.
+    ("core.data.parquet_file", "pyarrow.parquet"),
+    ("core.data.lmdb_folder", "lmdb"),
     # TensorBoard need not be installed.
     ("training.tensorboard", "torch.utils.tensorboard"),
 }

@@ -396,8 +396,10 @@ def _finish(
         session.report(f"warning: {trainer.best.graph_problem}")
     quoted_run = shlex.quote(str(run_dir))
     if data.val:
-        image, target = _shown(str(data.val[0].path)), _shown(str(run_dir / VAL_NAME))
-        session.note(f"Next: exprocr predict --model {quoted_run} {image}")
+        target = _shown(str(run_dir / VAL_NAME))
+        file = next((sample.path for sample in data.val if sample.stored is None), None)
+        if file is not None:
+            session.note(f"Next: exprocr predict --model {quoted_run} {_shown(str(file))}")
     else:  # there are no files to read
         target = "rendered"
         same = f" --config {shlex.quote(str(run_dir / CONFIG_NAME))}"

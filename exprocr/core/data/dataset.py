@@ -75,9 +75,9 @@ class DataSet:
     def digest(self) -> str:
         """Return a fingerprint, which shows on resuming whether the data set has changed.
 
-        It covers each picture's part, path relative to the root (or to `images`), label and file
-        size, in any order. No pixels are read: if a picture is replaced by one of the same file
-        size, the fingerprint stays the same.
+        It covers each picture's part, path relative to the root (or to `images`), label and size of
+        the file that it is in, in any order. No pixels are read: if a picture is replaced by
+        another one and the size of the file stays, so does the fingerprint.
 
         Returns:
             BLAKE2b of 16 bytes, hexadecimal.
@@ -93,9 +93,9 @@ class DataSet:
                 path = sample.path
                 name = path.relative_to(base) if path.is_relative_to(base) else path
                 try:
-                    rows.append((name.as_posix(), sample.text, path.stat().st_size))
+                    rows.append((name.as_posix(), sample.text, sample.file.stat().st_size))
                 except OSError as error:
-                    raise _unreadable(path, error) from error
+                    raise _unreadable(sample.file, error) from error
             rows.sort()
         encoded = json.dumps(contents, sort_keys=True).encode()
         return hashlib.blake2b(encoded, digest_size=16).hexdigest()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from exprocr.core.config.schema import PreprocessConfig
 from exprocr.core.data.labels import Sample
+from exprocr.core.image.files import StoredPicture
 from exprocr.core.image.preprocess import load
 from exprocr.core.system.processes import starting_workers, worker_pool
 from exprocr.errors import DataError, ImageError
@@ -25,6 +26,7 @@ CHUNK_SIZE = 100
 FEW = 4000
 """With fewer pictures, starting processes takes longer than reading."""
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 Read = NDArray[np.uint8] | str
@@ -52,10 +54,10 @@ def load_images(
     Raises:
         DataError: Some pictures cannot be read. All are tried; the message names the first few.
     """
-    paths = [sample.path for sample in samples]
+    sources = [sample.source for sample in samples]
     inks: list[NDArray[np.uint8]] = []
     failures: list[str] = []
-    with closing(read_all(paths, partial(_read, config=config), workers)) as results:
+    with closing(read_all(sources, partial(_read, config=config), workers)) as results:
         for result in results:
             if isinstance(result, str):
                 failures.append(result)
@@ -71,20 +73,20 @@ def load_images(
 
 
 def read_all(
-    paths: Sequence[Path], read: Callable[[Path], T], workers: int
+    sources: Sequence[S], read: Callable[[S], T], workers: int
 ) -> Generator[T, None, None]:
-    """Yield what a function returns for each path, in order; close it to stop early.
+    """Yield what a function returns for each source, in order; close it to stop early.
 
     Args:
-        paths: The paths.
+        sources: Paths or stored pictures.
         read: A function that processes can be sent: a module's, or a `partial` of one.
-        workers: Number of processes, if there are many paths.
+        workers: Number of processes, if there are many sources.
 
     Raises:
         DataError: A process was killed.
     """
-    if workers == 1 or len(paths) < FEW:
-        yield from map(read, paths)
+    if workers == 1 or len(sources) < FEW:
+        yield from map(read, sources)
         return
     # Processes, because reading holds Python's lock and changes its filter of warnings, which all
     # threads share.
@@ -92,8 +94,8 @@ def read_all(
     try:
         with starting_workers():
             futures = [
-                pool.submit(_read_chunk, paths[start : start + CHUNK_SIZE], read)
-                for start in range(0, len(paths), CHUNK_SIZE)
+                pool.submit(_read_chunk, sources[start : start + CHUNK_SIZE], read)
+                for start in range(0, len(sources), CHUNK_SIZE)
             ]
         for future in futures:
             yield from future.result()
@@ -105,12 +107,12 @@ def read_all(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _read_chunk(paths: Sequence[Path], read: Callable[[Path], T]) -> list[T]:
-    return [read(path) for path in paths]
+def _read_chunk(sources: Sequence[S], read: Callable[[S], T]) -> list[T]:
+    return [read(source) for source in sources]
 
 
-def _read(path: Path, config: PreprocessConfig) -> Read:
+def _read(source: Source, config: PreprocessConfig) -> Read:
     try:
-        return load(path, config).ink
+        return load(source, config).ink
     except ImageError as error:
         return str(error)

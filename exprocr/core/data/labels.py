@@ -18,6 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from exprocr.core.data.stored import stored_at
+from exprocr.core.image.files import StoredPicture
 from exprocr.core.system.limits import (
     MAX_LABEL_FILE_BYTES,
     MAX_LABEL_LENGTH,
@@ -44,7 +46,7 @@ class Sample:
     """A picture and its label."""
 
     path: Path
-    """The picture's file."""
+    """The picture's file, or for a stored one a path that leads into its file."""
 
     text: str
     """The text; never empty, with visible characters and blanks between them."""
@@ -54,6 +56,19 @@ class Sample:
 
     value: Fraction | None = None
     """The value in the label, right or wrong; None if there is none."""
+
+    stored: StoredPicture | None = None
+    """The picture where it has no file of its own, such as a row of a Parquet file."""
+
+    @property
+    def source(self) -> Path | StoredPicture:
+        """What the picture is read from."""
+        return self.stored or self.path
+
+    @property
+    def file(self) -> Path:
+        """The picture's file, or the one that it is in."""
+        return self.stored.file if self.stored else self.path
 
     @property
     def truth(self) -> Fraction | None:
@@ -75,6 +90,9 @@ class Label(NamedTuple):
 
     value: Fraction | None
     """The value written beside it, right or wrong; None if there is none."""
+
+    stored: StoredPicture | None = None
+    """The picture where it has no file of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +258,7 @@ def check_labels(source: LabelFile, labels: Iterable[Label], warnings: list[str]
         f"{where.removeprefix(f'{file}, ')}: {shortened(text)} is "
         f"{shortened(format_value(right, text)) or 'without a value'}, "
         f"not {shortened(format_value(value, text))}"
-        for where, _, text, value in labels
+        for where, _, text, value, _ in labels
         if value is not None and value != (right := right_of(text))
     ]
     if wrong:
@@ -263,7 +281,10 @@ def join(source: LabelFile, labels: Sequence[Label], warnings: list[str]) -> lis
     samples, missing = [], []
     num_backslashes = 0
     is_file = _file_finder(folder, len(labels))
-    for where, image, text, value in labels:
+    for where, image, text, value, stored in labels:
+        if stored is not None:
+            samples.append(Sample(Path(stored.name), text, where, value, stored))
+            continue
         slashed = image.replace("\\", "/")
         if not source.allow_outside and any(map(_leads_out, {image, slashed})):
             raise DataError(
@@ -275,6 +296,8 @@ def join(source: LabelFile, labels: Sequence[Label], warnings: list[str]) -> lis
         elif slashed != image and is_file(slashed):
             num_backslashes += 1
             samples.append(Sample(folder / slashed, text, where, value))
+        elif inside := stored_at(folder / image):
+            samples.append(Sample(folder / image, text, where, value, inside))
         else:
             missing.append(image)
     if num_backslashes:

@@ -22,7 +22,7 @@ class LabeledPicture:
     """The path of its file, or the name of a rendered one."""
 
     source: ImageSource
-    """The path, or the rendered picture itself."""
+    """The path, what it is stored in, or the rendered picture itself."""
 
     text: str
     """The expression."""
@@ -70,7 +70,7 @@ def file_pictures(samples: Sequence[Sample], name: str, warnings: Sequence[str] 
 
     def pictures() -> Iterator[LabeledPicture]:
         for sample in samples:
-            yield LabeledPicture(str(sample.path), sample.path, sample.text, sample.truth)
+            yield LabeledPicture(str(sample.path), sample.source, sample.text, sample.truth)
 
     return PictureSet(name, len(samples), pictures, list(warnings))
 

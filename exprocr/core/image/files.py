@@ -12,6 +12,7 @@ import io
 import logging
 import struct
 import warnings
+from abc import ABC, abstractmethod
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -53,11 +54,35 @@ _TYPE_SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 _BYTE_TYPES = (1, 2, 6, 7)
 
 
-def read_picture(source: Path | str | bytes | BinaryIO) -> tuple[Image.Image, tuple[int, int]]:
+class StoredPicture(ABC):
+    """A picture inside a file of many, which is read when it is needed."""
+
+    @property
+    @abstractmethod
+    def file(self) -> Path:
+        """The file that it is in."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What it is called: a path that leads into the file."""
+
+    @abstractmethod
+    def content(self) -> bytes:
+        """Return its bytes, which are those of a picture's file.
+
+        Raises:
+            ImageError: There are none; the message does not name it.
+        """
+
+
+def read_picture(
+    source: Path | str | bytes | BinaryIO | StoredPicture,
+) -> tuple[Image.Image, tuple[int, int]]:
     """Decode a picture's file and rotate the picture as its EXIF orientation says.
 
     Args:
-        source: A path, the content of a file, or a binary file object.
+        source: A path, the content of a file, a binary file object, or a picture inside a file.
 
     Returns:
         The picture, and its original size, upright, px. A JPEG of more than `MAX_PICTURE_PIXELS` is
@@ -107,10 +132,12 @@ def read_picture(source: Path | str | bytes | BinaryIO) -> tuple[Image.Image, tu
     return image, size if image.size == loaded else (height, width)
 
 
-def _content(source: Path | str | bytes | BinaryIO) -> bytes:
+def _content(source: Path | str | bytes | BinaryIO | StoredPicture) -> bytes:
     """Return a file's content; at most `MAX_PICTURE_BYTES`."""
     if isinstance(source, bytes):
         content = source
+    elif isinstance(source, StoredPicture):
+        content = source.content()
     elif isinstance(source, Path | str):
         return read_regular(source, MAX_PICTURE_BYTES)
     else:

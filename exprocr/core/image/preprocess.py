@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from exprocr.core.config.schema import MAX_WIDTH_PX, PreprocessConfig
-from exprocr.core.image.files import read_picture
+from exprocr.core.image.files import StoredPicture, read_picture
 from exprocr.core.system.limits import MAX_PICTURE_PIXELS
 from exprocr.errors import ImageError
 
-ImageSource = Path | str | bytes | BinaryIO | Image.Image | NDArray[np.uint8]
+ImageSource = Path | str | bytes | BinaryIO | StoredPicture | Image.Image | NDArray[np.uint8]
 
 MAX_PIXELS = 2**24
 """Pictures with more pixels or more than 960 rows are reduced by an integer factor, before the
@@ -59,8 +59,8 @@ def load_image(source: ImageSource) -> Image.Image:
     """Decode a picture and rotate it as its EXIF orientation says.
 
     Args:
-        source: A path, the bytes of a file, a binary file object, a Pillow image, or a uint8
-            array of shape (H, W) or (H, W, 3 or 4).
+        source: A path, the bytes of a file, a binary file object, a picture inside a file, a Pillow
+            image, or a uint8 array of shape (H, W) or (H, W, 3 or 4).
 
     Returns:
         The picture. A JPEG of more than 20 million pixels has a half of its width and height, or

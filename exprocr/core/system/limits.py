@@ -69,6 +69,19 @@ MAX_LABELS = 10_000_000
 MAX_LABEL_FILE_BYTES = 1_000 * MB
 """Largest label file."""
 
+MAX_ARCHIVE_BYTES = 1_000_000 * MB
+"""Largest Parquet file or LMDB folder; no more than a small part of it is in memory at a time."""
+
+MAX_FOOTER_BYTES = 16 * MB
+"""Largest description of a Parquet file at its end."""
+
+MAX_ROW_GROUP_BYTES = 1_000 * MB
+"""Largest column of a row group of a Parquet file, before compression."""
+
+MAX_BATCH_BYTES = 200 * MB
+"""Most bytes of a column of a Parquet file that are in memory at a time; a single larger value is
+too."""
+
 MAX_DIGITS_BYTES = 100 * MB
 """Largest file of handwritten digits, before and after decompression; MNIST's has 47 MB."""
 

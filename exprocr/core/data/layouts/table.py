@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from exprocr.core.data.columns import IMAGE_COLUMNS, TEXT_COLUMNS, named_column
 from exprocr.core.data.labels import (
     IMAGE_SUFFIXES,
     Label,
@@ -36,11 +37,6 @@ SUFFIXES = (".csv", ".tsv", ".jsonl")
 
 FILE_NAMES = tuple(f"{stem}{suffix}" for stem in ("labels", "metadata") for suffix in SUFFIXES)
 """Tables that are looked for in a folder, in this order."""
-
-IMAGE_COLUMNS = ("image", "filename", "file_name", "path")
-TEXT_COLUMNS = ("text", "words", "label")
-"""Names of the columns, exprocr's own first; ``filename`` and ``words`` are EasyOCR's, and
-``file_name`` is Hugging Face's. Where a table has several of them, the first in this order."""
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
@@ -169,7 +165,9 @@ def _separator(first: str, usual: str) -> str:
         except csv.Error:
             continue
         names = [cell.strip() for cell in cells]
-        if _is_row(cells) or (_named(IMAGE_COLUMNS, names) and _named(TEXT_COLUMNS, names)):
+        if _is_row(cells) or (
+            named_column(IMAGE_COLUMNS, names) and named_column(TEXT_COLUMNS, names)
+        ):
             return separator
     return usual
 
@@ -190,19 +188,13 @@ def _json_rows(file: Path, lines: Iterable[str]) -> Iterator[tuple[int, dict[str
         yield number, row
 
 
-def _named(known: Sequence[str], names: Sequence[str]) -> str | None:
-    """Return the column that has one of the known names, capitals or not; None if none has."""
-    folded = {name.casefold(): name for name in reversed(names)}
-    return next((name if name in names else folded[name] for name in known if name in folded), None)
-
-
 def _columns(names: Sequence[str], where: str) -> Columns:
     """Return the columns of a table.
 
     Raises:
         DataError: There is none of the images, or none of the texts.
     """
-    found = _named(IMAGE_COLUMNS, names), _named(TEXT_COLUMNS, names)
+    found = named_column(IMAGE_COLUMNS, names), named_column(TEXT_COLUMNS, names)
     for column, known in zip(found, (IMAGE_COLUMNS, TEXT_COLUMNS), strict=True):
         if column is None:
             written = quoted(", ".join(names)) if names else "none"
@@ -210,4 +202,4 @@ def _columns(names: Sequence[str], where: str) -> Columns:
                 f"{where}: expected a column {known[0]!r}, found {written} (other names that are "
                 f"known: {', '.join(known[1:])})"
             )
-    return Columns(str(found[0]), str(found[1]), _named(("value",), names))
+    return Columns(str(found[0]), str(found[1]), named_column(("value",), names))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exprocr.core.config.layout_choice import BY_NAME, LayoutChoice
 from exprocr.core.data.labels import IMAGE_SUFFIXES, Layout
-from exprocr.core.data.layouts import beside, contest, listing, names, pairs, table
+from exprocr.core.data.layouts import beside, contest, listing, lmdb, names, pairs, parquet, table
 from exprocr.errors import DataError
 from exprocr.words import first_few, quantity
 
@@ -21,6 +21,8 @@ PART_LAYOUTS: dict[str, Finder] = {
     "table": table.find,
     "beside": beside.find,
     "pairs": pairs.find,
+    "parquet": parquet.find,
+    "lmdb": lmdb.find,
 }
 """The layouts of one part that are recognized, in the order in which they are tried."""
 
