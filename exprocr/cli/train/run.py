@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -395,18 +396,21 @@ def _finish(
     if trainer.best.graph_problem:
         session.report(f"warning: {trainer.best.graph_problem}")
     quoted_run = shlex.quote(str(run_dir))
+    commands = []
     if data.val:
         target = _shown(str(run_dir / VAL_NAME))
         file = next((sample.path for sample in data.val if sample.stored is None), None)
         if file is not None:
-            session.note(f"Next: exprocr predict --model {quoted_run} {_shown(str(file))}")
+            commands.append(f"predict --model {quoted_run} {_shown(str(file))}")
     else:  # there are no files to read
         target = "rendered"
         same = f" --config {shlex.quote(str(run_dir / CONFIG_NAME))}"
         config = same if spec.settings.synth != SynthConfig() else ""
-        session.note(f"Next: exprocr synth {target} -n 1000{config}")
-        session.note(f"      exprocr predict --model {quoted_run} {target}/0.png")
-    session.note(f"      exprocr eval {target} --model {quoted_run}")
+        commands.append(f"synth {target} -n 1000{config}")
+        commands.append(f"predict --model {quoted_run} {target}/0.png")
+    commands.append(f"eval {target} --model {quoted_run}")
+    for command, start in zip(commands, chain(["Next: "], repeat(" " * 6)), strict=False):
+        session.note(f"{start}exprocr {command}")
 
 
 def _shown(path: str) -> str:

@@ -186,8 +186,8 @@ def _find(path: Path, choice: LayoutChoice) -> Layout:
         raise train_val.no_labels(path)
     found = "another kind of file" if path.exists() else "nothing there"
     raise DataError(
-        f"{path}: expected a folder, a .csv, .tsv or .jsonl file, or a .txt file with a tab in "
-        f"each line, found {found}"
+        f"{path}: expected a folder or a .csv, .tsv, .jsonl or .parquet file, or a .txt file with "
+        f"a path, a tab and a label in each line, found {found}"
     )
 
 

@@ -229,7 +229,7 @@ def test_what_goes_wrong_takes_one_line(samples: SamplesOf, data: Path, tmp_path
     (tmp_path / "bare").mkdir()
     Image.open(image).save(tmp_path / "bare" / "a.png")
     for place, found in (
-        (image, "expected a folder or a .csv, .tsv or .jsonl file, found another kind of file"),
+        (image, "path, a tab and a label in each line, found another kind of file"),
         (tmp_path / "bare", "found 1 image and no labels"),
         (tmp_path / "none", "found nothing there"),
     ):

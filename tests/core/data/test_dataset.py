@@ -31,14 +31,14 @@ def test_the_first_layout_that_fits_is_taken(tmp_path: Path) -> None:
 def test_missing_path(tmp_path: Path) -> None:
     path = tmp_path / "nowhere"
     assert error_of(path) == (
-        f"{path}: expected a folder, a .csv, .tsv or .jsonl file, or a .txt file with a tab in "
-        "each line, found nothing there"
+        f"{path}: expected a folder or a .csv, .tsv, .jsonl or .parquet file, or a .txt file with "
+        "a path, a tab and a label in each line, found nothing there"
     )
 
 
 def test_other_file(tmp_path: Path) -> None:
     write_image(tmp_path / "0.png")
-    assert "0.png: expected a folder," in error_of(tmp_path / "0.png")
+    assert "0.png: expected a folder or" in error_of(tmp_path / "0.png")
 
 
 def test_name_too_long_for_the_system(tmp_path: Path) -> None:
