@@ -8,6 +8,7 @@ import click
 
 from exprocr.cli.options import (
     Session,
+    layout_options,
     limit_option,
     map_option,
     model_option,
@@ -21,6 +22,7 @@ from exprocr.cli.options import (
     "\n  exprocr inspect data/ --strict --json findings.json",
 )
 @click.argument("data", type=click.Path())
+@layout_options
 @table_options
 @map_option
 @model_option

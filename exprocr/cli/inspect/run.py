@@ -19,6 +19,7 @@ from exprocr.cli.output import (
     write_json,
 )
 from exprocr.core.config.label_map import LabelMap
+from exprocr.core.config.layout_choice import LayoutChoice
 from exprocr.core.data.dataset import DataSet, TablePaths
 from exprocr.core.data.inspection.findings import KINDS, Finding
 from exprocr.core.data.inspection.inspect import Inspection, inspect
@@ -52,6 +53,8 @@ def run(
     images: str | None,
     allow_outside: bool,
     map: tuple[str, ...],
+    layout: str | None,
+    label_pattern: str | None,
     model: str | None,
     sheet: str | None,
     limit: int,
@@ -66,6 +69,8 @@ def run(
         images: The folder that a table's paths start from.
         allow_outside: Whether they may lead out of it.
         map: Replacements in the labels.
+        layout: Name of the data set's layout; None recognizes it.
+        label_pattern: Pattern of labels in the names of files.
         model: The model whose frames a label must fit into; None is the bundled one.
         sheet: File for a sheet of samples.
         limit: Most samples on it.
@@ -82,7 +87,8 @@ def run(
         width = padded_width(scaled_width(size, network.preprocess), network.preprocess)
         return num_frames(network.model, width)
 
-    found = load_labeled(Path(data), paths, LabelMap(map))
+    choice = LayoutChoice(name=layout, label_pattern=label_pattern)
+    found = load_labeled(Path(data), paths, LabelMap(map), choice)
     session.note(f"{data}: {found.layout}")
     number = sum(len(part) for part in found.parts.values())
     with progress(session, 2 * number, description="inspecting") as bar:
@@ -212,7 +218,7 @@ def _draw_sheet(path: Path, name: str, inspection: Inspection, limit: int) -> No
     chosen += [others[i * len(others) // room] for i in range(room)]
     tiles = []
     for sample in chosen:
-        picture = to_rgb(load_image(sample.path))
+        picture = to_rgb(load_image(sample.source))
         picture.thumbnail(MAX_TILE_PX)
         remark = odd.get(str(sample.path), "")
         tiles.append(Tile(picture, sample.path.name, sample.text, remark=remark))

@@ -9,6 +9,7 @@ import click
 from exprocr.cli.options import (
     Session,
     compute_options,
+    layout_options,
     model_option,
     pass_session,
     table_options,
@@ -37,6 +38,7 @@ from exprocr.cli.options import (
     help="Labels to check: a folder or a table, as `exprocr train` takes it. Without IMAGES, all "
     "its images are shown.",
 )
+@layout_options
 @table_options
 @model_option
 @click.option(
@@ -60,8 +62,10 @@ def label(session: Session, /, paths: tuple[str, ...], **options: Any) -> int:
     """
     if not paths and options["labels"] is None:
         raise click.UsageError("Give IMAGES, or labels to check (--labels).")
-    if options["labels"] is None and options["images"] is not None:
-        raise click.UsageError("--images is for --labels: it names the folder of a table's images.")
+    for name in ("images", "layout", "label_pattern"):
+        if options["labels"] is None and options[name] is not None:
+            option = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{option} is for --labels: it says how they are stored.")
     if "-" in paths:
         raise click.UsageError("IMAGES: expected files and folders, found - (standard input).")
     from exprocr.cli.label.run import run

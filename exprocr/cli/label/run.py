@@ -16,15 +16,19 @@ from exprocr.cli.output import (
     progress,
     summary_table,
 )
-from exprocr.core.data.dataset import TablePaths, load_dataset
+from exprocr.core.config.layout_choice import LayoutChoice
+from exprocr.core.data.dataset import DataSet, TablePaths
+from exprocr.core.data.labels import Sample
 from exprocr.core.model.loading import GRAPH_SUFFIX
 from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.runs.val_table import load_labeled
 from exprocr.core.system.files import atomic_write
 from exprocr.report.label.candidates import (
     Candidate,
     CandidateSet,
     common_folder,
     make_candidate,
+    source_of,
 )
 from exprocr.report.label.page import render_page
 from exprocr.words import quantity
@@ -44,6 +48,8 @@ def run(
     labels: str | None,
     images: str | None,
     allow_outside: bool,
+    layout: str | None,
+    label_pattern: str | None,
     model: str | None,
     **options: Any,
 ) -> int:
@@ -56,6 +62,8 @@ def run(
         labels: A data set whose labels are checked; None if the images have none.
         images: Folder that the paths of a table start from; None is the table's own.
         allow_outside: Whether they may lead elsewhere.
+        layout: Name of the data set's layout; None recognizes it.
+        label_pattern: Pattern of labels in the names of files.
         model: What reads the images.
         options: Other arguments of `Recognizer.load`.
 
@@ -68,10 +76,11 @@ def run(
     prepare_output(target)  # before images are read for minutes
     found, _, num_bad = find_inputs(paths, session)
     files = [item.path for item in found]
-    known: dict[str, str] = {}
+    known: dict[str, Sample] = {}
     if labels is not None:
         table = TablePaths(images=Path(images) if images else None, allow_outside=allow_outside)
-        known = _read_labels(session, labels, table)
+        choice = LayoutChoice(name=layout, label_pattern=label_pattern)
+        known = _read_labels(session, load_labeled(Path(labels), table, choice=choice))
         files = files if paths else list(known)
     files = list({os.path.abspath(file): file for file in files}.values())  # each of them once
     if not files:  # reported above
@@ -80,7 +89,7 @@ def run(
         session.note(f"{quantity(len(files), 'image')}: more than {MANY:,} make a slow page")
     recognizer = Recognizer.load(model, n_best=NUM_TEXTS, **options)
     note_remark(session, recognizer)
-    folder = common_folder(files)
+    folder = common_folder([source_of(file, known) for file in files])
     candidates = _read(session, recognizer, files, folder, known)
     page = CandidateSet(folder, candidates, recognizer.charset.characters, labels)
     start = None if model and model.endswith(GRAPH_SUFFIX) else model or "bundled"
@@ -102,17 +111,12 @@ def run(
     return BAD_INPUT if num_bad or num_problems else 0
 
 
-def _read_labels(session: Session, data: str, paths: TablePaths) -> dict[str, str]:
-    """Return the labels of a data set by the absolute paths of their images; the last one counts.
-
-    Raises:
-        DataError: It cannot be used.
-    """
-    dataset = load_dataset(Path(data), paths)
+def _read_labels(session: Session, dataset: DataSet) -> dict[str, Sample]:
+    """Return the samples by the absolute paths of their images; the last of each counts."""
     for warning in dataset.warnings:
         session.report(f"warning: {warning}")
     samples = [sample for part in dataset.parts.values() for sample in part]
-    labels = {os.path.abspath(sample.path): sample.text for sample in samples}
+    labels = {os.path.abspath(sample.path): sample for sample in samples}
     if len(labels) < len(samples):
         number = quantity(len(samples) - len(labels), "image")
         session.report(f"warning: {number} listed again; the last label of each counts")
@@ -124,14 +128,15 @@ def _read(
     recognizer: Recognizer,
     files: Sequence[str],
     folder: str,
-    labels: dict[str, str],
+    known: dict[str, Sample],
 ) -> list[Candidate]:
     """Read the images, and report those that cannot be labeled."""
     candidates = []
+    sources = [source_of(file, known) for file in files]
     height = recognizer.preprocess.height
     with progress(session, len(files), description="reading") as bar:
-        for file, result in zip(files, recognizer.stream(files), strict=True):
-            candidate = make_candidate(file, folder, result, labels, height)
+        for file, result in zip(files, recognizer.stream(sources), strict=True):
+            candidate = make_candidate(file, folder, result, known, height)
             if candidate.problem:
                 session.problem(candidate.problem)
             candidates.append(candidate)

@@ -111,7 +111,7 @@ def _read_chunk(sources: Sequence[S], read: Callable[[S], T]) -> list[T]:
     return [read(source) for source in sources]
 
 
-def _read(source: Source, config: PreprocessConfig) -> Read:
+def _read(source: Path | StoredPicture, config: PreprocessConfig) -> Read:
     try:
         return load(source, config).ink
     except ImageError as error:

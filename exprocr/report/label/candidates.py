@@ -8,9 +8,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from PIL import Image
 
+from exprocr.core.data.labels import Sample
+from exprocr.core.image.files import StoredPicture
 from exprocr.core.image.preprocess import load_image
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.system.csv_rows import path_cell
@@ -104,13 +107,29 @@ class CandidateSet:
         return contents.hexdigest()
 
 
-def common_folder(paths: Sequence[str]) -> str:
-    """Return the innermost folder, absolute, that all files are in."""
-    return os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
+def common_folder(sources: Sequence[str | Path | StoredPicture]) -> str:
+    """Return the innermost folder, absolute, that the files of all pictures are in."""
+    files = [source.file if isinstance(source, StoredPicture) else source for source in sources]
+    return os.path.commonpath([os.path.dirname(os.path.abspath(file)) for file in files])
+
+
+def source_of(file: str, known: Mapping[str, Sample]) -> str | Path | StoredPicture:
+    """Return what a picture is read from.
+
+    Args:
+        file: Its path.
+        known: The samples of pictures that have a label, by absolute path.
+    """
+    sample = known.get(os.path.abspath(file))
+    return sample.source if sample else file
 
 
 def make_candidate(
-    file: str, folder: str, result: Prediction | ImageError, labels: Mapping[str, str], height: int
+    file: str,
+    folder: str,
+    result: Prediction | ImageError,
+    known: Mapping[str, Sample],
+    height: int,
 ) -> Candidate:
     """Return the picture of a file.
 
@@ -118,11 +137,12 @@ def make_candidate(
         file: Its path.
         folder: The folder that all pictures are in, absolute.
         result: What was read in it.
-        labels: The labels that pictures have, by absolute path.
+        known: The samples of pictures that have a label, by absolute path.
         height: The network's height, px.
     """
     path = os.path.relpath(os.path.abspath(file), folder).replace(os.sep, "/")
-    label = labels.get(os.path.abspath(file))
+    sample = known.get(os.path.abspath(file))
+    label = sample.text if sample else None
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -131,7 +151,7 @@ def make_candidate(
     try:
         if isinstance(result, ImageError):
             raise result
-        picture = load_image(file)  # it may be gone since it was read
+        picture = load_image(source_of(file, known))  # it may be gone since it was read
     except ImageError as error:
         return Candidate(path=path, label=label, problem=str(error))
     thumbnail, size = shrink(picture, height)

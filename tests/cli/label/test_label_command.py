@@ -101,3 +101,14 @@ def test_what_cannot_be_done_is_one_line(
     done = label(tiny_model, *(arg.format(images=images) for arg in args))
     assert (done.exit_code, done.stdout) == (code, "")
     assert message in done.stderr
+
+
+def test_labels_in_names_of_files(tiny_model: Path, tmp_path: Path) -> None:
+    draw(tmp_path / "7+1_a.png", "7+1")
+    pattern = ("--label-pattern", "(?P<text>[^_]+)_.*")
+    page = tmp_path / "page.html"
+    assert label(tiny_model, "--labels", tmp_path, *pattern, "-o", page).exit_code == 0
+    assert [p["label"] for p in data_of(page)["pictures"]] == ["7+1"]
+    refused = label(tiny_model, tmp_path, *pattern, "-o", page)
+    assert refused.exit_code == 2
+    assert "--label-pattern is for --labels" in refused.stderr

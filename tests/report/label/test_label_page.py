@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from exprocr.core.data.labels import Sample
 from exprocr.core.decode.decoder import Alternative
 from exprocr.core.reading.prediction import Character, Prediction
 from exprocr.report.label.candidates import (
@@ -179,6 +180,6 @@ def test_the_policy_allows_this_script_and_this_style_alone() -> None:
 def test_names_that_no_table_can_hold_are_listed() -> None:
     name = os.fsdecode(b"/a/\xff.png")
     reading = Prediction(text="1", value=None, confidence=0.5)
-    found = make_candidate(name, "/a", reading, {name: "7"}, 60)
+    found = make_candidate(name, "/a", reading, {name: Sample(Path(name), "7", "")}, 60)
     assert (found.prediction, found.label) == (None, "7")
     assert "UTF-8" in found.problem

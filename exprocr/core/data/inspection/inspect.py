@@ -138,7 +138,7 @@ def inspect(
     """
     samples = [(part, sample) for part, samples in data.parts.items() for sample in samples]
     looked = []
-    with closing(read_all([s.path for _, s in samples], look, workers)) as sights:
+    with closing(read_all([s.source for _, s in samples], look, workers)) as sights:
         for (part, sample), sight in zip(samples, sights, strict=True):
             looked.append(Looked(part, sample, sight))
             if progress is not None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from exprocr.core.data.inspection.likeness import Map, ink_map, working_ink
-from exprocr.core.image.preprocess import load_image, to_gray
+from exprocr.core.image.files import StoredPicture
+from exprocr.core.image.preprocess import describe, load_image, to_gray
 from exprocr.errors import ImageError
 
 MUCH_INK = 0.5
@@ -41,12 +42,12 @@ class Sight:
         return not self.ink.any()
 
 
-def look(path: Path) -> Sight | str:
+def look(source: Path | StoredPicture) -> Sight | str:
     """Return what a picture looks like, or the reason why it cannot be read."""
     try:
-        image = load_image(path)
+        image = load_image(source)
         if not image.width or not image.height:
-            raise ImageError(f"{path}: expected a picture, found one without pixels")
+            raise ImageError(f"{describe(source)}: expected a picture, found one without pixels")
     except ImageError as error:
         return str(error)
     gray = to_gray(image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,7 +25,8 @@ from exprocr.core.runs.val_table import load_labeled
 from exprocr.errors import DataError
 from exprocr.training.run import RunSpec, read_data, write_run_files
 from tests.support.data_sets import error_of, write_image, write_images
-from tests.support.tiny_runs import tiny_settings
+from tests.support.label_pages import data_of, label
+from tests.support.tiny_runs import invoke, tiny_settings
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
@@ -317,3 +319,27 @@ def test_a_damaged_lmdb_folder(tmp_path: Path) -> None:
     other.mkdir()
     (other / "data.mdb").write_bytes(bytes(len(content)))
     assert f"{other}: expected a readable LMDB folder, found: " in error_of(other)
+
+
+@both
+def test_they_are_inspected_and_labeled(tmp_path: Path, make: Make, tiny_model: Path) -> None:
+    data = make(tmp_path / "data")
+    inspected = invoke(
+        "inspect", data, "--sheet", tmp_path / "a.png", "--json", tmp_path / "a.json"
+    )
+    assert inspected.exit_code == 0, inspected.output
+    facts = json.loads((tmp_path / "a.json").read_text())
+    assert facts["sizes"] == [{"width": 60, "height": 20, "count": len(TEXTS)}]
+    with Image.open(tmp_path / "a.png") as sheet:
+        assert sheet.width > 60
+    page = tmp_path / "page.html"
+    labeled = label(tiny_model, "--labels", data, "-o", page)
+    assert labeled.exit_code == 0, labeled.stderr
+    found = data_of(page)["pictures"]
+    # What the page saves leads to the same pictures.
+    (tmp_path / "labels.csv").write_text(
+        "image,text\n" + "".join(f"{picture['cell']},{picture['label']}\n" for picture in found)
+    )
+    paths = TablePaths(images=data if data.is_dir() else data.parent)
+    samples = load_dataset(tmp_path / "labels.csv", paths).parts["all"]
+    assert_all(sorted(samples, key=lambda sample: TEXTS.index(sample.text)))
