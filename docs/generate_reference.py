@@ -120,10 +120,17 @@ def section(name: str, config: Any, reference: Any) -> list[str]:
 
 
 def settings() -> str:
-    """Return the tables of all settings, with the values of both presets."""
+    """Return the tables of all settings, with the values of the presets."""
     default, reference = PRESETS["default"], PRESETS["reference"]
     names = [field.name for field in dataclasses.fields(default)]
-    tables = (section(n, getattr(default, n), getattr(reference, n)) for n in names)
+    tables = [section(n, getattr(default, n), getattr(reference, n)) for n in names]
+    others = [
+        f"`{name}.{key}` {literal(value)}"
+        for name in names
+        for key, value in vars(getattr(PRESETS["finetune"], name)).items()
+        if value != getattr(getattr(default, name), key)
+    ]
+    tables.append([f"The preset `finetune` is `default` with {', '.join(others)}.", ""])
     return "\n".join(line for table in tables for line in table)
 
 

@@ -230,8 +230,8 @@ def texts_options(command: F) -> F:
     return click.option(
         "--grammar",
         metavar="GRAMMAR",
-        help="Draw texts of a grammar: level1, digits, number, expression, equation, "
-        "regex:PATTERN or lexicon:FILE (one text per line).",
+        help="Draw texts of a grammar, which `train` makes the model's: level1, digits, number, "
+        "expression, equation, regex:PATTERN or lexicon:FILE (one text per line).",
     )(command)
 
 

@@ -17,12 +17,14 @@ from tqdm import tqdm
 
 from exprocr.core.system.files import atomic_write, make_folder
 from exprocr.errors import OutputError
-from exprocr.words import one_line
+from exprocr.words import one_line, quantity, quoted
 
 if TYPE_CHECKING:
     from exprocr.cli.options import Session
+    from exprocr.core.data.labels import Sample
     from exprocr.core.decode.decoder import Decoder
     from exprocr.core.reading.recognizer import Recognizer
+    from exprocr.core.text.grammar.grammars import Grammar
 
 
 def cell(content: object) -> Text:
@@ -114,6 +116,17 @@ def write_json(file: Path, facts: Mapping[str, Any]) -> None:
     """
     with atomic_write(file) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def warn_of_excluded(session: Session, grammar: Grammar, samples: Sequence[Sample]) -> None:
+    """Warn of labels that a grammar does not accept."""
+    outside = [sample for sample in samples if not grammar.accepts(sample.text)]
+    if outside:
+        session.report(
+            f"warning: grammar {grammar} excludes {len(outside):,} of "
+            f"{quantity(len(samples), 'label')}, which can only be read wrong; the first is "
+            f"{quoted(outside[0].text)} in {outside[0].where}"
+        )
 
 
 def note_remark(session: Session, recognizer: Recognizer) -> None:

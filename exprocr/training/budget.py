@@ -1,7 +1,8 @@
-"""How many steps a training takes within a time: measured before it begins.
+"""How many steps a training takes, if nobody says it: as few images need, or as fit into a time.
 
-The learning rate must depend on the step alone, or else a resumed run would not be the same. So a
-training with a time limit gets its number of steps before the first one.
+The time of a step is measured before the training begins. The learning rate must depend on the step
+alone, or else a resumed run would not be the same. So a training with a time limit gets its number
+of steps before the first one.
 """
 
 from __future__ import annotations
@@ -25,8 +26,28 @@ MEASURED_SHARE, MOST_MEASURED_S = 0.04, 30.0
 PLANNED_SHARE = 0.93
 """Share of the rest that is planned: the machine may be slower later."""
 
+FEWEST_STEPS, EVALUATION_STEPS = 1_500, 50
+"""Steps of a training with few images, and steps between two of its evaluations, if nobody names
+them."""
+
 LEAST_STEPS, MOST_STEPS, NUM_READ = 4, 10_000, 256
 """Steps that are timed at least and at most, and validation images that are."""
+
+
+def planned(config: TrainingConfig, steps_per_epoch: int) -> TrainingConfig:
+    """Return the settings of a training whose length nobody named.
+
+    With few images an epoch is nothing: it gets `FEWEST_STEPS`, and evaluations that do not take
+    longer than the steps.
+
+    Args:
+        config: Its settings.
+        steps_per_epoch: Steps of a pass over the data.
+    """
+    if config.epochs * steps_per_epoch >= FEWEST_STEPS:
+        return config
+    every = config.evaluate_every_steps or max(steps_per_epoch, EVALUATION_STEPS)
+    return replace(config, steps=FEWEST_STEPS, evaluate_every_steps=every)
 
 
 def steps_within(
@@ -58,10 +79,8 @@ def steps_within(
         )
     evaluation_s = _time_evaluation(trial, validation)
     left = PLANNED_SHARE * (seconds - (time.monotonic() - started))
+    evaluations = 1 / (config.evaluate_every_steps or batches.steps_per_epoch)
     # Once more at the end, and once for the calibration.
-    evaluations = 1 / batches.steps_per_epoch
-    if config.evaluate_every_steps:
-        evaluations += 1 / config.evaluate_every_steps
     return max(1, int((left - 2 * evaluation_s) / (step_s + evaluations * evaluation_s)))
 
 

@@ -187,8 +187,8 @@ class Trainer:
         return "finished"
 
     def _is_evaluated(self, step: int) -> bool:
-        every = self.config.evaluate_every_steps
-        return step % self.batches.steps_per_epoch == 0 or (every > 0 and step % every == 0)
+        every = self.config.evaluate_every_steps or self.batches.steps_per_epoch
+        return step % every == 0
 
     def _stop_reason(
         self, started: float, limits: Limits, stop_requested: Callable[[], bool]

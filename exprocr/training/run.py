@@ -212,12 +212,11 @@ def _same(place: str, known: str | None, found: str) -> str:
 
 
 def _texts_file(settings: Preset) -> str:
-    """Return the file whose lines are rendered; empty if there is none."""
+    """Return the file whose lines are the texts; empty if there is none."""
     synth = settings.synth
-    if not settings.training.synth_mix:
-        return ""
-    is_lexicon = synth.grammar.startswith(LEXICON)
-    return synth.grammar.removeprefix(LEXICON) if is_lexicon else synth.texts
+    if synth.grammar.startswith(LEXICON):  # which is the model's too
+        return synth.grammar.removeprefix(LEXICON)
+    return synth.texts if settings.training.synth_mix else ""
 
 
 def _digest(file: Path) -> str:

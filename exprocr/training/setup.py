@@ -25,14 +25,21 @@ from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import build_network, new_network, pick_device, set_threads
 from exprocr.core.runs.layout import CHECKPOINT_NAME
 from exprocr.core.system.memory import keep_freed_memory
-from exprocr.core.text.charset import Charset
+from exprocr.core.text.charset import BLANK, Charset
 from exprocr.core.text.expression import value_of
-from exprocr.core.text.grammar.grammars import Grammar, load_grammar, tightest
-from exprocr.errors import ConfigError
+from exprocr.core.text.grammar.grammars import (
+    LEXICON,
+    REGEX,
+    Grammar,
+    load_grammar,
+    load_grammar_alone,
+    tightest,
+)
+from exprocr.errors import ConfigError, DataError
 from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, Renderer, load_renderer
 from exprocr.synth.texts import UNKNOWN, GrammarTexts, Texts, characters_of, load_texts, sources
 from exprocr.training.batches import Batches, RenderedBatches
-from exprocr.training.budget import steps_within
+from exprocr.training.budget import planned, steps_within
 from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.learner import Learner
@@ -40,6 +47,7 @@ from exprocr.training.loop import Trainer
 from exprocr.training.precision import pick_precision
 from exprocr.training.provenance import provenance
 from exprocr.training.run import RunData, RunSpec, write_run_files
+from exprocr.words import quoted
 
 
 def make_trainer(
@@ -48,6 +56,7 @@ def make_trainer(
     run_dir: Path,
     *,
     resume: Checkpoint | None = None,
+    by_need: bool = False,
     fit_s: float | None = None,
     progress: Callable[[], object] | None = None,
 ) -> Trainer:
@@ -58,6 +67,8 @@ def make_trainer(
         data: The run's files, from the same function.
         run_dir: The run directory.
         resume: Checkpoint to go on from; None begins a new run.
+        by_need: Whether nobody named the length of a new run, so that one with few images gets as
+            many steps as it needs.
         fit_s: Time that a new run has, s: it gets no more steps than fit into it. None leaves the
             schedule as it is.
         progress: Called after each image that is read.
@@ -82,7 +93,7 @@ def make_trainer(
     if settings.training.synth_mix:
         texts = sources(parse_looks(settings.synth.looks), load_texts(settings.synth))
     charset = _charset(spec, data, init, resume, texts)
-    grammar = _grammar(data, charset, texts)
+    grammar = _grammar(settings.synth.grammar, data, charset, texts)
     stored_grammar(grammar)  # else it would be an error at the end of the training
     learner = Learner(
         network=_network(settings, charset, init, device),
@@ -101,6 +112,9 @@ def make_trainer(
     if not resume and (run_dir / CHECKPOINT_NAME).exists():
         check_new(run_dir)  # another run began here meanwhile
     validation = _validation(data, val_inks, rendered_val)
+    if by_need:
+        training = planned(settings.training, batches.steps_per_epoch)
+        spec = replace(spec, settings=replace(settings, training=training))
     if fit_s is not None:
         spec = _shortened(fit_s, spec, learner, batches, validation)
     facts = provenance(spec, len(data.train))
@@ -124,20 +138,22 @@ def _network(
 ) -> Network:
     torch.manual_seed(settings.training.seed)  # dropout draws from it too
     if init:
-        model = init if charset == init.charset else _with_characters(init, charset)
+        model = init if charset == init.charset else _with_charset(init, charset)
         return build_network(model, device)
     network = new_network(settings.model, settings.preprocess, charset)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def _with_characters(model: ModelFile, charset: Charset) -> ModelFile:
-    """Return a model with random weights for the classes that are new in a charset."""
+def _with_charset(model: ModelFile, charset: Charset) -> ModelFile:
+    """Return a model for other characters: those it knows keep their weights, others get random."""
     weights = dict(model.weights)
     random = new_network(model.model, model.preprocess, charset).state_dict()
+    known = [c for c in charset.characters if c in model.charset.characters]
+    new_ids = [BLANK, *charset.encode("".join(known))]
+    old_ids = [BLANK, *model.charset.encode("".join(known))]
     for name in ("fc2.weight", "fc2.bias"):
         rows = random[name].numpy()
-        known = weights[name]
-        rows[: len(known)] = known
+        rows[new_ids] = weights[name][old_ids]
         weights[name] = rows
     return replace(model, charset=charset, weights=weights)
 
@@ -158,16 +174,27 @@ def _charset(
     resume: Checkpoint | None,
     texts: Mapping[str, Texts],
 ) -> Charset:
-    """Return the model's charset, which has the characters of all labels and rendered texts.
+    """Return the model's charset: the characters of labels, rendered texts and a grammar's pattern.
 
-    Those of the model that the run starts from come first, so that its classes stay what they are.
+    Those of the model that the run starts from come first.
     """
     drawn = characters_of(texts)
     if not resume:
+        written = set(drawn).union(*data.texts)
+        if (named := spec.settings.synth.grammar).startswith((REGEX, LEXICON)):
+            written.update(load_grammar_alone(named).charset.characters)
+        choice = spec.settings.training.charset
         known = init.charset.characters if init else ""
-        new = set(drawn).union(*data.texts).difference(known)
+        if choice == "data":
+            known = "".join(c for c in known if c in written)
+        new = "".join(sorted(written.difference(known)))
+        if choice == "keep" and new:
+            raise DataError(
+                f"training.charset: expected the model's characters {quoted(known)} alone, found "
+                f"{quoted(new)} too; --charset union adds them, and --map FROM=TO replaces them"
+            )
         try:
-            return Charset(known + "".join(sorted(new)))
+            return Charset(known + new)
         except ValueError as error:
             raise ConfigError(f"labels and rendered texts: {error}") from None
     charset = Charset(resume.settings["charset"])
@@ -180,11 +207,11 @@ def _charset(
     return charset
 
 
-def _grammar(data: RunData, charset: Charset, texts: Mapping[str, Texts]) -> Grammar:
-    """Return the model's grammar, which accepts all labels and rendered texts but unknown ones.
+def _grammar(name: str, data: RunData, charset: Charset, texts: Mapping[str, Texts]) -> Grammar:
+    """Return the model's grammar.
 
-    It is the grammar that texts are drawn from, if it accepts all others too; else the tightest of
-    those shipped.
+    It is the one that the user names, if it accepts the texts of all looks; else the tightest of
+    those shipped that accept them and all labels. Unknown texts do not count.
     """
     drawn = [one for one in texts.values() if one.characters != UNKNOWN]
 
@@ -192,10 +219,11 @@ def _grammar(data: RunData, charset: Charset, texts: Mapping[str, Texts]) -> Gra
         return all(one.is_within(grammar) for one in drawn)
 
     labels = {text for text in data.texts if text.strip(UNKNOWN)}
-    described = texts.get("")
-    if isinstance(described, GrammarTexts):
-        named = load_grammar(described.grammar.name, charset, described.grammar.texts)
-        if all(map(named.accepts, labels)) and fits(named):
+    if name:
+        described = texts.get("")
+        known = described.grammar.texts if isinstance(described, GrammarTexts) else ()
+        named = load_grammar(name, charset, known)
+        if fits(named):
             return named
     return load_grammar(tightest(labels, charset, fits), charset)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from exprocr.core.evaluation import measure
 from exprocr.training import budget
@@ -15,7 +16,15 @@ from exprocr.training.limits import Limits
 from exprocr.training.run import RunSpec, read_data
 from exprocr.training.setup import make_trainer
 from exprocr.training.step import Stepper
-from tests.support.tiny_runs import NEVER, Recorder, check_same, invoke, start, tiny_settings
+from tests.support.tiny_runs import (
+    NEVER,
+    SETTINGS,
+    Recorder,
+    check_same,
+    invoke,
+    start,
+    tiny_settings,
+)
 
 STEP_S, EVALUATION_S = 2.0, 3.0
 """What a step and an evaluation of all validation images take on the clock of the tests."""
@@ -55,14 +64,62 @@ def test_steps_and_evaluations_fit(
     monkeypatch.setattr(budget, "NUM_READ", num_read)
     seconds, epochs = 5000.0, 10_000
     planned = fitted(files, tmp_path / "run", seconds, epochs=epochs, evaluate_every_steps=every)
-    # At the end of each epoch of 5 steps, at the multiples of another number, and two in the end.
-    num_evaluations = planned // 5 + (planned // every if every else 0) + 2
+    # At the end of each epoch of 5 steps, or at the multiples of another number; two in the end.
+    num_evaluations = planned // (every or 5) + 2
     used = planned * STEP_S + num_evaluations * EVALUATION_S
     # For measuring: the first step, which is longer than half a minute, others, and an evaluation
     # of some of the 6 images.
     share = {4: 3 / 6, 256: 1}[num_read]
     left = 0.93 * (seconds - 50 - (budget.LEAST_STEPS - 1) * STEP_S - 2 * share * EVALUATION_S)
     assert left - 2 * (STEP_S + EVALUATION_S) < used <= left
+
+
+def test_few_images_get_as_many_steps_as_they_need(files: Path, tmp_path: Path) -> None:
+    """They have 5 steps per epoch, and the settings 3 epochs."""
+
+    def made(name: str, **training: Any) -> tuple[int, int]:
+        spec, data = read_data(RunSpec(settings=tiny_settings(**training), data=str(files)))
+        trainer = make_trainer(spec, data, tmp_path / name, by_need=True)
+        config = trainer.config
+        return trainer.num_steps, config.evaluate_every_steps or 5
+
+    assert made("few") == (budget.FEWEST_STEPS, budget.EVALUATION_STEPS)
+    assert made("own", evaluate_every_steps=7) == (budget.FEWEST_STEPS, 7)
+    many = budget.FEWEST_STEPS // 5
+    assert made("many", epochs=many) == (5 * many, 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "steps"),
+    [
+        ([], {}, 24),
+        (["--init", "MODEL"], {}, 24),
+        (["--epochs", 2], {}, 2),
+        (["--steps", 7], {}, 7),
+        ([], {"epochs": 2}, 2),
+        (["--max-time", "1h"], {"steps": 9}, 9),
+    ],
+)
+def test_who_names_a_length_gets_it(
+    files: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_model: Path,
+    options: list[object],
+    settings: dict[str, int],
+    steps: int,
+) -> None:
+    monkeypatch.setattr(budget, "FEWEST_STEPS", 24)
+    # An epoch is one step, and 20 are the default.
+    values: dict[str, Any] = {"training": {"batch_size": 18, "val_fraction": 0.25} | settings}
+    if "--init" not in options:
+        values |= {name: SETTINGS[name] for name in ("model", "preprocess")}
+    (tmp_path / "few.toml").write_text(tomli_w.dumps(values))
+    options = [tiny_model if option == "MODEL" else option for option in options]
+    line = ("train", files, "--config", tmp_path / "few.toml", *options)
+    result = invoke(*line, "--output", tmp_path / "run", "--threads", 1)
+    assert result.exit_code == 0, result.stderr
+    assert f"; {steps:,} steps in " in result.stderr
 
 
 @pytest.mark.usefixtures("clock")
@@ -96,12 +153,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return 1000
 
     monkeypatch.setattr("exprocr.training.setup.steps_within", steps_within)
+    monkeypatch.setattr(budget, "FEWEST_STEPS", 20)
     monkeypatch.setattr("exprocr.core.config.settings.PRESETS", {"default": tiny_settings()})
     return times
 
 
 @pytest.mark.parametrize(
-    ("arguments", "steps"), [((), 15), (("--epochs", "3"), 0), (("--steps", "4"), 4)]
+    ("arguments", "steps"), [((), 20), (("--epochs", "3"), 0), (("--steps", "4"), 4)]
 )
 def test_the_command_shortens_only_what_has_no_length(
     files: Path, tmp_path: Path, asked: list[float], arguments: Any, steps: int

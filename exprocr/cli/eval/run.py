@@ -19,6 +19,7 @@ from exprocr.cli.output import (
     print_table,
     progress,
     summary_table,
+    warn_of_excluded,
     write_json,
 )
 from exprocr.core.config.label_map import LabelMap
@@ -44,9 +45,8 @@ from exprocr.core.runs.val_table import load_labeled
 from exprocr.core.system.csv_rows import csv_writer, path_cell
 from exprocr.core.system.files import atomic_write
 from exprocr.core.text.expression import format_value
-from exprocr.core.text.grammar.grammars import Grammar
 from exprocr.errors import ImageError
-from exprocr.words import format_confidence, quantity, quoted
+from exprocr.words import format_confidence
 
 NUM_WORST = 10
 """Wrong images that are printed, those with the most confidence."""
@@ -108,7 +108,7 @@ def run(
     note_remark(session, recognizer)
     if problem := charset_problem(samples, recognizer.charset):
         session.report(f"warning: {problem}; they count as read wrong")
-    _warn_of_excluded(session, recognizer.decoder.grammar, samples)
+    warn_of_excluded(session, recognizer.decoder.grammar, samples)
     found = _read(session, recognizer, samples, all_wrong=errors is not None)
     measurement = found.measurement
     # Each of these is tried even if another fails, the last one first: the files are written
@@ -162,17 +162,6 @@ def find_samples(
     for warning in found.warnings:
         session.report(f"warning: {warning}")
     return found.parts[part]
-
-
-def _warn_of_excluded(session: Session, grammar: Grammar, samples: Sequence[Sample]) -> None:
-    """Warn of labels that the grammar does not accept, before images are read for minutes."""
-    outside = [sample for sample in samples if not grammar.accepts(sample.text)]
-    if outside:
-        session.report(
-            f"warning: grammar {grammar} excludes {len(outside):,} of "
-            f"{quantity(len(samples), 'label')}, which can only be read wrong; the first is "
-            f"{quoted(outside[0].text)} in {outside[0].where}"
-        )
 
 
 def _read(

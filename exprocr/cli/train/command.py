@@ -65,9 +65,8 @@ def _setting(name: str) -> click.ParamType[Any]:
 @click.option(
     "--preset",
     type=click.Choice(tuple(PRESETS)),
-    default="default",
-    show_default=True,
-    help="Settings to start from; --config and options change them.",
+    help="Settings to start from; --config and options change them.  [default: finetune with "
+    "--init, else default]",
 )
 @click.option("--config", type=click.Path(), metavar="FILE", help="Settings in TOML.")
 @click.option("--epochs", type=_setting("epochs"), metavar="N", help="Passes over the data.")
@@ -110,6 +109,12 @@ def _setting(name: str) -> click.ParamType[Any]:
 @click.option("--no-system-fonts", is_flag=True, help="Render with the fonts of --fonts only.")
 @click.option(
     "--init", metavar="MODEL", help="Start from a model's weights; 'bundled' is exprocr's own."
+)
+@click.option(
+    "--charset",
+    type=click.Choice(("union", "data", "keep")),
+    help="With --init: read the characters of the model and of the data (union), of the data "
+    "alone, or of the model alone (keep).  [default: union]",
 )
 @click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a stopped run.")
 @click.option(

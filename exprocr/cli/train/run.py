@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from exprocr.cli import signals
 from exprocr.cli.options import Session, check_digits, look_settings, texts_settings
-from exprocr.cli.output import print_table, progress, summary_table
+from exprocr.cli.output import print_table, progress, summary_table, warn_of_excluded
 from exprocr.core.config.schema import PRESETS, TEXT_SOURCES, SynthConfig
 from exprocr.core.config.settings import load_settings, read_toml
 from exprocr.core.evaluation.calibration import Calibration
@@ -65,6 +65,7 @@ SETTINGS = (
     "learning_rate",
     "seed",
     "val_fraction",
+    "charset",
     "synth_mix",
     "map",
 )
@@ -95,17 +96,24 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
     for warning in data.warnings:
         session.report(f"warning: {warning}")
     fit_s = None
-    if not checkpoint and spec.limits.max_time_s and not _has_length(options, spec):
+    by_need = not checkpoint and not _has_length(options, spec)
+    if by_need and spec.limits.max_time_s:
         fit_s = spec.limits.max_time_s
         session.note("measuring how many steps fit into the time")
     with progress(session, len(data.texts), description="reading") as bar:
         trainer = make_trainer(
-            spec, data, run_dir, resume=checkpoint, fit_s=fit_s, progress=bar.update
+            spec,
+            data,
+            run_dir,
+            resume=checkpoint,
+            by_need=by_need,
+            fit_s=fit_s,
+            progress=bar.update,
         )
     session.note(_describe(trainer, data, run_dir))
     if spec.init and not checkpoint:
         _say_what_is_new(session, trainer.charset, spec.init, data.texts)
-    _warn_of_other_grammar(session, trainer, spec)
+    _warn_of_texts_outside(session, trainer, spec, data)
     try:
         outcome = _train(session, trainer, spec, with_events=with_events)
         _finish(session, trainer, spec, data, run_dir, outcome)
@@ -174,10 +182,12 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
     if options["no_system_fonts"]:
         changes["synth"]["system_fonts"] = False
     file = Path(options["config"]) if options["config"] else None
-    settings = load_settings(options["preset"], file, changes)
+    preset = options["preset"] or ("finetune" if options["init"] else "default")
+    settings = load_settings(preset, file, changes)
     check_digits(options["digits"], settings.synth)
     settings = replace(settings, synth=_absolute(settings.synth))
-    for name in (*TEXT_SOURCES, "max_length", "look", "digits"):
+    rendered = ({*TEXT_SOURCES} - {"grammar"}) | {"max_length", "look", "digits"}
+    for name in sorted(rendered):
         if options[name] is not None and not settings.training.synth_mix:
             shown = name.replace("_", "-")
             raise click.UsageError(
@@ -186,10 +196,11 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
     if options["data"] is None and settings.training.synth_mix < 1:
         raise click.UsageError("give DATA, or --synth-mix 1 to train on rendered images alone")
     init = options["init"]
+    if options["charset"] is not None and init is None:
+        raise click.UsageError("--charset is for --init: without it, the data decides")
     if init is not None:
         model = ModelFile.load(init)
-        preset = PRESETS[options["preset"]]
-        known = [(source.model, source.preprocess) for source in (preset, model)]
+        known = [(source.model, source.preprocess) for source in (PRESETS[preset], model)]
         if (settings.model, settings.preprocess) not in known:
             raise ConfigError(
                 f"{file}: --init takes the network from the model: leave out [model] and "
@@ -268,9 +279,11 @@ def _describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
 
 
 def _say_what_is_new(session: Session, charset: Charset, init: str, labels: list[str]) -> None:
-    """Name the characters that are new to the model that a run starts from."""
+    """Name the characters that are new to the model that a run starts from, or left out."""
     known = ModelFile.load(init).charset.characters
-    new = charset.characters[len(known) :]
+    if left := "".join(c for c in known if c not in charset.characters):
+        session.note(f"characters of the model that are left out: {left}")
+    new = "".join(c for c in charset.characters if c not in known)
     if not new:
         return
     session.note(f"new characters, which the model has to learn: {new}")
@@ -281,14 +294,17 @@ def _say_what_is_new(session: Session, charset: Charset, init: str, labels: list
         session.report(f"warning: some look like characters that the model knows; try {options}")
 
 
-def _warn_of_other_grammar(session: Session, trainer: Trainer, spec: RunSpec) -> None:
-    """Warn if labels are no texts of the grammar that is drawn, so that it is not the model's."""
+def _warn_of_texts_outside(
+    session: Session, trainer: Trainer, spec: RunSpec, data: RunData
+) -> None:
+    """Warn of texts outside the grammar that the user names."""
     named, used = spec.settings.synth.grammar, trainer.best.grammar
-    if spec.settings.training.synth_mix and named not in ("", used.name):
+    if named not in ("", used.name):
         session.report(
-            f"warning: labels or texts of other looks are outside the grammar {named}, so the "
-            f"model's grammar is {used}"
+            f"warning: texts of other looks are outside the grammar {named}, so the model's "
+            f"grammar is {used}"
         )
+    warn_of_excluded(session, used, (*data.train, *data.val))
 
 
 def _train(session: Session, trainer: Trainer, spec: RunSpec, *, with_events: bool) -> str:

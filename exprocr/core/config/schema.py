@@ -189,6 +189,11 @@ class TrainingConfig:
     val_images: int = ranged(2_000, 1, 10_000_000)
     """Validation images where all are rendered."""
 
+    charset: Literal["union", "data", "keep"] = "union"
+    """Characters of a training with ``--init``: those of the model and of the data, those of the
+    data alone, or those of the model alone. A new character gets random weights in fc2, a known
+    one keeps its own."""
+
     synth_mix: float = ranged(0.0, 0, 1)
     """Share of freshly rendered images in every batch; 1 needs no files."""
 
@@ -196,7 +201,7 @@ class TrainingConfig:
     """Steps between two checkpoints; one is written after every evaluation too."""
 
     evaluate_every_steps: int = ranged(0, 0, 1_000_000_000)
-    """Steps between two evaluations within an epoch; 0 evaluates at the end of each epoch only."""
+    """Steps between two evaluations; 0 evaluates at the end of each epoch."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of the training steps; ``auto`` is bfloat16 where the device is fast at it.
@@ -427,5 +432,9 @@ PRESETS: dict[str, Preset] = {
             weight_decay=0.0,
             max_grad_norm=0.0,
         ),
+    ),
+    # From a trained model: most is known, so that less may change, and soon.
+    "finetune": Preset(
+        training=TrainingConfig(batch_size=32, learning_rate=1e-3, ema_decay=0.99),
     ),
 }

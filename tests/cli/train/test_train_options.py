@@ -115,20 +115,23 @@ def test_labels_outside_the_grammar_are_a_warning(files: Path, tmp_path: Path) -
     config = tmp_path / "tiny.toml"
     config.write_text(tomli_w.dumps(SETTINGS))
     options = ["--config", config, "--synth-mix", 0.5, "--epochs", 1, "--threads", 1]
-    options += ["--grammar", "digits", "--max-length", 5, "--output", tmp_path / "run"]
+    options += ["--grammar", "digits", "--max-length", 5]
+    result = invoke("train", files, *options, "--output", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    assert "warning: grammar digits excludes 24 of 24 labels" in result.stderr
+    assert read_checkpoint(tmp_path / "run")[0].settings.synth.grammar == "digits"
+
+    options += ["--look", "captcha,contest/level1", "--output", tmp_path / "other"]
     result = invoke("train", files, *options)
     assert result.exit_code == 0, result.stderr
-    warning = (
-        "labels or texts of other looks are outside the grammar digits, so the model's grammar is "
-        "expression"
-    )
-    assert f"warning: {warning}" in result.stderr
+    warning = "texts of other looks are outside the grammar digits, so the model's grammar is "
+    assert f"warning: {warning}expression" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--grammar", "digits"], "--grammar is for rendered images: give --synth-mix above 0"),
+        (["--charset", "keep"], "--charset is for --init"),
         (["--texts-like", "captcha"], "--texts-like is for rendered images"),
         (["--max-length", "5"], "--max-length is for rendered images"),
         (["--grammar", "digits", "--texts", "t"], "--grammar and --texts both say what to draw"),
