@@ -24,6 +24,7 @@ import click
 from exprocr import __version__
 from exprocr.cli import signals, streams
 from exprocr.cli.options import BAD_INPUT, Session
+from exprocr.core.system.ranks import num_processes, rank
 from exprocr.errors import ExprocrError
 from exprocr.words import one_line
 
@@ -132,7 +133,8 @@ def run(args: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except click.ClickException as error:
-        error.show()
+        if rank() == 0:  # all processes of a training find the same
+            error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         _write("interrupted")
@@ -168,4 +170,5 @@ def _write(message: str, session: Session | None = None) -> None:
     with suppress(OSError, ValueError):  # nobody reads it
         if session is not None and session.verbose:
             traceback.print_exc()
-        click.echo(f"{PROGRAM}: {one_line(message)}", err=True)
+        who = f"{PROGRAM}: rank {rank()}" if num_processes() > 1 else PROGRAM
+        click.echo(f"{who}: {one_line(message)}", err=True)

@@ -61,6 +61,9 @@ class Session:
     quiet: bool = False
     """Write no progress bars and no remarks; errors and warnings are still written."""
 
+    is_silent: bool = False
+    """Write nothing but the error that ends the command: another process writes the rest."""
+
     def note(self, message: str) -> None:
         """Write a remark to stderr, unless quiet."""
         if not self.quiet:
@@ -72,7 +75,9 @@ class Session:
             self.report(message)
 
     def report(self, message: str) -> None:
-        """Write a line to stderr in any case; a progress bar stays whole."""
+        """Write a line to stderr, also if quiet; a progress bar stays whole."""
+        if self.is_silent:
+            return
         if tqdm := sys.modules.get("tqdm"):  # else there is no bar
             tqdm.tqdm.write(one_line(message), file=sys.stderr)
         else:

@@ -153,7 +153,7 @@ def progress(
         desc=description,
         unit=unit,
         file=sys.stderr,
-        disable=True if session.quiet else None,
+        disable=True if session.quiet or session.is_silent else None,
         dynamic_ncols=True,
         leave=False,
     )

@@ -1,18 +1,23 @@
 """Batches of labeled pictures: from files, freshly rendered, or both.
 
 What is in a batch depends only on the seed and the number of the step, not on the number of
-workers or on interruptions.
+workers or processes, or on interruptions.
 
 Where pictures have several widths, the batches of a *pool* of steps are filled together: its
 pictures are sorted by width and cut into batches, which are taken in random order. So a batch has
 little padding. A pool is an epoch, or, where pictures are rendered, some steps of it.
+
+Where several processes train, each loads and renders a part of the pictures, and its share of a
+batch are those that it has. The number of a picture says whose it is, its *strand*, which is the
+number modulo `NUM_STRANDS`. Of any neighbors, all strands have equal parts: so shares are equal
+where all widths are, and nearly equal on the average where they differ.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -27,6 +32,7 @@ from exprocr.core.data.pictures import Sampler
 from exprocr.core.image.preprocess import preprocess
 from exprocr.core.system.processes import begin_worker, starting_workers
 from exprocr.errors import DataError
+from exprocr.training.processes import Processes
 
 ORDER_STREAM = 1000
 """Random stream of the order of the files; the renderer's streams have smaller numbers."""
@@ -34,8 +40,14 @@ ORDER_STREAM = 1000
 POOL_STREAM = 1001
 """Random stream of the order of a pool's batches."""
 
+NOTHING_PX = 60
+"""Width of a picture that is all padding, px."""
+
 LEAST_PRIORITY = 19
 """The rendering processes take what the training leaves of the processors."""
+
+NUM_STRANDS = 8
+"""Up to so many processes have shares of one size, if their number divides it."""
 
 POOL_STEPS, POOL_PICTURES = 16, 1024
 """Most steps of a pool of rendered pictures, and, unless it has one step, most of these pictures.
@@ -44,7 +56,7 @@ They are in memory together, and the first step waits for all of its pool."""
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures and their texts."""
+    """Pictures and their texts: a batch, or the share of it that a process has."""
 
     pictures: NDArray[np.uint8]
     """uint8 (N, H, W), 0 background .. 255 ink; those that are narrower have background on the
@@ -55,6 +67,10 @@ class Batch:
 
     widths: list[int]
     """Width of each picture, at most W, px."""
+
+    num_images: int
+    """Images of the whole batch. Where a process has none of them, its share is one picture that
+    is all padding, without a text."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,7 @@ class Drawn:
 
 
 class RenderedBatches(Dataset[Drawn]):
-    """Freshly rendered pictures: item ``range(a, b)`` has the samples ``a`` to ``b - 1``.
+    """Freshly rendered pictures: an item is the samples of some numbers.
 
     Args:
         renderer: What draws them, such as `exprocr.synth.renderer.Renderer`.
@@ -102,8 +118,8 @@ class RenderedBatches(Dataset[Drawn]):
         self.size = size
         self.one_width = one_width
 
-    def __getitem__(self, numbers: range) -> Drawn:
-        samples = [self.renderer.sample(self.seed, self.stream, i) for i in numbers]
+    def __getitem__(self, numbers: Iterable[int]) -> Drawn:
+        samples = [self.renderer.sample(self.seed, self.stream, int(i)) for i in numbers]
         inks = [preprocess(image, self.input_size) for _, image in samples]
         return Drawn(inks, [text for text, _ in samples])
 
@@ -126,6 +142,8 @@ class Batches:
             takes files alone.
         config: Batch size, length of an epoch, and seed.
         workers: Processes that render ahead; 0 renders in this process.
+        processes: Those that have a share of each batch; None is this one alone. Of the files, the
+            ``inks`` of its strands alone are used, and the others may be empty.
     """
 
     def __init__(
@@ -136,9 +154,11 @@ class Batches:
         rendered: RenderedBatches | None,
         config: TrainingConfig,
         workers: int,
+        processes: Processes | None = None,
     ) -> None:
+        self.processes = processes or Processes()
         self.inks = inks
-        self.widths = _widths(inks)
+        self.widths = np.max(self.processes.gather(_widths(inks)), axis=0)
         self.texts = texts
         self.paths = paths
         self.rendered = rendered
@@ -151,6 +171,8 @@ class Batches:
         else:
             self.steps_per_epoch = -(-config.images_per_epoch // config.batch_size)
         self.pool_steps = self._choose_pool_steps()
+        height = rendered.input_size.height if rendered else inks[0].shape[0]
+        self._nothing = np.zeros((1, height, NOTHING_PX), dtype=np.uint8)
 
     def between(self, first_step: int, last_step: int) -> Iterator[Batch]:
         """Yield the batches of the steps ``first_step`` to ``last_step - 1``."""
@@ -158,12 +180,16 @@ class Batches:
         try:
             for pool in self._pools(first_step, last_step):
                 drawn = next(rendered) if self.rendered else Drawn([], [])
-                batches = self._fill(pool, drawn.widths)
+                batches = self._fill(pool, self._all_widths(pool, drawn))
                 for step in range(max(first_step, pool.start), min(last_step, pool.stop)):
-                    files, numbers = batches[step - pool.start]
+                    files, numbers, num_images = batches[step - pool.start]
                     inks = [self.inks[i] for i in files] + [drawn.inks[i] for i in numbers]
                     texts = [self.texts[i] for i in files] + [drawn.texts[i] for i in numbers]
-                    yield Batch(_side_by_side(inks), texts, [ink.shape[1] for ink in inks])
+                    if inks:
+                        widths = [ink.shape[1] for ink in inks]
+                        yield Batch(_side_by_side(inks), texts, widths, num_images)
+                    else:
+                        yield Batch(self._nothing, [], [0], num_images)
         except RuntimeError:  # PyTorch raises it for a process that has ended
             self.check_processes()
             raise
@@ -174,9 +200,10 @@ class Batches:
             self._processes = []
 
     def names(self, step: int) -> list[str]:
-        """Return what the batch of a step holds: paths of files, and numbers of rendered pictures.
+        """Return what this process's share of a batch holds.
 
-        The pictures of its pool are rendered again.
+        These are paths of files, and numbers of rendered pictures. The pictures of its pool are
+        rendered again.
 
         Args:
             step: Number of steps before it.
@@ -184,7 +211,7 @@ class Batches:
         pool = self._pool(step)
         numbers = self._numbers(pool)
         drawn = self.rendered[numbers] if self.rendered else Drawn([], [])
-        files, chosen = self._fill(pool, drawn.widths)[step - pool.start]
+        files, chosen, _ = self._fill(pool, self._all_widths(pool, drawn))[step - pool.start]
         return [self.paths[i] for i in files] + [f"rendered {numbers[i]}" for i in chosen]
 
     def check_processes(self) -> None:
@@ -230,15 +257,29 @@ class Batches:
             yield pool
             first_step = pool.stop
 
-    def _numbers(self, pool: range) -> range:
-        """Return the numbers of a pool's rendered pictures."""
+    def _numbers(self, pool: range) -> NDArray[np.intp]:
+        """Return the numbers of a pool's rendered pictures that this process has."""
         size = self.rendered.size if self.rendered else 0
-        return range(pool.start * size, pool.stop * size)
+        numbers = np.arange(pool.start * size, pool.stop * size)
+        own: NDArray[np.intp] = numbers[owned_by(self.processes, numbers)]
+        return own
+
+    def _all_widths(self, pool: range, drawn: Drawn) -> NDArray[np.intp]:
+        """Return the widths of a pool's rendered pictures, also of those that others draw, px."""
+        if not self.rendered:
+            return drawn.widths
+        num = len(pool) * self.rendered.size
+        if self.rendered.one_width:  # which all others have too
+            return np.full(num, drawn.widths.max(initial=0))
+        widths = np.zeros(num, dtype=np.intp)
+        widths[self._numbers(pool) - pool.start * self.rendered.size] = drawn.widths
+        everybodys: NDArray[np.intp] = np.max(self.processes.gather(widths), axis=0)
+        return everybodys
 
     def _fill(
         self, pool: range, drawn: NDArray[np.intp]
-    ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Return what the batches of a pool hold: files, and positions in ``drawn``.
+    ) -> list[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
+        """Return what the batches of a pool hold, of what this process has.
 
         Files and rendered pictures are both sorted by width, so that a batch has the same part of
         either order. Pictures of equal widths stay in their random order. Where all widths are
@@ -246,27 +287,45 @@ class Batches:
 
         Args:
             pool: Its steps.
-            drawn: Widths of its rendered pictures, in the order of their numbers, px.
+            drawn: Widths of all its rendered pictures, in the order of their numbers, px.
+
+        Returns:
+            For each batch the files, positions in ``drawn``, and the images of the whole batch.
         """
         epoch, position = divmod(pool.start, self.steps_per_epoch)
         start, num_files = position * self.num_from_files, len(pool) * self.num_from_files
         files = self._order(epoch)[start : start + num_files]
-        numbers, order = np.arange(len(drawn)), np.arange(len(pool))
+        size = self.rendered.size if self.rendered else 0
+        numbers, order = np.arange(pool.start * size, pool.stop * size), np.arange(len(pool))
+        is_drawn_here = owned_by(self.processes, numbers)
         widths = self.widths[files]
         if len(np.unique(np.concatenate([widths, drawn]))) > 1:
             files = files[np.argsort(widths, kind="stable")]
-            numbers = np.argsort(drawn, kind="stable")
+            numbers = numbers[np.argsort(drawn, kind="stable")]
             order = np.random.default_rng((self.seed, POOL_STREAM, pool.start)).permutation(order)
         # The last batch of an epoch may have fewer files, wherever it is in the order of widths.
         sizes = np.full(len(pool), self.num_from_files)
         sizes[order[-1]] -= num_files - len(files)
-        parts = np.split(files, sizes.cumsum()[:-1])
-        drawn_parts = np.split(numbers, len(pool))
-        return [(parts[rank], drawn_parts[rank]) for rank in order]
+        file_parts = np.split(files, sizes.cumsum()[:-1])
+        number_parts = np.split(numbers, len(pool))
+        places = np.cumsum(is_drawn_here) - 1  # in the pictures that are drawn here
+
+        def shared(part: np.intp) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+            of_files, of_numbers = (
+                those[owned_by(self.processes, those)]
+                for those in (file_parts[part], number_parts[part])
+            )
+            return of_files, places[of_numbers - pool.start * size], int(sizes[part]) + size
+
+        return [shared(part) for part in order]
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
+        """Return the order of an epoch's files; of any neighbors, all strands have equal parts."""
         rng = np.random.default_rng((self.seed, ORDER_STREAM, epoch))
-        return rng.permutation(len(self.inks))
+        order = np.arange(len(self.inks))
+        for strand in range(NUM_STRANDS):
+            order[strand::NUM_STRANDS] = rng.permutation(order[strand::NUM_STRANDS])
+        return order
 
     def _render(self, first_step: int, last_step: int) -> Iterator[Drawn]:
         if self.rendered is None:
@@ -290,6 +349,12 @@ class Batches:
             batches = iter(loader)
         self._processes = [p for p in multiprocessing.active_children() if p not in others]
         return batches
+
+
+def owned_by(processes: Processes, numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which pictures this process has: those of every n-th strand, of n processes."""
+    is_own: NDArray[np.bool_] = numbers % NUM_STRANDS % processes.size == processes.rank
+    return is_own
 
 
 def _side_by_side(inks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -99,7 +99,8 @@ def _time_steps(
         for number, batch in enumerate(batches.between(0, MOST_STEPS)):
             stepper.take(number, batch).result()
             ends.append(time.monotonic())
-            if len(ends) > least and ends[-1] - ends[0] > seconds:
+            is_enough = len(ends) > least and ends[-1] - ends[0] > seconds
+            if batches.processes.greatest(is_enough):  # all stop together
                 break
     except RuntimeError:
         batches.check_processes()

@@ -39,14 +39,18 @@ class RunFolder:
 
     Args:
         path: The directory.
+        is_written: Whether this process writes it; one that only reads it holds no lock.
 
     Raises:
         OutputError: Another process trains in it, it cannot be written, or a pipe or device is in
             it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_written: bool = True) -> None:
         self.path = path
+        self._identity: tuple[int, int] | None = None
+        if not is_written:
+            return
         make_folder(path)
         lock = path / LOCK_NAME
         make_folder(lock.parent)

@@ -23,8 +23,8 @@ import torch
 
 from exprocr.core.config.settings import to_dict
 from exprocr.core.evaluation.measure import LabeledImages, evaluate
-from exprocr.core.evaluation.metrics import score
-from exprocr.core.model.torch_engine import parameter_values
+from exprocr.core.evaluation.metrics import Evaluation, score
+from exprocr.core.model.torch_engine import export_weights, parameter_values
 from exprocr.core.runs.journal import Journal
 from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME, TENSORS_NAME
 from exprocr.core.runs.tensor_record import TensorRecorder
@@ -37,11 +37,15 @@ from exprocr.training.folder import RunFolder
 from exprocr.training.learner import Learner
 from exprocr.training.limits import Limits, Outcome
 from exprocr.training.observer import Observer
+from exprocr.training.processes import Processes
 from exprocr.training.run import RunSpec
 from exprocr.training.step import Stepper, TakenStep
 
 MAX_SKIPPED_IN_A_ROW = 10
 """After so many steps in a row whose loss or gradient is not finite, the run stops."""
+
+STOP_REASONS: tuple[Outcome | None, ...] = (None, "time_limit", "interrupted")
+"""What stops a training after any step; the last one wins where processes have different ones."""
 
 
 class Trainer:
@@ -55,6 +59,7 @@ class Trainer:
         folder: Where to write.
         resume: Checkpoint to go on from; None begins a new run.
         facts: What else the model file says of the training.
+        processes: Those that train together; None is this one alone.
     """
 
     def __init__(
@@ -66,7 +71,9 @@ class Trainer:
         folder: RunFolder,
         resume: Checkpoint | None = None,
         facts: Mapping[str, Any] | None = None,
+        processes: Processes | None = None,
     ) -> None:
+        self.processes = processes or Processes(device=learner.device)
         self.network, self.device, self.charset = learner.network, learner.device, learner.charset
         self.config = config = spec.settings.training
         self.settings = {**to_dict(spec), "charset": learner.charset.characters}
@@ -75,7 +82,7 @@ class Trainer:
         self.folder, run_dir = folder, folder.path
         self.starts_from_weights = spec.init is not None
         self.num_steps = config.steps or config.epochs * batches.steps_per_epoch
-        self.stepper = Stepper(learner, config, self.num_steps, spec.precision)
+        self.stepper = Stepper(learner, config, self.num_steps, spec.precision, self.processes)
         self.average = AveragedWeights(learner.network, config.ema_decay)
         self.recognizer = learner.recognizer()
         self.journal = Journal(run_dir / METRICS_NAME)
@@ -99,12 +106,17 @@ class Trainer:
             restore(resume, self.network, self.stepper.optimizer)
             self.average.restore(resume)
             self.state = resume.state
-            self.best.restore(resume.part("best"), self.network, self.state)
+            if self.processes.leads:
+                self.best.restore(resume.part("best"), self.network, self.state)
+            else:
+                self.best.weights = resume.part("best")
         else:  # first of all files: from here on the run can be resumed
             self._save()
         # An evaluation within an epoch, at a time limit, is of a network that is gone. Before the
         # first step, one that the checkpoint does not know of is done again.
         evaluated = self.state.epoch_images == 0 and bool(self.state.step or self.best.weights)
+        if not self.processes.leads:
+            return
         for record in (self.journal, self.tensors):
             record.rewind(self.state.step, evaluated=evaluated)
 
@@ -138,6 +150,8 @@ class Trainer:
         except RuntimeError:  # PyTorch raises it, wherever the loop is when a process ends
             self.batches.check_processes()
             raise
+        if not self.processes.leads:
+            return outcome
         self.folder.check()
         calibration = self.best.calibrate(
             self.recognizer, self.network, self.state, self.validation
@@ -193,9 +207,13 @@ class Trainer:
     def _stop_reason(
         self, started: float, limits: Limits, stop_requested: Callable[[], bool]
     ) -> Outcome | None:
+        reason: Outcome | None = None
         if limits.max_time_s is not None and time.monotonic() - started >= limits.max_time_s:
-            return "time_limit"
-        return "interrupted" if stop_requested() else None
+            reason = "time_limit"
+        elif stop_requested():
+            reason = "interrupted"
+        # All processes stop after the same step.
+        return STOP_REASONS[self.processes.greatest(STOP_REASONS.index(reason))]
 
     def _stop_early(self, outcome: Outcome, observer: Observer) -> Outcome:
         """Save all there is.
@@ -209,8 +227,13 @@ class Trainer:
             self._flush()
         elif not self.best.weights:
             with self.average.in_place():
-                self.best.keep(self.network, self.state)
+                self._keep_best()
         return outcome
+
+    def _keep_best(self) -> None:
+        if not self.processes.leads:
+            self.best.weights = export_weights(self.network)
+        self.processes.lead(lambda: self.best.keep(self.network, self.state))
 
     def last_step(self, limits: Limits) -> int:
         """Return the number of steps after which the run is finished."""
@@ -251,8 +274,10 @@ class Trainer:
         }
         if result.is_skipped:
             record["skipped_steps"] = state.skipped_steps
-            record["images"] = self.batches.names(state.step - 1)
-        self.journal.add(record)
+            shares = self.processes.gather(self.batches.names(state.step - 1))
+            record["images"] = [name for names in shares for name in names]
+        if self.processes.leads:
+            self.journal.add(record)
         observer.on_step(state, record)
         if state.skipped_in_a_row == MAX_SKIPPED_IN_A_ROW:
             self._flush()  # which names the images; the checkpoint stays as it is
@@ -284,7 +309,7 @@ class Trainer:
 
     def _evaluate_network(self) -> dict[str, Any]:
         state = self.state
-        counts, val_loss = evaluate(self.recognizer, self.validation)
+        counts, val_loss = self._validate()
         record = {
             "kind": "evaluation",
             "step": state.step,
@@ -299,15 +324,16 @@ class Trainer:
             "images_per_s": self.images_per_s,
             "elapsed_s": state.elapsed_s,
         }
-        self.journal.add(record)
-        self.tensors.add(state.step, parameter_values(self.network))
-        self.folder.check()  # before the model is written
+        if self.processes.leads:
+            self.journal.add(record)
+            self.tensors.add(state.step, parameter_values(self.network))
+        self.processes.lead(self.folder.check)  # before the model is written
         better = score(counts.exact_match, val_loss) > state.best_score
         if better:
             state.best_exact_match = counts.exact_match
             state.best_val_loss = val_loss
             state.best_step = state.step
-            self.best.keep(self.network, state)
+            self._keep_best()
         has_gain = better or val_loss < state.least_val_loss
         state.evaluations_since_best = 0 if has_gain else state.evaluations_since_best + 1
         state.least_val_loss = min(state.least_val_loss, val_loss)
@@ -315,12 +341,33 @@ class Trainer:
         state.epoch_edit_distance = 0.0
         return record
 
+    def _validate(self) -> tuple[Evaluation, float]:
+        """Return the counts over the validation images, and their mean loss.
+
+        Each process reads its part of them.
+        """
+        rank, size = self.processes.rank, self.processes.size
+        whole = self.validation
+        own = LabeledImages(
+            whole.inks[rank::size], whole.texts[rank::size], whole.values[rank::size]
+        )
+        if size == 1:
+            return evaluate(self.recognizer, own)
+        found = evaluate(self.recognizer, own) if own.inks else (Evaluation(), 0.0)
+        parts = self.processes.gather(found)
+        counts = sum((counts for counts, _ in parts), Evaluation())
+        loss = sum(counts.num_images * loss for counts, loss in parts)
+        return counts, loss / counts.num_images
+
     def _mean(self, total: float) -> float | None:
         """Return the mean over the images since the last evaluation; None if there are none."""
         return total / self.state.epoch_images if self.state.epoch_images else None
 
     def _flush(self) -> None:
         """Write the records that are not written yet."""
+        self.processes.lead(self._write_records)
+
+    def _write_records(self) -> None:
         self.folder.check()
         self.journal.flush()
         self.tensors.flush()
@@ -331,12 +378,14 @@ class Trainer:
         self._save()
 
     def _save(self) -> None:
-        save_checkpoint(
-            self.folder.path / CHECKPOINT_NAME,
-            state=self.state,
-            settings=self.settings,
-            network=self.network,
-            optimizer=self.stepper.optimizer,
-            average=self.average.tensors,
-            best=self.best.weights,
+        self.processes.lead(
+            lambda: save_checkpoint(
+                self.folder.path / CHECKPOINT_NAME,
+                state=self.state,
+                settings=self.settings,
+                network=self.network,
+                optimizer=self.stepper.optimizer,
+                average=self.average.tensors,
+                best=self.best.weights,
+            )
         )

@@ -41,15 +41,15 @@ class TargetEncoder:
         """Encode N texts, whose characters are all in the charset."""
         points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
         lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-        ids = np.full((len(texts), lengths.max()), BLANK, dtype=np.int64)
+        ids = np.full((len(texts), lengths.max(initial=0)), BLANK, dtype=np.int64)
         ids[np.arange(ids.shape[1]) < lengths[:, None]] = self._class_ids[points]
         return Targets(ids, lengths)
 
 
-def mean_ctc_loss(
+def ctc_losses(
     log_probs: Tensor, targets: Targets, lengths: NDArray[np.int64] | None = None
 ) -> Tensor:
-    """Return the CTC loss (Graves et al. 2006, eq. 10), averaged over the batch.
+    """Return the CTC loss (Graves et al. 2006, eq. 10) of each image of a batch.
 
     Args:
         log_probs: (T, N, K) float32 natural logarithms.
@@ -57,7 +57,7 @@ def mean_ctc_loss(
         lengths: (N,) frames of each image, the first ones of its T; None if it has all.
 
     Returns:
-        A scalar, nats per image; infinite if a text does not fit into the frames of its image.
+        (N,) nats; infinite if a text does not fit into the frames of its image.
     """
     if log_probs.device.type not in ("cpu", "cuda"):
         log_probs = log_probs.cpu()  # PyTorch has no CTC kernel elsewhere
@@ -75,4 +75,4 @@ def mean_ctc_loss(
         blank=BLANK,
         reduction="none",
     )
-    return losses.mean()
+    return losses

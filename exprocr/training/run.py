@@ -23,6 +23,7 @@ from exprocr.core.system.csv_rows import csv_writer, path_cell
 from exprocr.core.system.files import atomic_write
 from exprocr.core.system.limits import MAX_LEXICON_BYTES
 from exprocr.core.system.processes import usable_processors
+from exprocr.core.system.ranks import local_processes
 from exprocr.core.system.regular import read_regular
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import LEXICON
@@ -131,7 +132,8 @@ class RunData:
 
 def default_workers(synth_mix: float) -> int:
     """Return a good number of rendering processes: 0 where nothing is rendered."""
-    return min(4, max(1, usable_processors() - 1)) if synth_mix > 0 else 0
+    share = usable_processors() // local_processes()
+    return min(4, max(1, share - 1)) if synth_mix > 0 else 0
 
 
 def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:

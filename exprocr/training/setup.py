@@ -38,13 +38,14 @@ from exprocr.core.text.grammar.grammars import (
 from exprocr.errors import ConfigError, DataError
 from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, Renderer, load_renderer
 from exprocr.synth.texts import UNKNOWN, GrammarTexts, Texts, characters_of, load_texts, sources
-from exprocr.training.batches import Batches, RenderedBatches
+from exprocr.training.batches import Batches, RenderedBatches, owned_by
 from exprocr.training.budget import planned, steps_within
 from exprocr.training.checkpoint import Checkpoint
 from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.learner import Learner
 from exprocr.training.loop import Trainer
 from exprocr.training.precision import pick_precision
+from exprocr.training.processes import Processes
 from exprocr.training.provenance import provenance
 from exprocr.training.run import RunData, RunSpec, write_run_files
 from exprocr.words import quoted
@@ -59,6 +60,7 @@ def make_trainer(
     by_need: bool = False,
     fit_s: float | None = None,
     progress: Callable[[], object] | None = None,
+    processes: Processes | None = None,
 ) -> Trainer:
     """Load and check all data, build the network, and prepare the run directory.
 
@@ -72,6 +74,7 @@ def make_trainer(
         fit_s: Time that a new run has, s: it gets no more steps than fit into it. None leaves the
             schedule as it is.
         progress: Called after each image that is read.
+        processes: Those that train together; None is this one alone.
 
     Raises:
         DataError: An image cannot be read, or a label does not fit its image or the charset.
@@ -82,6 +85,7 @@ def make_trainer(
     set_threads(spec.threads)
     keep_freed_memory()
     device = pick_device(spec.device)
+    processes = processes or Processes(device=device)
     settings = spec.settings
     if not resume:
         precision = pick_precision(settings.training.precision, device)
@@ -102,15 +106,15 @@ def make_trainer(
         charset=charset,
         grammar=grammar,
     )
-    train_inks = _load(data.train, spec, progress)
+    train_inks = _load_share(data.train, spec, processes, progress)
     val_inks = _load(data.val, spec, progress)
     rendered, rendered_val = _rendered(spec)
     labels = [sample.text for sample in data.train]
     paths = [str(sample.path) for sample in data.train]
-    batches = Batches(train_inks, labels, paths, rendered, settings.training, spec.workers)
-    folder = RunFolder(run_dir)
-    if not resume and (run_dir / CHECKPOINT_NAME).exists():
-        check_new(run_dir)  # another run began here meanwhile
+    batches = Batches(
+        train_inks, labels, paths, rendered, settings.training, spec.workers, processes
+    )
+    folder = _run_folder(run_dir, processes, is_new=resume is None)
     validation = _validation(data, val_inks, rendered_val)
     if by_need:
         training = planned(settings.training, batches.steps_per_epoch)
@@ -118,9 +122,36 @@ def make_trainer(
     if fit_s is not None:
         spec = _shortened(fit_s, spec, learner, batches, validation)
     facts = provenance(spec, len(data.train))
-    trainer = Trainer(learner, spec, batches, validation, folder, resume, facts)
-    write_run_files(run_dir, spec, data)
+    trainer = Trainer(learner, spec, batches, validation, folder, resume, facts, processes)
+    processes.lead(lambda: write_run_files(run_dir, spec, data))
     return trainer
+
+
+def _run_folder(run_dir: Path, processes: Processes, *, is_new: bool) -> RunFolder:
+    """Return the run directory, which the leader locks."""
+    folders: list[RunFolder] = []
+
+    def hold() -> None:
+        folders.append(RunFolder(run_dir))
+        if is_new and (run_dir / CHECKPOINT_NAME).exists():
+            check_new(run_dir)  # another run began here meanwhile
+
+    processes.lead(hold)
+    return folders[0] if folders else RunFolder(run_dir, is_written=False)
+
+
+def _load_share(
+    samples: list[Sample],
+    spec: RunSpec,
+    processes: Processes,
+    progress: Callable[[], object] | None,
+) -> list[NDArray[np.uint8]]:
+    """Load the training images of this process; those of others are empty."""
+    own = np.flatnonzero(owned_by(processes, np.arange(len(samples))))
+    inks = [np.zeros((spec.settings.preprocess.height, 0), dtype=np.uint8)] * len(samples)
+    for number, ink in zip(own, _load([samples[i] for i in own], spec, progress), strict=True):
+        inks[number] = ink
+    return inks
 
 
 def _shortened(
@@ -129,6 +160,7 @@ def _shortened(
     """Return settings with no more steps than fit into a time."""
     training = spec.settings.training
     steps = steps_within(seconds, learner, training, spec.precision, batches, validation)
+    steps = -batches.processes.greatest(-steps)  # the slowest process decides
     steps = min(steps, training.steps or training.epochs * batches.steps_per_epoch)
     return replace(spec, settings=replace(spec.settings, training=replace(training, steps=steps)))
 

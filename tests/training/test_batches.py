@@ -19,12 +19,12 @@ from exprocr.errors import DataError
 from exprocr.synth.texts import LEVEL1
 from exprocr.training import batches as training_batches
 from exprocr.training.batches import (
-    ORDER_STREAM,
     Batch,
     Batches,
     RenderedBatches,
 )
 from exprocr.training.limits import Limits
+from exprocr.training.processes import Processes
 from exprocr.training.run import RunSpec, read_data
 from tests.support.processes import finish, start, wait_for_line
 from tests.support.tiny_runs import NEVER, Recorder, prepare, tiny_settings
@@ -113,14 +113,33 @@ def test_an_epoch_takes_every_file_once() -> None:
         assert batches.num_images(num_steps) == sum(len(b.texts) for b in steps[:num_steps])
 
 
-def test_pictures_of_one_width_keep_their_random_order() -> None:
-    inks = [np.full((2, 20), i, dtype=np.uint8) for i in range(11)]
-    texts = [str(i) for i in range(11)]
-    batches = Batches(inks, texts, [], None, TrainingConfig(batch_size=4, seed=3), workers=0)
-    for epoch in range(2):
-        found = [t for b in batches.between(3 * epoch, 3 * epoch + 3) for t in b.texts]
-        order = np.random.default_rng((3, ORDER_STREAM, epoch)).permutation(11)
-        assert found == [str(i) for i in order]
+@pytest.mark.parametrize("widths", [(20,), (20, 40, 60)])
+@pytest.mark.parametrize("num_processes", [2, 3, 4, 8])
+def test_processes_have_shares_of_the_same_batches(
+    widths: tuple[int, ...], num_processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inks = [np.full((2, widths[i % 7 % len(widths)]), i, dtype=np.uint8) for i in range(101)]
+    texts = [str(i) for i in range(101)]
+    all_widths = np.array([ink.shape[1] for ink in inks])
+    monkeypatch.setattr(Processes, "gather", lambda *_: [all_widths])
+    config = TrainingConfig(batch_size=16, seed=3)
+    whole = list(Batches(inks, texts, [], None, config, workers=0).between(0, 14))
+    shares = []
+    for rank in range(num_processes):
+        own = [ink if i % 8 % num_processes == rank else ink[:, :0] for i, ink in enumerate(inks)]
+        processes = Processes(rank, num_processes)
+        batches = Batches(own, texts, [], None, config, workers=0, processes=processes)
+        shares.append(list(batches.between(0, 14)))
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(text for part in parts for text in part.texts) == sorted(batch.texts)
+        assert {part.num_images for part in parts} == {len(batch.texts)}
+        for part in parts:
+            assert [str(p[0, 0]) for p in part.pictures] == (part.texts or ["0"])
+        if len(widths) == 1 and 8 % num_processes == 0:
+            numbers = [len(part.texts) for part in parts]
+            assert max(numbers) - min(numbers) <= 8 // num_processes
+    firsts, seconds = whole[:7], whole[7:]
+    assert [batch.texts for batch in firsts] != [batch.texts for batch in seconds]
 
 
 def test_batches_have_pictures_of_like_width() -> None:

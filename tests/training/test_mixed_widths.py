@@ -24,7 +24,7 @@ from exprocr.core.model.network import Network
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.expression import evaluate, format_value
 from exprocr.synth.renderer import Renderer
-from exprocr.training.loss import TargetEncoder, mean_ctc_loss
+from exprocr.training.loss import TargetEncoder, ctc_losses
 from exprocr.training.precision import mixed_precision
 from exprocr.training.run import RunSpec
 from tests.support.networks import SHAPES, SMALL, conv
@@ -145,7 +145,7 @@ def results(
     texts = ["+-01"[i % 4] for i in range(len(WIDTHS))]
     targets = TargetEncoder(CHARSET)(texts)
     if is_padded:
-        loss = mean_ctc_loss(network.classify(encode(network, inks)), targets, lengths)
+        loss = ctc_losses(network.classify(encode(network, inks)), targets, lengths).mean()
     else:
         one = torch.tensor([1])
         losses = [

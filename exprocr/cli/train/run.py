@@ -22,7 +22,7 @@ from exprocr.core.config.settings import load_settings, read_toml
 from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.model.artifact import BUNDLED, MODEL_FILE_NAME, ModelFile
 from exprocr.core.model.network import num_parameters
-from exprocr.core.model.torch_engine import set_threads
+from exprocr.core.model.torch_engine import pick_device, set_threads
 from exprocr.core.runs.journal import EVALUATION, read_records
 from exprocr.core.runs.layout import (
     CHECKPOINT_NAME,
@@ -33,6 +33,7 @@ from exprocr.core.runs.layout import (
     VAL_NAME,
 )
 from exprocr.core.runs.summary import best_evaluation, of_kind
+from exprocr.core.system.ranks import num_processes
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import LEXICON
 from exprocr.core.text.notation import look_alike
@@ -42,6 +43,7 @@ from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.limits import Limits
 from exprocr.training.loop import Trainer
 from exprocr.training.observer import Observers
+from exprocr.training.processes import Processes, join, losses_noticed
 from exprocr.training.run import RunData, RunSpec, default_workers, read_checkpoint, read_data
 from exprocr.training.setup import make_trainer
 from exprocr.training.tensorboard import require_tensorboard, write_events
@@ -88,8 +90,22 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
         options: All options of the command, by name.
         given: Names of those that are on the command line.
     """
-    spec, checkpoint, run_dir = _plan(options, given)
-    with_events = _writes_events(session, run_dir, asked=options["tensorboard"])
+    with ExitStack() as stack:
+        if num_processes() > 1:
+            # A signal to one of them stops all, and so waits for the first step.
+            stack.enter_context(signals.collected())
+        stack.enter_context(losses_noticed())
+        return _run(session, options, given, join(pick_device(options["device"])))
+
+
+def _run(
+    session: Session, options: dict[str, Any], given: Collection[str], processes: Processes
+) -> int:
+    session.is_silent = not processes.leads
+    spec, checkpoint, run_dir = _plan(options, given, processes)
+    if checkpoint and options["resume"] is None:
+        session.note(f"{run_dir} has a run, which goes on")
+    with_events = processes.leads and _writes_events(session, run_dir, asked=options["tensorboard"])
     spec, data = read_data(spec)
     for remark in data.remarks:
         session.note(remark)
@@ -109,6 +125,7 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
             by_need=by_need,
             fit_s=fit_s,
             progress=bar.update,
+            processes=processes,
         )
     session.note(_describe(trainer, data, run_dir))
     if spec.init and not checkpoint:
@@ -116,14 +133,16 @@ def run(session: Session, options: dict[str, Any], given: Collection[str]) -> in
     _warn_of_texts_outside(session, trainer, spec, data)
     try:
         outcome = _train(session, trainer, spec, with_events=with_events)
-        _finish(session, trainer, spec, data, run_dir, outcome)
+        if processes.leads:
+            _finish(session, trainer, spec, data, run_dir, outcome)
     except ExprocrError:
         if (run_dir / CHECKPOINT_NAME).exists():
             session.report(_how_to_go_on(run_dir))
         raise
     if outcome == "interrupted":
         session.report(_how_to_go_on(run_dir))
-        return signals.exit_code()
+        # torchrun starts processes again that end with another code.
+        return signals.exit_code() if processes.size == 1 else 0
     return 0
 
 
@@ -140,7 +159,7 @@ def _how_to_go_on(run_dir: Path) -> str:
 
 
 def _plan(
-    options: dict[str, Any], given: Collection[str]
+    options: dict[str, Any], given: Collection[str], processes: Processes
 ) -> tuple[RunSpec, Checkpoint | None, Path]:
     """Return the run's settings, the checkpoint to go on from, and the run directory."""
     limits = {name: options[name] for name in LIMITS if name in given}
@@ -152,17 +171,32 @@ def _plan(
                 shown = "DATA" if name == "data" else "--" + name.replace("_", "-")
                 raise click.UsageError(f"--resume takes everything from the run: leave out {shown}")
         run_dir = Path(options["resume"])
-        if (run_dir / CHECKPOINT_NAME).exists():  # else the next line says that there is none
+        # Where there is none, the next line says so.
+        if (run_dir / CHECKPOINT_NAME).exists() and processes.leads:
             RunFolder(run_dir).release()  # so that a training in it is noticed now
-        spec, checkpoint = read_checkpoint(run_dir)
-        changes = {name: options[name] for name in (*MACHINE, "allow_outside") if name in given}
-        return replace(spec, limits=replace(spec.limits, **limits), **changes), checkpoint, run_dir
+        return *_go_on(run_dir, options, given, limits), run_dir
+    if processes.size > 1:
+        if options["output"] is None:
+            raise click.UsageError("several processes need --output: they write one run directory")
+        # The leader looks, before it makes the directory. What torchrun starts again finds the run.
+        run_dir = Path(options["output"])
+        if processes.greatest(processes.leads and (run_dir / CHECKPOINT_NAME).exists()):
+            return *_go_on(run_dir, options, given, limits), run_dir
     spec = _new_spec(options, Limits(**limits))
     workers = options["workers"]
     if workers is None:
         workers = default_workers(spec.settings.training.synth_mix)
     spec = replace(spec, threads=set_threads(options["threads"]), workers=workers)
-    return spec, None, _new_run_dir(options["output"])
+    return spec, None, _new_run_dir(options["output"], processes)
+
+
+def _go_on(
+    run_dir: Path, options: dict[str, Any], given: Collection[str], limits: dict[str, Any]
+) -> tuple[RunSpec, Checkpoint]:
+    """Return the settings and the checkpoint of a run that goes on."""
+    spec, checkpoint = read_checkpoint(run_dir)
+    changes = {name: options[name] for name in (*MACHINE, "allow_outside") if name in given}
+    return replace(spec, limits=replace(spec.limits, **limits), **changes), checkpoint
 
 
 def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
@@ -240,10 +274,10 @@ def _resolved(path: str | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
 
 
-def _new_run_dir(output: str | None) -> Path:
+def _new_run_dir(output: str | None, processes: Processes) -> Path:
     """Return the directory of a new run, which is not made yet."""
     run_dir = Path(output) if output else Path("runs") / time.strftime("%Y%m%d-%H%M%S")
-    check_new(run_dir)
+    processes.lead(lambda: check_new(run_dir))
     return run_dir
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprocr.core.system.processes import usable_processors
+from exprocr.core.system.ranks import local_processes
 
 
 class Engine(Protocol):
@@ -34,6 +35,9 @@ def pick_threads(num_threads: int | None) -> int:
     """Return the number of threads to compute with.
 
     For None, this is the number of usable processors, but at most four: with more threads, such
-    small networks gain little and waste processor time.
+    small networks gain little and waste processor time. Processes that train together divide the
+    processors.
     """
-    return min(4, usable_processors()) if num_threads is None else num_threads
+    if num_threads is not None:
+        return num_threads
+    return min(4, max(1, usable_processors() // local_processes()))

@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from exprocr.core.config.schema import ConvModuleConfig, ModelConfig
 from exprocr.core.model.geometry import conv_length, output_length
-from exprocr.core.model.padding import Extents, normalize, rectify
+from exprocr.core.model.padding import AddUp, Extents, normalize, rectify
 from exprocr.core.model.recurrence import bidirectional_gru
 
 
@@ -141,6 +141,7 @@ class Network(nn.Module):
     def __init__(self, config: ModelConfig, height: int, num_classes: int) -> None:
         super().__init__()
         self.config = config
+        self.add_up: AddUp | None = None  # see `Extents`
         modules = (config.conv1, config.conv2, config.conv3)
         rows = height
         for module in modules:
@@ -186,8 +187,9 @@ class Network(nn.Module):
             ``num_frames(config, width)`` others.
         """
         extents = None
-        if widths is not None and min(widths) < pictures.shape[3]:
-            extents = Extents(widths, pictures.shape[3])
+        add_up = self.add_up if self.training else None
+        if widths is not None and (add_up or min(widths) < pictures.shape[3]):
+            extents = Extents(widths, pictures.shape[3], add_up)
         maps = pictures
         for conv, module in (
             (self.conv1, self.config.conv1),
@@ -200,6 +202,8 @@ class Network(nn.Module):
                 extents = extents.after(columns)
         # (N, C, H', T)
         frames: Tensor = self.fc1(maps, extents)  # (T, N, fc1_units)
+        if extents is not None and min(extents.columns) == extents.widest:
+            extents = None  # there is no padding
         frames = self.gru2(self.gru1(frames, extents), extents)  # (T, N, 2 * gru_units)
         return frames
 

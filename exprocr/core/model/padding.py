@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
+AddUp = Callable[[Tensor], Tensor]
+
 
 class Extents:
     """The number of columns that each picture of a batch has; those to the right are padding.
@@ -27,11 +29,14 @@ class Extents:
         columns: The number of columns of each of the N pictures. Neighbors of one width are
             processed together.
         widest: The number of columns of the batch.
+        add_up: Adds up numbers, in place, over all processes that have a share of the batch. None
+            where the batch is whole.
     """
 
-    def __init__(self, columns: Sequence[int], widest: int) -> None:
+    def __init__(self, columns: Sequence[int], widest: int, add_up: AddUp | None = None) -> None:
         self.columns = columns
         self.widest = widest
+        self.add_up = add_up
 
     @property
     def share(self) -> float:
@@ -40,7 +45,8 @@ class Extents:
 
     def after(self, layer: Callable[[int], int]) -> Extents:
         """Return the extents of a layer's output; ``layer`` maps numbers of columns."""
-        return Extents([layer(columns) for columns in self.columns], layer(self.widest))
+        columns = [layer(columns) if columns else 0 for columns in self.columns]
+        return Extents(columns, layer(self.widest), self.add_up)
 
     def clear_maps(self, maps: Tensor) -> None:
         """Set the padding of (N, C, H, W) to zero, in place."""
@@ -86,6 +92,8 @@ def normalize(values: Tensor, norm: _BatchNorm, extents: Extents) -> Tensor:
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
+    if extents.add_up is not None:
+        return _normalize_together(values, norm, extents, extents.add_up)
     num = values.numel() // values.shape[1]
     excess = 1 / extents.share
     num_valid = num / excess
@@ -99,6 +107,37 @@ def normalize(values: Tensor, norm: _BatchNorm, extents: Extents) -> Tensor:
         norm.running_var.lerp_(variance * (num_valid / (num_valid - 1)), norm.momentum)
     result = _Normalize.apply(  # type: ignore[no-untyped-call]
         values, norm.weight, norm.bias, mean, variance, norm.eps, extents
+    )
+    return result
+
+
+def _normalize_together(
+    values: Tensor, norm: _BatchNorm, extents: Extents, add_up: AddUp
+) -> Tensor:
+    """Compute `normalize` with the statistics of all shares of the batch.
+
+    The sums of the values and of their squares are added up, in double precision, since the
+    variance is a small difference of large sums.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    num = values.numel() // values.shape[1]
+    with torch.no_grad():
+        _clear(values, extents)
+        mean, unbiased = (moment.double() for moment in _moments(values, norm.running_mean))
+        squares = unbiased * (num - 1) + num * mean.square()
+        num_valid = mean.new_full((1,), num * extents.share)
+        sums = add_up(torch.cat([num_valid, num * mean, squares]))
+        total, of_values, of_squares = torch.split(sums, [1, len(mean), len(mean)])
+        mean = of_values / total
+        variance = (of_squares / total - mean.square()).clamp_(min=0)
+        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(mean.float(), norm.momentum)
+        norm.running_var.lerp_((variance * (total / (total - 1))).float(), norm.momentum)
+    result: Tensor = _NormalizeTogether.apply(  # type: ignore[no-untyped-call]
+        values, norm.weight, norm.bias, mean.float(), variance.float(), norm.eps, extents, total
     )
     return result
 
@@ -177,6 +216,51 @@ class _Normalize(torch.autograd.Function):
         grad_values.addcmul_(grad, scale)
         _clear(grad_values, ctx.extents)
         return grad_values, grad_weight, grad_bias, None, None, None, None
+
+
+class _NormalizeTogether(torch.autograd.Function):
+    """Batch norm with given statistics of a batch of which this process has a share.
+
+    The gradient of the input is that of `_Normalize`, s (g - P g / V), where the sums in P g are
+    over all shares, and V is the number of their positions.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        values: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        eps: float,
+        extents: Extents,
+        total: Tensor,
+    ) -> Tensor:
+        ctx.save_for_backward(values, weight, mean, variance, total)
+        ctx.eps, ctx.extents = eps, extents
+        return torch.native_batch_norm(values, weight, bias, mean, variance, False, 0.0, eps)[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        values, weight, mean, variance, total = ctx.saved_tensors
+        (grad,) = grads
+        # With fixed statistics: s g, and the sums of g x' and of g over this share.
+        grad_values, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
+            grad, values, weight, mean, variance, None, None, False, ctx.eps, [True] * 3
+        )
+        sums = ctx.extents.add_up(torch.cat([grad_weight, grad_bias]))
+        of_products, of_grads = (sums / total.float()).chunk(2)
+        inverse = (variance + ctx.eps).rsqrt()
+        # x' is (x - mean) / deviation, so that P g is linear in x.
+        slope = -weight * inverse * inverse * of_products
+        offset = -weight * inverse * of_grads - slope * mean
+        shape = (1, -1) + (1,) * (values.dim() - 2)
+        grad_values.addcmul_(values, slope.to(grad.dtype).view(shape))
+        grad_values.add_(offset.to(grad.dtype).view(shape))
+        _clear(grad_values, ctx.extents)
+        return grad_values, grad_weight, grad_bias, None, None, None, None, None
 
 
 class _Rectify(torch.autograd.Function):

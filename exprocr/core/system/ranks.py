@@ -1,0 +1,20 @@
+"""Which of the processes that ``torchrun`` has started this one is, from the environment."""
+
+from __future__ import annotations
+
+import os
+
+
+def num_processes() -> int:
+    """Return how many processes ``torchrun`` has started for this program; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def rank() -> int:
+    """Return the number of this process among them, counted from 0."""
+    return int(os.environ["RANK"]) if num_processes() > 1 else 0
+
+
+def local_processes() -> int:
+    """Return how many of them are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if num_processes() > 1 else 1
