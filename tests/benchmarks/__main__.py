@@ -23,13 +23,11 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from rich.box import MARKDOWN
-from rich.console import Console
 from rich.table import Table
 
 from exprocr.cli.signals import INTERRUPTED
 from tests.benchmarks import learning, peers, reading, speed, steady
-from tests.benchmarks.measuring import Options, Row, describe_machine
+from tests.benchmarks.measuring import Options, Row, describe_machine, print_table
 
 Part = Callable[[Options], Iterator[Row]]
 
@@ -43,8 +41,6 @@ PARTS: dict[str, Part] = {
     "decoding": speed.decoding_rows,
     "peers": peers.rows,
 }
-WIDTH = 160
-"""Columns of a table that is not for a terminal."""
 
 
 def measure(parts: Mapping[str, Part], options: Options) -> Iterator[tuple[str, Row]]:
@@ -123,13 +119,10 @@ def parse(arguments: list[str] | None = None) -> tuple[dict[str, Part], Options]
 def main() -> None:
     """Print the table."""
     parts, options = parse()
-    console = Console()
     print("\n".join(describe_machine()))
     table = Table("part", "what", "result")
-    if not console.is_terminal:  # a document takes it as it is
-        console, table.box = Console(width=WIDTH), MARKDOWN
     code = fill(table, measure(parts, options))
-    console.print(table)
+    print_table(table)
     sys.exit(code)
 
 

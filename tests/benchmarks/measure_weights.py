@@ -44,8 +44,6 @@ from string import ascii_letters
 from typing import Any
 
 import numpy as np
-from rich.box import MARKDOWN
-from rich.console import Console
 from rich.table import Table
 
 from exprocr.core.data.dataset import load_dataset
@@ -61,6 +59,7 @@ from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.samples import Tile, draw_samples
 from tests.benchmarks import image_sets
 from tests.benchmarks.image_sets import Draw, Drawn, MissingError
+from tests.benchmarks.measuring import print_table
 
 SEED = 20_000
 CHUNK_SIZE = 200
@@ -80,9 +79,6 @@ ANY_WIDTH = {"texts": SUMS, "px_per_character": (22.0, 45.0)}
 
 NOTHING = "none/"
 """What the names of pictures without arithmetic begin with."""
-
-WIDTH = 160
-"""Columns of a table that is not for a terminal."""
 
 
 @dataclass(frozen=True)
@@ -257,10 +253,7 @@ class Report:
 
     def print(self) -> None:
         """Print the table; into a file, as Markdown."""
-        console = Console()
-        if not console.is_terminal:
-            console, self.table.box = Console(width=WIDTH), MARKDOWN
-        console.print(self.table)
+        print_table(self.table)
 
 
 def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[Row]]:

@@ -12,6 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
 from exprocr.core.system.processes import usable_processors
 
 if TYPE_CHECKING:
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
 
 SEED = 40_000
 PACKAGES = ("torch", "onnxruntime", "numpy", "pillow", "captcha")
+
+WIDTH = 160
+"""Columns of a table that is not for a terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +112,14 @@ def write_captchas(folder: Path, num: int) -> list[str]:
         image.save(folder / f"{number}.png")
         texts.append(text)
     return texts
+
+
+def print_table(table: Table) -> None:
+    """Print a table; into a file, as Markdown, so that a document takes it as it is."""
+    console = Console()
+    if not console.is_terminal:
+        console, table.box = Console(width=WIDTH), MARKDOWN
+    console.print(table)
 
 
 def version_of(package: str) -> str:
