@@ -17,7 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
-from exprocr.core.system.ranks import num_processes, rank
+from exprocr.core.system.ranks import local_rank, num_processes, rank
 from exprocr.errors import DataError, ExprocrError, OutputError
 
 T = TypeVar("T")
@@ -118,6 +118,8 @@ def join(device: torch.device) -> Processes:
         return Processes(device=device)
     if not distributed.is_initialized():
         try:
+            if device.type == "cuda":
+                torch.cuda.set_device(local_rank())  # each has a GPU of its own
             backend = "nccl" if device.type == "cuda" else "gloo"
             distributed.init_process_group(backend, timeout=PATIENCE)
         except (RuntimeError, ValueError) as error:

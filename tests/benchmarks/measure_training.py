@@ -56,12 +56,12 @@ class Plan:
     """Passes over them."""
 
     evaluations: int
-    """Validations, evenly spaced if more than one per epoch; each epoch ends with one."""
+    """Validations, evenly spaced if more than one per epoch; else each epoch ends with one."""
 
     @property
     def num_evaluations(self) -> int:
         """Most validations that there are."""
-        return self.epochs + (self.evaluations - 1 if self.evaluations > self.epochs else 0)
+        return max(self.epochs, self.evaluations)
 
 
 @dataclass(frozen=True)

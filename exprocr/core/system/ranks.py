@@ -18,3 +18,8 @@ def rank() -> int:
 def local_processes() -> int:
     """Return how many of them are on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if num_processes() > 1 else 1
+
+
+def local_rank() -> int:
+    """Return the number of this process among those on this machine."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if num_processes() > 1 else 0
