@@ -12,6 +12,9 @@ NUM_NAMED = 3
 LONGEST_QUOTE = 60
 """Characters of a text from a file that a message shows."""
 
+MORE_FRAMES = "the file has more than one frame or page; only the first is read"
+"""What a message says of an animated picture, or of a document of several pages."""
+
 _ACTING = {"Cc", "Cf", "Zl", "Zp"}
 """Unicode's categories of characters that act on a line instead of standing in it: control and
 format characters (the direction of writing, zero width), line and paragraph separators."""

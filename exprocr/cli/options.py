@@ -124,8 +124,8 @@ def model_option(command: F) -> F:
         "--model",
         type=click.Path(),
         metavar="FILE|RUN",
-        help="Model file or run directory; for reading also a graph (.onnx).  [default: the model "
-        "that comes with exprocr]",
+        help="Model file or run directory; for reading also a graph (.onnx). 'bundled' and "
+        "'general' come with exprocr.  [default: bundled]",
     )(command)
 
 

@@ -17,12 +17,13 @@ from tqdm import tqdm
 
 from exprocr.core.system.files import atomic_write, make_folder
 from exprocr.errors import OutputError
-from exprocr.words import one_line, quantity, quoted
+from exprocr.words import MORE_FRAMES, one_line, quantity, quoted
 
 if TYPE_CHECKING:
     from exprocr.cli.options import Session
     from exprocr.core.data.labels import Sample
     from exprocr.core.decode.decoder import Decoder
+    from exprocr.core.reading.prediction import Prediction
     from exprocr.core.reading.recognizer import Recognizer
     from exprocr.core.text.grammar.grammars import Grammar
 
@@ -133,6 +134,12 @@ def note_remark(session: Session, recognizer: Recognizer) -> None:
     """Write the recognizer's remark on how it computes, if it has one."""
     if recognizer.remark:
         session.note(recognizer.remark)
+
+
+def note_frames(session: Session, prediction: Prediction) -> None:
+    """Write that a picture's file has more than what is read, if it has."""
+    if prediction.more_frames:
+        session.note(f"{prediction.path}: {MORE_FRAMES}")
 
 
 def note_unproven(session: Session, decoder: Decoder, number: int) -> None:

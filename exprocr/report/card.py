@@ -115,7 +115,8 @@ def _network(model: ModelFile) -> list[Fact]:
             [size.height, size.width],
             f"{size.height} px high, "
             + (f"{size.width} px wide" if size.width else "as wide as the picture"),
-        )
+        ),
+        Fact("flat field", size.flat_field, "yes" if size.flat_field else "no"),
     ]
     for name in CONV_LAYERS:
         module: ConvModuleConfig = getattr(config, name)

@@ -157,7 +157,7 @@ def figure(picture: Picture, alt: str, caption: str, title: str = "") -> Figure:
     it could swallow what is faint.
     """
     image = to_png(picture)
-    decoded, size = read_picture(image)
+    decoded, size, _ = read_picture(image)
     if not isinstance(picture, Image.Image):
         few = decoded.convert("RGB").quantize(256, dither=Image.Dither.NONE)
         image = to_png(few)

@@ -9,6 +9,7 @@ request, fonts that lack some signs are kept, and know what they lack.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 import sys
@@ -126,6 +127,20 @@ class FontReport:
     def families(self) -> list[str]:
         """Names of the usable families, sorted."""
         return sorted({font.family for font in self.usable})
+
+    def digest(self) -> str:
+        """Return a fingerprint of the usable fonts, which shows on resuming whether they changed.
+
+        It covers their names, the sizes of their files and what they lack, but not their places.
+
+        Returns:
+            BLAKE2b of 16 bytes, hexadecimal.
+        """
+        fonts = [
+            (font.family, font.style, font.lacks, os.path.getsize(font.path) if font.path else 0)
+            for font in self.usable
+        ]
+        return hashlib.blake2b(json.dumps(fonts).encode(), digest_size=16).hexdigest()
 
 
 @lru_cache(maxsize=4_000)

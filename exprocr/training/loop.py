@@ -41,6 +41,9 @@ from exprocr.training.processes import Processes
 from exprocr.training.run import RunSpec
 from exprocr.training.step import Stepper, TakenStep
 
+PLACES = ("data", "val", "images")
+"""Settings that change when the files of a run are moved."""
+
 MAX_SKIPPED_IN_A_ROW = 10
 """After so many steps in a row whose loss or gradient is not finite, the run stops."""
 
@@ -110,6 +113,8 @@ class Trainer:
                 self.best.restore(resume.part("best"), self.network, self.state)
             else:
                 self.best.weights = resume.part("best")
+            if any(self.settings.get(name) != resume.settings.get(name) for name in PLACES):
+                self._save()  # perhaps no step is left that would do it
         else:  # first of all files: from here on the run can be resumed
             self._save()
         # An evaluation within an epoch, at a time limit, is of a network that is gone. Before the

@@ -28,11 +28,12 @@ from exprocr.core.system.regular import read_regular
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import LEXICON
 from exprocr.errors import ConfigError, DataError, ModelFileError, unknown_name
-from exprocr.synth.texts import characters_of, load_texts, sources
+from exprocr.synth.fonts import FontReport
+from exprocr.synth.paint.digits import load_digits
 from exprocr.training.checkpoint import Checkpoint, load_checkpoint
 from exprocr.training.limits import Limits
 from exprocr.training.precision import Precision
-from exprocr.words import quantity, quoted, shortened
+from exprocr.words import quoted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,14 @@ class RunSpec:
     texts_digest: str | None = None
     """Digest of the file of the texts that are rendered, when the run began; None where there is
     none."""
+
+    digits_digest: str | None = None
+    """Digest of the handwritten digits that are drawn, when the run began; None where there are
+    none, and in old checkpoints."""
+
+    fonts_digest: str | None = None
+    """Digest of the fonts that are drawn with, when the run began; None where nothing is rendered,
+    and in old checkpoints."""
 
     images: str | None = None
     """The folder that the paths of tables start from, as an absolute path; None is each table's
@@ -140,13 +149,16 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
     """Find the files of a run and split them; fill in the digests, or check them.
 
     Raises:
-        DataError: A data set or the file of the texts to render cannot be used, or has changed
-            since the run began.
+        DataError: A data set, the file of the texts to render or the handwritten digits cannot be
+            used, or have changed since the run began.
     """
     data = RunData()
     training = spec.settings.training
     if file := _texts_file(spec.settings):
         spec = replace(spec, texts_digest=_same(file, spec.texts_digest, _digest(Path(file))))
+    if folder := _digits_folder(spec.settings):
+        digits = load_digits(folder, *spec.settings.synth.digit_range)
+        spec = replace(spec, digits_digest=_same(folder, spec.digits_digest, digits.digest()))
     if spec.data is not None:
         found = _load(spec.data, spec, data)
         spec = replace(spec, data_digest=_same(spec.data, spec.data_digest, found.digest()))
@@ -173,25 +185,7 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
         if spec.data is not None:
             data.remarks.append(f"{spec.data}: only validated on; all training images are rendered")
         data.train = []
-    data.warnings += _validated_only(spec.settings, data)
     return spec, data
-
-
-def _validated_only(settings: Preset, data: RunData) -> list[str]:
-    """Return a warning of characters that are validated on and never trained on; or nothing."""
-    trained = {*"".join(sample.text for sample in data.train)}
-    only = {*"".join(sample.text for sample in data.val)} - trained
-    if only and settings.training.synth_mix:
-        synth = settings.synth
-        only -= {*characters_of(sources(parse_looks(synth.looks), load_texts(synth)))}
-    if not only:
-        return []
-    having = [sample for sample in data.val if only & {*sample.text}]
-    return [
-        f"{quoted(''.join(sorted(only)))} occurs in {len(having):,} of "
-        f"{quantity(len(data.val), 'validation label')} and in nothing that is trained on; the "
-        f"first is {shortened(having[0].text)} in {having[0].where}"
-    ]
 
 
 def _load(place: str, spec: RunSpec, data: RunData) -> DataSet:
@@ -219,6 +213,26 @@ def _texts_file(settings: Preset) -> str:
     if synth.grammar.startswith(LEXICON):  # which is the model's too
         return synth.grammar.removeprefix(LEXICON)
     return synth.texts if settings.training.synth_mix else ""
+
+
+def _digits_folder(settings: Preset) -> str:
+    """Return the folder of the handwritten digits that are drawn; empty if none are."""
+    looks = {kind.look for kind in parse_looks(settings.synth.looks)}
+    return settings.synth.digits if settings.training.synth_mix and "hand" in looks else ""
+
+
+def check_fonts(spec: RunSpec, fonts: FontReport, data: RunData) -> RunSpec:
+    """Fill in the digest of the fonts, or warn if they have changed since the run began.
+
+    That is no error: an update of the system changes fonts that nobody named.
+    """
+    found = fonts.digest()
+    if spec.fonts_digest not in (None, found):
+        data.warnings.append(
+            "the fonts are not those that the run began with, so the images that are rendered "
+            "from here on are not those of a run without a stop"
+        )
+    return replace(spec, fonts_digest=found)
 
 
 def _digest(file: Path) -> str:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from exprocr.core.config.schema import Preset, parse_looks
-from exprocr.core.data.dataset import Sample, check_charset, check_widths
+from exprocr.core.data.dataset import Sample, charset_problem, check_charset, check_widths
 from exprocr.core.data.image_reader import load_images
 from exprocr.core.evaluation.measure import LabeledImages
 from exprocr.core.image.preprocess import padded_width, scaled_width
@@ -47,8 +47,8 @@ from exprocr.training.loop import Trainer
 from exprocr.training.precision import pick_precision
 from exprocr.training.processes import Processes
 from exprocr.training.provenance import provenance
-from exprocr.training.run import RunData, RunSpec, write_run_files
-from exprocr.words import quoted
+from exprocr.training.run import RunData, RunSpec, check_fonts, write_run_files
+from exprocr.words import quantity, quoted, shortened
 
 
 def make_trainer(
@@ -56,6 +56,7 @@ def make_trainer(
     data: RunData,
     run_dir: Path,
     *,
+    init: ModelFile | None = None,
     resume: Checkpoint | None = None,
     by_need: bool = False,
     fit_s: float | None = None,
@@ -66,8 +67,9 @@ def make_trainer(
 
     Args:
         spec: The run's settings, from `exprocr.training.run.read_data`.
-        data: The run's files, from the same function.
+        data: The run's files, from the same function; gets further remarks and warnings.
         run_dir: The run directory.
+        init: The model that the settings name, if it is loaded already; None loads it.
         resume: Checkpoint to go on from; None begins a new run.
         by_need: Whether nobody named the length of a new run, so that one with few images gets as
             many steps as it needs.
@@ -77,7 +79,8 @@ def make_trainer(
         processes: Those that train together; None is this one alone.
 
     Raises:
-        DataError: An image cannot be read, or a label does not fit its image or the charset.
+        DataError: An image cannot be read, a label does not fit its image, a training label does
+            not fit the charset of the checkpoint, or no validation label fits the charset.
         ConfigError: Settings contradict each other.
         FontError: Images are to be rendered, and no font is usable.
         OutputError: Another process trains in the run directory, or it cannot be written.
@@ -90,13 +93,14 @@ def make_trainer(
     if not resume:
         precision = pick_precision(settings.training.precision, device)
         spec = replace(spec, precision=precision)
-    init = ModelFile.load(spec.init) if spec.init and not resume else None
-    if init:
+    if spec.init and not resume:
+        init = init or ModelFile.load(spec.init)
         spec = replace(spec, init_digest=init.weights_digest())
     texts: dict[str, Texts] = {}
     if settings.training.synth_mix:
         texts = sources(parse_looks(settings.synth.looks), load_texts(settings.synth))
     charset = _charset(spec, data, init, resume, texts)
+    _check_validation(data, charset, characters_of(texts))
     grammar = _grammar(settings.synth.grammar, data, charset, texts)
     stored_grammar(grammar)  # else it would be an error at the end of the training
     learner = Learner(
@@ -106,9 +110,13 @@ def make_trainer(
         charset=charset,
         grammar=grammar,
     )
-    train_inks = _load_share(data.train, spec, processes, progress)
-    val_inks = _load(data.val, spec, progress)
-    rendered, rendered_val = _rendered(spec)
+    train_inks = _load_share(data.train, spec, processes, progress, data.remarks)
+    val_inks = _load(data.val, spec, progress, data.remarks)
+    renderer = None
+    if settings.training.synth_mix:
+        renderer, fonts = load_renderer(settings.synth)
+        spec = check_fonts(spec, fonts, data)
+    rendered, rendered_val = _rendered(spec, renderer)
     labels = [sample.text for sample in data.train]
     paths = [str(sample.path) for sample in data.train]
     batches = Batches(
@@ -145,11 +153,13 @@ def _load_share(
     spec: RunSpec,
     processes: Processes,
     progress: Callable[[], object] | None,
+    remarks: list[str],
 ) -> list[NDArray[np.uint8]]:
     """Load the training images of this process; those of others are empty."""
     own = np.flatnonzero(owned_by(processes, np.arange(len(samples))))
     inks = [np.zeros((spec.settings.preprocess.height, 0), dtype=np.uint8)] * len(samples)
-    for number, ink in zip(own, _load([samples[i] for i in own], spec, progress), strict=True):
+    loaded = _load([samples[i] for i in own], spec, progress, remarks)
+    for number, ink in zip(own, loaded, strict=True):
         inks[number] = ink
     return inks
 
@@ -191,10 +201,19 @@ def _with_charset(model: ModelFile, charset: Charset) -> ModelFile:
 
 
 def _load(
-    samples: list[Sample], spec: RunSpec, progress: Callable[[], object] | None
+    samples: list[Sample],
+    spec: RunSpec,
+    progress: Callable[[], object] | None,
+    remarks: list[str],
 ) -> list[NDArray[np.uint8]]:
     settings = spec.settings
-    inks = load_images(samples, settings.preprocess, workers=spec.threads, progress=progress)
+    inks = load_images(
+        samples,
+        settings.preprocess,
+        workers=spec.threads,
+        progress=progress,
+        remarks=remarks,
+    )
     check_widths(samples, inks, lambda width: num_frames(settings.model, width))
     return inks
 
@@ -206,13 +225,14 @@ def _charset(
     resume: Checkpoint | None,
     texts: Mapping[str, Texts],
 ) -> Charset:
-    """Return the model's charset: the characters of labels, rendered texts and a grammar's pattern.
+    """Return the model's charset: the characters of all texts that are trained on.
 
-    Those of the model that the run starts from come first.
+    Those of a grammar's pattern are in it too. Those of the model that the run starts from come
+    first.
     """
     drawn = characters_of(texts)
     if not resume:
-        written = set(drawn).union(*data.texts)
+        written = set(drawn).union(*(sample.text for sample in data.train))
         if (named := spec.settings.synth.grammar).startswith((REGEX, LEXICON)):
             written.update(load_grammar_alone(named).charset.characters)
         choice = spec.settings.training.charset
@@ -230,13 +250,39 @@ def _charset(
         except ValueError as error:
             raise ConfigError(f"labels and rendered texts: {error}") from None
     charset = Charset(resume.settings["charset"])
-    check_charset([*data.train, *data.val], charset)
+    check_charset(data.train, charset)
     if missing := charset.missing(drawn):
         raise ConfigError(
             f"training.synth_mix: expected a model that knows {drawn!r}, found one "
             f"that lacks {missing!r}"
         )
     return charset
+
+
+def _check_validation(data: RunData, charset: Charset, drawn: str) -> None:
+    """Warn of characters that are validated on and never trained on.
+
+    Args:
+        data: The run's files; gets the warnings.
+        charset: The model's characters.
+        drawn: Those of the texts that are rendered.
+
+    Raises:
+        DataError: The model cannot read any of the labels.
+    """
+    if problem := charset_problem(data.val, charset, "train on images that have them too"):
+        if all(charset.missing(sample.text) for sample in data.val):
+            raise DataError(problem)
+        data.warnings.append(f"{problem}; they count as read wrong")
+    trained = set(drawn).union(*(sample.text for sample in data.train))
+    only = set(charset.characters).difference(trained)
+    if having := [sample for sample in data.val if only & {*sample.text}]:
+        only &= {c for sample in having for c in sample.text}
+        data.warnings.append(
+            f"{quoted(''.join(sorted(only)))} occurs in {len(having):,} of "
+            f"{quantity(len(data.val), 'validation label')} and in nothing that is trained on; the "
+            f"first is {shortened(having[0].text)} in {having[0].where}"
+        )
 
 
 def _grammar(name: str, data: RunData, charset: Charset, texts: Mapping[str, Texts]) -> Grammar:
@@ -250,7 +296,7 @@ def _grammar(name: str, data: RunData, charset: Charset, texts: Mapping[str, Tex
     def fits(grammar: Grammar) -> bool:
         return all(one.is_within(grammar) for one in drawn)
 
-    labels = {text for text in data.texts if text.strip(UNKNOWN)}
+    labels = {t for t in data.texts if t.strip(UNKNOWN) and not charset.missing(t)}
     if name:
         described = texts.get("")
         known = described.grammar.texts if isinstance(described, GrammarTexts) else ()
@@ -260,12 +306,14 @@ def _grammar(name: str, data: RunData, charset: Charset, texts: Mapping[str, Tex
     return load_grammar(tightest(labels, charset, fits), charset)
 
 
-def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | None]:
+def _rendered(
+    spec: RunSpec, renderer: Renderer | None
+) -> tuple[RenderedBatches | None, RenderedBatches | None]:
     """Return the sources of rendered training and validation images; None where there are none."""
+    if not renderer:
+        return None, None
     settings = spec.settings
     training = settings.training
-    if not training.synth_mix:
-        return None, None
     size = round(training.batch_size * training.synth_mix)
     if training.synth_mix < 1:
         size = min(max(size, 1), training.batch_size - 1)
@@ -274,7 +322,6 @@ def _rendered(spec: RunSpec) -> tuple[RenderedBatches | None, RenderedBatches | 
             "training.batch_size: expected 2 or more to mix files and rendered images, found "
             f"{training.batch_size}"
         )
-    renderer, _ = load_renderer(settings.synth)
     _check_rendered_width(settings, renderer)
 
     def source(stream: int, num: int) -> RenderedBatches:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from exprocr.core.config.schema import SynthConfig
-from exprocr.core.image.preprocess import ImageSource, describe, load_image, preprocess
+from exprocr.core.image.preprocess import ImageSource, decode, describe, preprocess
 from exprocr.core.model.torch_engine import TorchEngine
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import Recognizer
@@ -69,12 +69,13 @@ def read_subject(recognizer: Recognizer, source: ImageSource, name: str) -> Subj
         ImageError: The picture cannot be read.
         ModelFileError: The network gives NaN.
     """
-    picture = load_image(source)
+    picture, _, more_frames = decode(source)
     try:
         ink = preprocess(picture, recognizer.preprocess)
     except ImageError as error:
         raise ImageError(f"{describe(source)}: {error}") from None
     (prediction,) = recognizer.read([ink], [picture.size])
+    prediction = replace(prediction, path=describe(source), more_frames=more_frames)
     return Subject(recognizer, name, picture, ink, prediction)
 
 

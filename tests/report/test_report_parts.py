@@ -35,6 +35,7 @@ from exprocr.report.page import (
 from exprocr.report.run.context import Run
 from exprocr.report.run.evaluation import NUM_REPORTED, read_validation, thumbnail
 from exprocr.viz.plots.plotting import new_figure
+from tests.support.pictures import with_a_mark
 from tests.support.report_runs import decoded, parse
 from tests.support.scripted import scripted_recognizer
 
@@ -56,7 +57,7 @@ def run_of(*script: tuple[str, float]) -> Run:
 def test_what_is_kept_of_the_validation_images(capsys: pytest.CaptureFixture[str]) -> None:
     """The wrong ones that are most sure, the right ones that are least, and the first right one."""
     read = [("9", 0.7), ("1", 0.9), ("3", 0.99), ("4", 0.8), ("9", 0.95), ("9", 0.9)]
-    image = Image.new("L", (180, 60), 255)
+    image = with_a_mark(180, 60)
     sources: list[ImageSource] = [image, image, b"no picture", *[image] * 4]
     items = [LabeledPicture(str(i), s, str(i), None) for i, s in enumerate(sources)]
     pictures = PictureSet("seven images", 7, lambda: iter(items), ["odd"])

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image
 
 from exprocr.cli import group
 from exprocr.core.reading.recognizer import Recognizer
+from tests.support.pictures import with_a_mark
 from tests.support.scripted import scripted_recognizer
 
 # What is in an image, what is read, and the certainty of every frame of the reading.
@@ -36,7 +36,7 @@ def make_data(folder: Path, labels: list[str] | None = None) -> Path:
     folder.mkdir()
     labels = [truth for truth, _, _ in SCRIPT] if labels is None else labels
     for number in range(len(labels)):
-        Image.new("L", (180, 60), 255).save(folder / f"{number}.png")
+        with_a_mark(180, 60).save(folder / f"{number}.png")
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
     return folder
 

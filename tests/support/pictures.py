@@ -27,6 +27,13 @@ def text_picture(
     return image
 
 
+def with_a_mark(width: int, height: int) -> Image.Image:
+    """Return a picture with some ink, for networks that read what they are told."""
+    image = Image.new("L", (width, height), 255)
+    image.paste(0, (0, 0, max(1, width // 3), max(1, height // 3)))
+    return image
+
+
 def expressions() -> list[Image.Image]:
     """Return nine pictures of expressions, of several widths."""
     result = []

@@ -65,7 +65,8 @@ def labeled(folder: Path, *texts: str) -> str:
 def test_the_tightest_grammar_for_the_labels(
     tmp_path: Path, texts: tuple[str, ...], grammar: str
 ) -> None:
-    spec = RunSpec(settings=tiny_settings(), data=labeled(tmp_path / "data", *texts))
+    data = labeled(tmp_path / "data", *texts)
+    spec = RunSpec(settings=tiny_settings(), data=data, val=data)
     trainer = prepare(spec, tmp_path / "run")
     assert trainer.best.grammar.name == grammar
     recorder = Recorder(stop_after=1)

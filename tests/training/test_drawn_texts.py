@@ -13,6 +13,7 @@ from exprocr.core.model.artifact import ModelFile
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.errors import ConfigError, DataError
 from exprocr.training.run import RunSpec, read_checkpoint
+from tests.support.pictures import with_a_mark
 from tests.support.tiny_runs import Recorder, check_same, go_on, prepare, start, tiny_settings
 
 pytestmark = pytest.mark.usefixtures("one_font")
@@ -39,7 +40,7 @@ def test_the_model_reads_under_the_grammar_that_was_drawn(tmp_path: Path) -> Non
         recognizer = Recognizer.load(source, threads=1)
         assert recognizer.decoder.grammar.name == pattern
         assert recognizer.charset.characters == "-0123456789AB"
-        (prediction,) = recognizer.predict([Image.new("L", (60, 20), 255)])
+        (prediction,) = recognizer.predict([with_a_mark(60, 20)])
         assert recognizer.decoder.grammar.accepts(prediction.text)
 
 
@@ -77,7 +78,7 @@ def test_a_lexicon_needs_no_file_after_training(tmp_path: Path) -> None:
     model = ModelFile.load(run)
     assert (model.grammar, model.lexicon) == ("lexicon:words.txt", ("17", "AB", "C D"))
     words.unlink()
-    (prediction,) = Recognizer.load(run, threads=1).predict([Image.new("L", (60, 20), 255)])
+    (prediction,) = Recognizer.load(run, threads=1).predict([with_a_mark(60, 20)])
     assert prediction.text in ("17", "AB", "C D")
 
 

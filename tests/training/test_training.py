@@ -288,7 +288,7 @@ def test_init_takes_new_characters_in(tiny_model: Path, tmp_path: Path) -> None:
         labels.write("1/2 1/2\n=1\n")
     for number in (6, 7):
         Image.new("RGB", (60, 20)).save(data / f"{number}.png")
-    spec = RunSpec(settings=settings, data=str(data), init=str(tiny_model))
+    spec = RunSpec(settings=settings, data=str(data), val=str(data), init=str(tiny_model))
     trainer = prepare(spec, tmp_path / "run")
     assert trainer.charset.characters == model.charset.characters + "/="
     weights = export_weights(trainer.network)

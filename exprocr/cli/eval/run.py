@@ -14,6 +14,7 @@ from exprocr.cli.options import BAD_INPUT, BELOW_BAR, Session
 from exprocr.cli.output import (
     cell,
     new_table,
+    note_frames,
     note_remark,
     note_unproven,
     print_table,
@@ -174,7 +175,9 @@ def _read(
             bar.update()
             if isinstance(example, ImageError):
                 session.problem(str(example))
-            elif not example.is_right:
+                continue
+            note_frames(session, example.prediction)
+            if not example.is_right:
                 found.worst.add(example.prediction.confidence, example)
                 if all_wrong:
                     found.wrong.append(example)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from exprocr.cli.output import print_table, summary_table
-from exprocr.core.model.artifact import BUNDLED, ModelFile, model_path
+from exprocr.core.model.artifact import NAMED, ModelFile, model_path
 from exprocr.core.model.loading import GRAPH_SUFFIX
 from exprocr.core.model.onnx_export import write_graph
 
@@ -19,8 +19,8 @@ def run(model: str, output: str | None) -> None:
         model: Model file or run directory.
         output: The graph; None puts it beside the model file.
     """
-    if output is None and model == BUNDLED:
-        raise click.UsageError(f"--output is needed for {BUNDLED!r}, the model inside the package")
+    if output is None and model in NAMED:
+        raise click.UsageError(f"--output is needed for {model!r}, a model inside the package")
     source = model_path(model)
     if source.suffix == GRAPH_SUFFIX:
         raise click.UsageError(f"MODEL expects a model file, found a graph, {source}")

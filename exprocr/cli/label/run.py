@@ -10,6 +10,7 @@ from typing import Any
 from exprocr.cli.inputs import find_inputs
 from exprocr.cli.options import BAD_INPUT, Session
 from exprocr.cli.output import (
+    note_frames,
     note_remark,
     prepare_output,
     print_table,
@@ -139,6 +140,8 @@ def _read(
             candidate = make_candidate(file, folder, result, known, height)
             if candidate.problem:
                 session.problem(candidate.problem)
+            if candidate.prediction is not None:
+                note_frames(session, candidate.prediction)
             candidates.append(candidate)
             bar.update()
     return candidates

@@ -2,10 +2,10 @@
 
 - ``tsv``: path, text, value, confidence and ``holds`` between tabs;
 - ``csv``: the same with a header ``path,text,value,confidence,holds``;
-- ``json``: JSON Lines: these five, ``posterior``, ``grammar_mass``, ``proven``, by value also
-  ``uncovered``, and ``characters``, a ``box`` being left, top, right, bottom; a value is a number
-  if it is an integer, a string if it is a decimal or ``p/q``, null if there is none; ``holds`` is
-  true, false or null;
+- ``json``: JSON Lines: these five, ``posterior``, ``grammar_mass``, ``proven``, ``more_frames``, by
+  value also ``uncovered``, and ``characters``, a ``box`` being left, top, right, bottom; a value is
+  a number if it is an integer, a string if it is a decimal or ``p/q``, null if there is none;
+  ``holds`` is true, false or null;
 - ``table``: a table for people, with ``holds`` only where a reading has it;
 - ``contest``: ``EXPR VALUE`` in the line with the image's number; the line of an unreadable image
   is empty.
@@ -209,6 +209,7 @@ class _JsonWriter(_Writer):
             "posterior": prediction.posterior,
             "grammar_mass": prediction.grammar_mass,
             "proven": prediction.is_proven,
+            "more_frames": prediction.more_frames,
         }
         if prediction.uncovered is not None:
             row["uncovered"] = prediction.uncovered

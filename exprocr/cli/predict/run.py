@@ -11,7 +11,7 @@ from typing import Any
 
 from exprocr.cli.inputs import Input, find_inputs, listed_paths
 from exprocr.cli.options import BAD_INPUT, BELOW_BAR, Session
-from exprocr.cli.output import note_remark, note_unproven, progress
+from exprocr.cli.output import note_frames, note_remark, note_unproven, progress
 from exprocr.cli.predict.formats import (
     REJECTED,
     UNSURE,
@@ -165,6 +165,7 @@ def _write(
                 writer.skip(item.path)
                 counts.num_unread += 1
             else:
+                note_frames(session, result)
                 if not extras.leaves_out(result):
                     writer.write(replace(result, path=item.path))
                 counts.add(result, extras)

@@ -108,7 +108,9 @@ def _setting(name: str) -> click.ParamType[Any]:
 )
 @click.option("--no-system-fonts", is_flag=True, help="Render with the fonts of --fonts only.")
 @click.option(
-    "--init", metavar="MODEL", help="Start from a model's weights; 'bundled' is exprocr's own."
+    "--init",
+    metavar="MODEL",
+    help="Start from a model's weights; 'bundled' and 'general' are exprocr's own.",
 )
 @click.option(
     "--charset",
@@ -117,6 +119,13 @@ def _setting(name: str) -> click.ParamType[Any]:
     "alone, or of the model alone (keep).  [default: union]",
 )
 @click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a stopped run.")
+@click.option(
+    "--data",
+    "moved",
+    type=click.Path(),
+    metavar="DATA",
+    help="With --resume: where the run's DATA is now. --val and --images do the same.",
+)
 @click.option(
     "--max-time",
     type=Duration(),

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from tqdm import tqdm
@@ -20,7 +20,7 @@ from exprocr.cli.output import print_table, progress, summary_table, warn_of_exc
 from exprocr.core.config.schema import PRESETS, TEXT_SOURCES, SynthConfig
 from exprocr.core.config.settings import load_settings, read_toml
 from exprocr.core.evaluation.calibration import Calibration
-from exprocr.core.model.artifact import BUNDLED, MODEL_FILE_NAME, ModelFile
+from exprocr.core.model.artifact import MODEL_FILE_NAME, NAMED, ModelFile
 from exprocr.core.model.network import num_parameters
 from exprocr.core.model.torch_engine import pick_device, set_threads
 from exprocr.core.runs.journal import EVALUATION, read_records
@@ -37,7 +37,7 @@ from exprocr.core.system.ranks import num_processes
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import LEXICON
 from exprocr.core.text.notation import look_alike
-from exprocr.errors import ConfigError, ExprocrError
+from exprocr.errors import ConfigError, DataError, ExprocrError
 from exprocr.training.checkpoint import Checkpoint, TrainingState
 from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.limits import Limits
@@ -57,7 +57,10 @@ LIMITS = ("epochs", "max_time", "target_accuracy", "patience")
 MACHINE = ("device", "threads", "workers")
 """Options of where to compute."""
 
-RESUMABLE = ("resume", "tensorboard", "allow_outside", *LIMITS, *MACHINE)
+PLACES = {"data": "--data", "val": "--val", "images": "--images"}
+"""Where the files of a run are, and the options that name a new place with ``--resume``."""
+
+RESUMABLE = ("resume", "tensorboard", "moved", "val", "images", "allow_outside", *LIMITS, *MACHINE)
 """Options that may be given with ``--resume``."""
 
 SETTINGS = (
@@ -74,7 +77,6 @@ SETTINGS = (
 """Options that set the value of the same name in [training]."""
 
 OUTCOMES = {
-    "finished": "all epochs done",
     "interrupted": "interrupted",
     "time_limit": "time limit reached",
     "target_accuracy": "target accuracy reached",
@@ -102,15 +104,12 @@ def _run(
     session: Session, options: dict[str, Any], given: Collection[str], processes: Processes
 ) -> int:
     session.is_silent = not processes.leads
-    spec, checkpoint, run_dir = _plan(options, given, processes)
+    spec, run_dir, checkpoint, init = _plan(options, given, processes)
     if checkpoint and options["resume"] is None:
         session.note(f"{run_dir} has a run, which goes on")
     with_events = processes.leads and _writes_events(session, run_dir, asked=options["tensorboard"])
     spec, data = read_data(spec)
-    for remark in data.remarks:
-        session.note(remark)
-    for warning in data.warnings:
-        session.report(f"warning: {warning}")
+    _tell(session, data)
     fit_s = None
     by_need = not checkpoint and not _has_length(options, spec)
     if by_need and spec.limits.max_time_s:
@@ -121,15 +120,17 @@ def _run(
             spec,
             data,
             run_dir,
+            init=init,
             resume=checkpoint,
             by_need=by_need,
             fit_s=fit_s,
             progress=bar.update,
             processes=processes,
         )
+    _tell(session, data)
     session.note(_describe(trainer, data, run_dir))
-    if spec.init and not checkpoint:
-        _say_what_is_new(session, trainer.charset, spec.init, data.texts)
+    if init:
+        _say_what_is_new(session, trainer.charset, init.charset.characters, data.texts)
     _warn_of_texts_outside(session, trainer, spec, data)
     try:
         outcome = _train(session, trainer, spec, with_events=with_events)
@@ -146,6 +147,16 @@ def _run(
     return 0
 
 
+def _tell(session: Session, data: RunData) -> None:
+    """Write the remarks and warnings on a run's files that are not written yet."""
+    for remark in data.remarks:
+        session.note(remark)
+    for warning in data.warnings:
+        session.report(f"warning: {warning}")
+    data.remarks.clear()
+    data.warnings.clear()
+
+
 def _has_length(options: dict[str, Any], spec: RunSpec) -> bool:
     """Return whether the user says how long the schedule is, or there is none."""
     file = options["config"]
@@ -158,49 +169,93 @@ def _how_to_go_on(run_dir: Path) -> str:
     return f"stopped; go on with: exprocr train --resume {shlex.quote(str(run_dir))}"
 
 
-def _plan(
-    options: dict[str, Any], given: Collection[str], processes: Processes
-) -> tuple[RunSpec, Checkpoint | None, Path]:
-    """Return the run's settings, the checkpoint to go on from, and the run directory."""
+class _Plan(NamedTuple):
+    """What a run begins with."""
+
+    spec: RunSpec
+    run_dir: Path
+
+    checkpoint: Checkpoint | None
+    """What it goes on from; None begins a new run."""
+
+    init: ModelFile | None
+    """The model that a new run starts from; None is none."""
+
+
+def _plan(options: dict[str, Any], given: Collection[str], processes: Processes) -> _Plan:
+    """Read what the options name, and check that they go together."""
     limits = {name: options[name] for name in LIMITS if name in given}
     if "max_time" in limits:
         limits["max_time_s"] = limits.pop("max_time")
     if options["resume"] is not None:
         for name in options:
             if name in given and name not in RESUMABLE:
-                shown = "DATA" if name == "data" else "--" + name.replace("_", "-")
+                shown = "--" + name.replace("_", "-")
+                if name == "data":
+                    shown = "DATA, or give it with --data if it has moved"
                 raise click.UsageError(f"--resume takes everything from the run: leave out {shown}")
         run_dir = Path(options["resume"])
         # Where there is none, the next line says so.
         if (run_dir / CHECKPOINT_NAME).exists() and processes.leads:
             RunFolder(run_dir).release()  # so that a training in it is noticed now
-        return *_go_on(run_dir, options, given, limits), run_dir
+        return _go_on(run_dir, options, given, limits)
+    if options["moved"] is not None:
+        raise click.UsageError("--data is for --resume: give DATA alone")
     if processes.size > 1:
         if options["output"] is None:
             raise click.UsageError("several processes need --output: they write one run directory")
         # The leader looks, before it makes the directory. What torchrun starts again finds the run.
         run_dir = Path(options["output"])
         if processes.greatest(processes.leads and (run_dir / CHECKPOINT_NAME).exists()):
-            return *_go_on(run_dir, options, given, limits), run_dir
-    spec = _new_spec(options, Limits(**limits))
+            return _go_on(run_dir, options, given, limits)
+    spec, init = _new_spec(options, Limits(**limits))
     workers = options["workers"]
     if workers is None:
         workers = default_workers(spec.settings.training.synth_mix)
     spec = replace(spec, threads=set_threads(options["threads"]), workers=workers)
-    return spec, None, _new_run_dir(options["output"], processes)
+    return _Plan(spec, _new_run_dir(options["output"], processes), None, init)
 
 
 def _go_on(
     run_dir: Path, options: dict[str, Any], given: Collection[str], limits: dict[str, Any]
-) -> tuple[RunSpec, Checkpoint]:
-    """Return the settings and the checkpoint of a run that goes on."""
+) -> _Plan:
+    """Return what a run goes on with."""
     spec, checkpoint = read_checkpoint(run_dir)
     changes = {name: options[name] for name in (*MACHINE, "allow_outside") if name in given}
-    return replace(spec, limits=replace(spec.limits, **limits), **changes), checkpoint
+    spec = _moved(replace(spec, limits=replace(spec.limits, **limits), **changes), options)
+    return _Plan(spec, run_dir, checkpoint, init=None)
 
 
-def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
-    """Return the settings of a new run."""
+def _moved(spec: RunSpec, options: dict[str, Any]) -> RunSpec:
+    """Return the settings of a run with the new places of its files.
+
+    Raises:
+        UsageError: There is a new place of files that the run does not have.
+        DataError: A data set is not where it should be.
+    """
+    places = {name: options["moved" if name == "data" else name] for name in PLACES}
+    for name, place in places.items():
+        known = spec.data or spec.val if name == "images" else getattr(spec, name)
+        if place is not None and known is None:
+            raise click.UsageError(
+                f"{PLACES[name]} with --resume is for files that have moved: the run has none"
+            )
+    moved: dict[str, Any] = {
+        name: _resolved(place) for name, place in places.items() if place is not None
+    }
+    spec = replace(spec, **moved)
+    for name in ("data", "val"):
+        place = getattr(spec, name)
+        if place is not None and not Path(place).exists():
+            raise DataError(
+                f"{place}: expected the data set of the run, found nothing there; if it has "
+                f"moved, give its place with {PLACES[name]}"
+            )
+    return spec
+
+
+def _new_spec(options: dict[str, Any], limits: Limits) -> tuple[RunSpec, ModelFile | None]:
+    """Return the settings of a new run, and the model that it starts from, if any."""
     if options["val"] is not None and options["val_fraction"] is not None:
         raise click.UsageError("give --val or --val-fraction, not both")
     if options["epochs"] is not None and options["steps"] is not None:
@@ -229,7 +284,7 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
             )
     if options["data"] is None and settings.training.synth_mix < 1:
         raise click.UsageError("give DATA, or --synth-mix 1 to train on rendered images alone")
-    init = options["init"]
+    init, model = options["init"], None
     if options["charset"] is not None and init is None:
         raise click.UsageError("--charset is for --init: without it, the data decides")
     if init is not None:
@@ -241,8 +296,8 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
                 "[preprocess]"
             )
         settings = replace(settings, model=model.model, preprocess=model.preprocess)
-        init = init if init == BUNDLED else _resolved(init)
-    return RunSpec(
+        init = init if init in NAMED else _resolved(init)
+    spec = RunSpec(
         settings=settings,
         data=_resolved(options["data"]),
         val=_resolved(options["val"]),
@@ -254,6 +309,7 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> RunSpec:
         limits=limits,
         device=options["device"],
     )
+    return spec, model
 
 
 def _absolute(synth: SynthConfig) -> SynthConfig:
@@ -312,9 +368,15 @@ def _describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
     )
 
 
-def _say_what_is_new(session: Session, charset: Charset, init: str, labels: list[str]) -> None:
-    """Name the characters that are new to the model that a run starts from, or left out."""
-    known = ModelFile.load(init).charset.characters
+def _say_what_is_new(session: Session, charset: Charset, known: str, labels: list[str]) -> None:
+    """Name the characters that are new to the model that a run starts from, or left out.
+
+    Args:
+        session: Which messages to write.
+        charset: The run's characters.
+        known: The characters of the model.
+        labels: The labels of the run.
+    """
     if left := "".join(c for c in known if c not in charset.characters):
         session.note(f"characters of the model that are left out: {left}")
     new = "".join(c for c in charset.characters if c not in known)
@@ -416,6 +478,11 @@ class ProgressBar:
         )
 
 
+def _unit(trainer: Trainer, spec: RunSpec) -> str:
+    """Return what the length of a run is counted in."""
+    return "steps" if trainer.config.steps and spec.limits.epochs is None else "epochs"
+
+
 def _finish(
     session: Session, trainer: Trainer, spec: RunSpec, data: RunData, run_dir: Path, outcome: str
 ) -> None:
@@ -426,7 +493,7 @@ def _finish(
     best = best_evaluation(of_kind(records, EVALUATION))
     state = trainer.state
     rows: list[tuple[str, object]] = [
-        ("stopped", OUTCOMES[outcome]),
+        ("stopped", OUTCOMES.get(outcome) or f"all {_unit(trainer, spec)} done"),
         ("epochs", f"{trainer.num_epochs_done} ({quantity(state.step, 'step')})"),
         ("time", format_duration(state.elapsed_s)),
     ]

@@ -11,7 +11,7 @@ from click.exceptions import Exit, UsageError
 
 from exprocr.cli.eval.run import find_samples
 from exprocr.cli.options import BAD_INPUT, check_digits, look_settings, texts_settings
-from exprocr.cli.output import cell, new_table, print_table, progress, summary_table
+from exprocr.cli.output import cell, new_table, note_frames, print_table, progress, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.subject import load_recognizer
 from exprocr.core.config.layout_choice import LayoutChoice
@@ -104,6 +104,7 @@ def _read(
             if isinstance(example, ImageError):
                 request.session.problem(str(example))
                 continue
+            note_frames(request.session, example.prediction)
             missing = recognizer.charset.missing(example.picture.text)
             unknown.update(missing)
             num_unknown += bool(missing)

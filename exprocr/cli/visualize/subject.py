@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exprocr.cli.inputs import STDIN, read_stdin
+from exprocr.cli.output import note_frames
 from exprocr.cli.visualize.kinds import Request
 from exprocr.core.config.schema import SynthConfig
 from exprocr.core.reading.recognizer import Recognizer
@@ -45,5 +46,6 @@ def subject_of(
     else:
         source = read_stdin() if request.image == STDIN else request.image
         subject = read_subject(recognizer, source, request.image)
+    note_frames(request.session, subject.prediction)
     request.session.note(f"{subject.name}: {subject.reading}")
     return subject

@@ -9,7 +9,7 @@ from exprocr.cli.output import cell, new_table, print_table, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.cli.visualize.layers import tensor_layers
 from exprocr.cli.visualize.tensors import NONE, format_figure, of_layers, picture_path
-from exprocr.core.model.artifact import BUNDLED, ModelFile
+from exprocr.core.model.artifact import BUNDLED, NAMED, ModelFile
 from exprocr.core.model.torch_engine import build_network, parameter_values, pick_device
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.plots.panels import short_name
@@ -38,8 +38,8 @@ def show(request: Request) -> None:
 
 def _name(source: str | None) -> str:
     """Return what the model is called: its file, its run, or that it is the one in the package."""
-    if source is None or source == BUNDLED:
-        return "the model in the package"
+    if source is None or source in NAMED:
+        return f"the model {source or BUNDLED} in the package"
     path = Path(os.path.abspath(source))
     return f"run {path.name}" if path.is_dir() else path.name
 

@@ -279,12 +279,17 @@ def check_charset(samples: Sequence[Sample], charset: Charset) -> None:
         raise DataError(problem)
 
 
-def charset_problem(samples: Sequence[Sample], charset: Charset) -> str:
+def charset_problem(
+    samples: Sequence[Sample],
+    charset: Charset,
+    remedy: str = "train a model that knows them (train --init)",
+) -> str:
     """Return which labels a model cannot read, and what to do; empty if there is none.
 
     Args:
         samples: The samples.
         charset: The model's characters.
+        remedy: What can be done besides changing the labels.
     """
     outside = [sample for sample in samples if charset.missing(sample.text)]
     if not outside:
@@ -306,8 +311,7 @@ def charset_problem(samples: Sequence[Sample], charset: Charset) -> str:
     return (
         f"{first.where}: expected the model's characters {quoted(charset.characters)}, found "
         f"{quoted(charset.missing(first.text))} in the label {shortened(first.text)}; "
-        f"{len(outside)} of {len(samples)} labels are affected: {way}, correct them, or train "
-        "a model that knows them (train --init)"
+        f"{len(outside)} of {len(samples)} labels are affected: {way}, correct them, or {remedy}"
     )
 
 

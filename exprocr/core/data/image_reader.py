@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from exprocr.core.config.schema import PreprocessConfig
 from exprocr.core.data.labels import Sample
 from exprocr.core.image.files import StoredPicture
-from exprocr.core.image.preprocess import load
+from exprocr.core.image.preprocess import Loaded, load
 from exprocr.core.system.processes import starting_workers, worker_pool
 from exprocr.errors import DataError, ImageError
-from exprocr.words import first_few
+from exprocr.words import MORE_FRAMES, first_few, quantity
 
 CHUNK_SIZE = 100
 """Pictures per task of a process."""
@@ -29,7 +29,7 @@ FEW = 4000
 S = TypeVar("S")
 T = TypeVar("T")
 
-Read = NDArray[np.uint8] | str
+Read = Loaded | str
 """A preprocessed picture, or the reason why it cannot be read."""
 
 
@@ -39,6 +39,7 @@ def load_images(
     *,
     workers: int = 1,
     progress: Callable[[], object] | None = None,
+    remarks: list[str] | None = None,
 ) -> list[NDArray[np.uint8]]:
     """Decode and preprocess all pictures of a data set.
 
@@ -47,6 +48,7 @@ def load_images(
         config: The network's input.
         workers: Number of processes, if there are many pictures.
         progress: Called after each picture, readable or not.
+        remarks: Gets one line if files have more frames or pages than the first, which is read.
 
     Returns:
         n arrays, uint8 (config.height, W_i), 0 background .. 255 strongest ink.
@@ -57,17 +59,25 @@ def load_images(
     sources = [sample.source for sample in samples]
     inks: list[NDArray[np.uint8]] = []
     failures: list[str] = []
+    several: list[str] = []
     with closing(read_all(sources, partial(_read, config=config), workers)) as results:
-        for result in results:
+        for sample, result in zip(samples, results, strict=True):
             if isinstance(result, str):
                 failures.append(result)
             else:
-                inks.append(result)
+                inks.append(result.ink)
+                if result.more_frames:
+                    several.append(str(sample.path))
             if progress is not None:
                 progress()
     if failures:
         raise DataError(
             f"{len(failures)} of {len(samples)} images cannot be read: {first_few(failures, '; ')}"
+        )
+    if several and remarks is not None:
+        remarks.append(
+            f"{len(several):,} of {quantity(len(samples), 'image')}: {MORE_FRAMES}: "
+            f"{first_few(several)}"
         )
     return inks
 
@@ -113,6 +123,6 @@ def _read_chunk(sources: Sequence[S], read: Callable[[S], T]) -> list[T]:
 
 def _read(source: Path | StoredPicture, config: PreprocessConfig) -> Read:
     try:
-        return load(source, config).ink
+        return load(source, config)
     except ImageError as error:
         return str(error)

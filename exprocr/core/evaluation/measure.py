@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -225,18 +225,20 @@ class LabeledImages:
 def evaluate(recognizer: Recognizer, images: LabeledImages) -> tuple[Evaluation, float]:
     """Read preprocessed pictures and count what is right, with the loss, as training needs it.
 
-    Returns:
-        The counts, and the mean CTC loss of the true texts in nats.
+    A text with a character outside the recognizer's charset can only be read wrong. It has no loss.
 
-    Raises:
-        DataError: A text has a character outside the recognizer's charset.
+    Returns:
+        The counts, and the mean CTC loss in nats of the texts that have one.
     """
     counts = Evaluation()
+    charset = recognizer.charset
+    is_known = np.array([not charset.missing(text) for text in images.texts], dtype=bool)
     losses = np.zeros(len(images.inks))
-    ids: Sequence[list[int]] = [recognizer.charset.encode(text) for text in images.texts]
+    # The empty text stands in for one without a loss.
+    ids = [charset.encode(t) if k else [] for t, k in zip(images.texts, is_known, strict=True)]
     for indices, log_probs in recognizer.log_probs(images.inks):
         losses[indices] = -text_log_probs(log_probs, [ids[i] for i in indices])
         for i, reading in zip(indices, recognizer.decoder(log_probs), strict=True):
             best = reading.alternatives[0]
             counts.add(images.texts[i], images.values[i], best.text, best.value)
-    return counts, float(losses.mean())
+    return counts, float(losses[is_known].mean())

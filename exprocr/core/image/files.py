@@ -17,7 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import (
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from exprocr.core.system.limits import (
     MAX_PICTURE_BYTES,
@@ -76,17 +83,25 @@ class StoredPicture(ABC):
         """
 
 
-def read_picture(
-    source: Path | str | bytes | BinaryIO | StoredPicture,
-) -> tuple[Image.Image, tuple[int, int]]:
+class Decoded(NamedTuple):
+    """A decoded picture."""
+
+    image: Image.Image
+    """The picture, upright. A JPEG of more than `MAX_PICTURE_PIXELS` has a half of its width and
+    height, or less."""
+
+    size: tuple[int, int]
+    """Its original width and height, upright, px."""
+
+    more_frames: bool = False
+    """Whether its file has more frames or pages than the first one, which was decoded."""
+
+
+def read_picture(source: Path | str | bytes | BinaryIO | StoredPicture) -> Decoded:
     """Decode a picture's file and rotate the picture as its EXIF orientation says.
 
     Args:
         source: A path, the content of a file, a binary file object, or a picture inside a file.
-
-    Returns:
-        The picture, and its original size, upright, px. A JPEG of more than `MAX_PICTURE_PIXELS` is
-        decoded at a half of its size or less.
 
     Raises:
         ImageError: It is in none of `FORMATS`, or beyond a limit; the message does not name it.
@@ -121,6 +136,7 @@ def read_picture(
         if any(tile[0] in Image.DECODERS for tile in image.tile[:1]):
             _check_pixels(width, height, MAX_SLOW_PIXELS)
             metered.left += 10 * MAX_SLOW_PIXELS  # they can read pixel by pixel
+        more_frames = _has_more_frames(image, content)
         image.load()
         if image.has_transparency_data:  # whose damage Pillow finds only when it converts
             image.crop((0, 0, 1, 1)).convert("RGBA")
@@ -128,8 +144,25 @@ def read_picture(
         loaded = image.size
         ImageOps.exif_transpose(image, in_place=True)
     if not is_reduced:
-        return image, image.size
-    return image, size if image.size == loaded else (height, width)
+        size = image.size
+    elif image.size != loaded:
+        size = height, width
+    return Decoded(image, size, more_frames)
+
+
+def _has_more_frames(image: Image.Image, content: bytes) -> bool:
+    """Return whether a file that was just opened has more than one frame or page.
+
+    The further pictures of an MPO, which many cameras write, are previews: they do not count.
+    """
+    if image.format != "GIF":
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    metered = _Metered(content)
+    metered.left += len(content) // 100  # two for each full block of the first frame
+    try:  # in a second object, because looking for the next frame leaves the first one
+        return GifImagePlugin.GifImageFile(metered).is_animated
+    except Exception:  # the rest of the file is damaged: the first frame is read all the same
+        return False
 
 
 def _content(source: Path | str | bytes | BinaryIO | StoredPicture) -> bytes:

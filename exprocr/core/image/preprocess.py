@@ -13,6 +13,7 @@ widened with zeros, which are background.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from exprocr.core.config.schema import MAX_WIDTH_PX, PreprocessConfig
-from exprocr.core.image.files import StoredPicture, read_picture
+from exprocr.core.image.files import Decoded, StoredPicture, read_picture
 from exprocr.core.system.limits import MAX_PICTURE_PIXELS
 from exprocr.errors import ImageError
 
@@ -70,11 +71,11 @@ def load_image(source: ImageSource) -> Image.Image:
         ImageError: The file does not exist, is in no known format, is damaged, or is beyond one of
             the limits in `exprocr.core.system.limits`; or an array is not uint8.
     """
-    return _load_image(source)[0]
+    return decode(source).image
 
 
-def _load_image(source: ImageSource) -> tuple[Image.Image, tuple[int, int]]:
-    """Return the result of `load_image`, and the original size of the picture, upright, px."""
+def decode(source: ImageSource) -> Decoded:
+    """Decode a picture as `load_image` does, and return what else its file tells."""
     name = describe(source)
     try:
         if isinstance(source, np.ndarray):
@@ -84,7 +85,7 @@ def _load_image(source: ImageSource) -> tuple[Image.Image, tuple[int, int]]:
         if not isinstance(source, Image.Image):
             return read_picture(source)
         image = ImageOps.exif_transpose(source)
-        return image, image.size
+        return Decoded(image, image.size)
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
     except FileNotFoundError:
@@ -108,7 +109,7 @@ def to_gray(image: Image.Image) -> NDArray[np.float32]:
     """Convert a decoded picture to gray.
 
     Args:
-        image: A Pillow image of any mode; transparent pixels are blended with white.
+        image: A Pillow image of any mode; a transparent one is laid over its `ground_of`.
 
     Returns:
         float32 (H, W), 0 black .. 1 white, not rounded to 8 bits.
@@ -116,22 +117,67 @@ def to_gray(image: Image.Image) -> NDArray[np.float32]:
     factor = _reduction(image)
     if image.mode.startswith("I") or image.mode == "F":
         return _brightness(_reduce(image, factor))
+    ground = ground_of(image)
+    return np.concatenate([_gray_band(band, factor, ground) for band in _bands(image, factor)])
+
+
+def _bands(image: Image.Image, factor: int = 1) -> Iterator[Image.Image]:
+    """Yield a large picture in bands, because each conversion takes its memory again.
+
+    Args:
+        image: The picture; a small one is a single band.
+        factor: A number of rows that bands begin at multiples of.
+    """
     if image.width * image.height <= BAND_PIXELS:
-        return _gray_band(image, factor)
-    # In bands, because each conversion of a large picture takes its memory again.
+        yield image
+        return
     rows = max(1, BAND_PIXELS // (image.width * factor)) * factor
-    tops = range(0, image.height, rows)
-    boxes = ((0, top, image.width, min(top + rows, image.height)) for top in tops)
-    return np.concatenate([_gray_band(image.crop(box), factor) for box in boxes])
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _gray_band(image: Image.Image, factor: int) -> NDArray[np.float32]:
+def ground_of(image: Image.Image) -> str:
+    """Return what shows through a picture: ``white`` or ``black``.
+
+    It is the one on which the picture has more contrast, so that white ink is seen as well as black
+    ink. It is white where most of the picture is visible: then the ground is a part of the picture.
+
+    Args:
+        image: A Pillow image of any mode; one without transparency has white behind it.
+    """
+    if not image.has_transparency_data:
+        return "white"
+    num_pixels = image.width * image.height
+    visible = 0.0
+    sums = np.zeros((2, 2))  # of the gray over black and over white, and of its squares
+    for band in _bands(image):
+        pixels = np.asarray(_rgba(band)) * np.float32(GRAY_LEVEL)
+        alpha = pixels[..., 3]
+        over_black = alpha * (pixels[..., :3] @ _LUMA)
+        for row, gray in zip(sums, (over_black, over_black + (1 - alpha)), strict=True):
+            row += gray.sum(dtype=np.float64), np.square(gray).sum(dtype=np.float64)
+        visible += float(alpha.sum(dtype=np.float64))
+    # n times the sum of squares, less the square of the sum, is n^2 times the variance.
+    black, white = num_pixels * sums[:, 1] - sums[:, 0] ** 2
+    return "black" if visible < num_pixels / 2 and black > white else "white"
+
+
+def lay_over(image: Image.Image, ground: str) -> Image.Image:
+    """Return a picture without transparency, in front of a color."""
+    if not image.has_transparency_data:
+        return image
+    image = _rgba(image)
+    return Image.alpha_composite(Image.new("RGBA", image.size, ground), image)
+
+
+def _rgba(image: Image.Image) -> Image.Image:
     if image.mode in ("La", "RGBa"):  # premultiplied
         image = image.convert(image.mode.upper())
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+    return image.convert("RGBA")
+
+
+def _gray_band(image: Image.Image, factor: int, ground: str) -> NDArray[np.float32]:
+    image = lay_over(image, ground)
     if image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
     values = np.asarray(_reduce(image, factor), dtype=np.float32)
@@ -298,11 +344,14 @@ class Loaded(NamedTuple):
     size: tuple[int, int]
     """Width and height of the original picture, upright, px."""
 
+    more_frames: bool = False
+    """Whether its file has more frames or pages, which are not read."""
+
 
 def load(source: ImageSource, config: PreprocessConfig) -> Loaded:
     """Return ``preprocess(load_image(source), config)``; an `ImageError` names the source."""
-    image, size = _load_image(source)
+    image, size, more_frames = decode(source)
     try:
-        return Loaded(preprocess(image, config), size)
+        return Loaded(preprocess(image, config), size, more_frames)
     except ImageError as error:
         raise ImageError(f"{describe(source)}: {error}") from None

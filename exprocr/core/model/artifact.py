@@ -38,7 +38,10 @@ FORMAT_VERSION = 1
 METADATA_KEY = "exprocr"
 MODEL_FILE_NAME = "model.safetensors"
 BUNDLED = "bundled"
-"""Name of the model inside the package."""
+"""Name of the model inside the package that reads if none is named."""
+
+NAMED = {BUNDLED: MODEL_FILE_NAME, "general": "general.safetensors"}
+"""Files of the models inside the package, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +132,7 @@ class ModelFile(ModelInfo):
         """Read a model file.
 
         Args:
-            source: A model file or a run directory; None or ``"bundled"`` is the model inside the
-                package.
+            source: A model file or a run directory, or a name of `NAMED`; None is ``"bundled"``.
 
         Raises:
             ModelFileError: The file is missing, is no model, is from a newer program, or has
@@ -148,8 +150,8 @@ class ModelFile(ModelInfo):
 
 def model_path(source: Path | str | None) -> Path:
     """Return the path of a model file; see `ModelFile.load`."""
-    if source is None or source == BUNDLED:
-        return Path(__file__).parents[2] / "weights" / MODEL_FILE_NAME
+    if source is None or source in NAMED:
+        return Path(__file__).parents[2] / "weights" / NAMED[str(source or BUNDLED)]
     path = Path(source)
     return path / MODEL_FILE_NAME if path.is_dir() else path
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exprocr.choices import DEVICES, ENGINES
-from exprocr.core.model.artifact import ModelFile, ModelInfo, model_path
+from exprocr.core.model.artifact import NAMED, ModelFile, ModelInfo, model_path
 from exprocr.core.model.engine import Engine, pick_threads
 from exprocr.errors import ConfigError, ModelFileError, unknown_name
 
@@ -40,8 +40,8 @@ def load_model(
     """Load a model and its engine.
 
     Args:
-        source: A model file, its graph (``.onnx``) or a run directory; None is the model inside the
-            package.
+        source: A model file, its graph (``.onnx``), a run directory, or the name of a model inside
+            the package, ``bundled`` or ``general``; None is ``bundled``.
         engine: ``onnx`` runs the graph beside the model file, ``torch`` the model file. None takes
             the graph if it exists, unless the device needs PyTorch.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -74,7 +74,7 @@ def load_model(
     if engine != "torch" and not only_torch and graph.exists():
         return _load_graph(graph, model, threads)
     remark = ""
-    if engine is None and not only_torch:
+    if engine is None and not only_torch and source not in NAMED:
         remark = (
             f"{graph}: no such graph, so PyTorch reads, which is slower to start; "
             f"exprocr export {shlex.quote(model.name)} writes one"

@@ -52,7 +52,8 @@ class Prediction:
     """Path or name of the picture."""
 
     text: str
-    """The expression; empty if the picture has none."""
+    """The expression. It is empty if the picture has no ink, or if the grammar accepts the empty
+    text."""
 
     value: Fraction | None
     """Its exact value, that of the left side of an equation; None if the text is neither an
@@ -84,6 +85,24 @@ class Prediction:
 
     uncovered: float | None = field(default=None, repr=False)
     """When reading by value: the share of the grammar mass whose texts were not examined."""
+
+    more_frames: bool = field(default=False, repr=False)
+    """Whether the picture's file has more frames or pages than the first one, which is read."""
+
+
+def without_ink(*, by_value: bool) -> Prediction:
+    """Return the prediction of a picture without ink: nothing, whatever the grammar.
+
+    Its confidence is 0, as there is no text of which it could be the probability.
+    """
+    return Prediction(
+        text="",
+        value=None,
+        confidence=0.0,
+        alternatives=(Alternative(text="", value=None, probability=0.0),),
+        is_proven=True,
+        uncovered=0.0 if by_value else None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

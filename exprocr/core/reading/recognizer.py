@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from exprocr.core.image.preprocess import ImageSource, Loaded, describe, load, s
 from exprocr.core.model.engine import Engine
 from exprocr.core.model.geometry import CellAxis, cell_axis
 from exprocr.core.model.loading import load_model
-from exprocr.core.reading.prediction import Prediction, View, to_prediction
+from exprocr.core.reading.prediction import Prediction, View, to_prediction, without_ink
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import load_grammar
 from exprocr.errors import ImageError, ModelFileError
@@ -203,14 +203,14 @@ class Recognizer:
                 if isinstance(picture, ImageError):
                     yield picture
                 else:
-                    yield replace(next(read), path=name)
+                    yield replace(next(read), path=name, more_frames=picture.more_frames)
 
         return readings()
 
     def read(
         self, inks: Sequence[NDArray[np.uint8]], sizes: Sequence[tuple[int, int]] | None = None
     ) -> list[Prediction]:
-        """Read preprocessed pictures.
+        """Read preprocessed pictures; one without ink reads as nothing, whatever the grammar.
 
         Args:
             inks: uint8 (H, W) each, as `preprocess` returns them.
@@ -233,9 +233,13 @@ class Recognizer:
         predictions: list[Prediction | None] = [None] * len(inks)
         # Batches of one width are decoded together, because the decoder loops over frames.
         for _, same_width in groupby(batches, key=lambda batch: inks[batch[0][0]].shape[1]):
-            numbers, log_probs = zip(*same_width, strict=True)
-            readings = self.decoder(np.concatenate(log_probs, axis=1))
-            for index, reading in zip(chain.from_iterable(numbers), readings, strict=True):
+            batch, log_probs = zip(*same_width, strict=True)
+            indices = np.concatenate(batch)
+            has_ink = np.array([inks[index].any() for index in indices])
+            for index in indices[~has_ink]:
+                predictions[index] = without_ink(by_value=self.decoder.by_value)
+            readings = self.decoder(np.concatenate(log_probs, axis=1).compress(has_ink, axis=1))
+            for index, reading in zip(indices[has_ink], readings, strict=True):
                 height, width = inks[index].shape
                 view = View(size=(width, height), frame_axis=self.frame_axis)
                 if sizes:

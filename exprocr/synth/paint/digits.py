@@ -8,6 +8,7 @@ values (http://yann.lecun.com/exdb/mnist/).
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import math
 import zlib
@@ -46,6 +47,15 @@ class Digits:
 
     thickness_px: NDArray[np.float32]
     """Thickness of each digit's strokes: float32 (N,)."""
+
+    def digest(self) -> str:
+        """Return a fingerprint of the images and their labels: BLAKE2b of 16 bytes, hexadecimal."""
+        digest = hashlib.blake2b(f"{self.images.shape} ".encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(self.images).data)
+        for numbers in self.by_label:
+            digest.update(f"{len(numbers)} ".encode())
+            digest.update(numbers.data)
+        return digest.hexdigest()
 
     def write(
         self, digit: int, height_px: float, stretch: float, slant: float, pen_px: float, dice: Dice

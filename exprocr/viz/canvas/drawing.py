@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from exprocr.core.image.preprocess import to_gray
+from exprocr.core.image.preprocess import ground_of, lay_over, to_gray
 
 Color = tuple[int, int, int]
 Box = tuple[int, int, int, int]
@@ -90,13 +90,10 @@ def sample_cells(
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert a picture of any mode; transparency is laid over white, 16 bits become 8."""
+    """Convert a picture of any mode; a transparent one as it is read, 16 bits become 8."""
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(np.rint(to_gray(image) * 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return lay_over(image, ground_of(image)).convert("RGB")
 
 
 def cross_out(draw: ImageDraw.ImageDraw, box: Box) -> None:

@@ -86,7 +86,7 @@ def truths(*, by_value: bool = False) -> tuple[list[float], list[bool]]:
     recognizer = scripted_recognizer(
         *((text, certainty) for _, text, certainty in SCRIPT), decoder="auto", by_value=by_value
     )
-    readings = recognizer.read([np.zeros((60, 180), dtype=np.uint8)] * len(SCRIPT))
+    readings = recognizer.read([np.ones((60, 180), dtype=np.uint8)] * len(SCRIPT))
     assert [reading.text for reading in readings] == [text for _, text, _ in SCRIPT]
     right = [number not in WRONG or (by_value and number == 4) for number in range(len(SCRIPT))]
     return [reading.confidence for reading in readings], right

@@ -82,7 +82,7 @@ def test_the_model_inside_the_package(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in place.iterdir()}
     result = invoke("export", "bundled")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "--output is needed for 'bundled', the model inside the package" in result.stderr
+    assert "--output is needed for 'bundled', a model inside the package" in result.stderr
     assert {path: path.stat().st_mtime_ns for path in place.iterdir()} == before
     graph = tmp_path / "x.onnx"
     assert invoke("export", "bundled", "-o", graph).exit_code == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from exprocr.core.model.artifact import ModelFile
@@ -52,6 +54,20 @@ def test_a_run_names_its_data_and_its_origin(tmp_path: Path) -> None:
     assert (
         measured["exact_match"] == ModelFile.load(tmp_path / "second").training["val_exact_match"]
     )
+
+
+def test_the_flat_field_correction(tmp_path: Path) -> None:
+    """The model in the package was trained without one."""
+    bundled = ModelFile.load()
+    assert not bundled.preprocess.flat_field
+    corrected = replace(bundled, preprocess=replace(bundled.preprocess, flat_field=True))
+    corrected.save(tmp_path / "on.safetensors")
+    for model, is_on in (("bundled", False), (tmp_path / "on.safetensors", True)):
+        assert card_of(model, tmp_path)["network"]["flat_field"] is is_on
+        shown = "yes" if is_on else "no"
+        result = invoke("info", model, "--markdown", tmp_path / "card.md")
+        assert f"flat field  {shown}\n" in re.sub(" +\n", "\n", result.stdout)
+        assert f"| flat field | {shown} |" in (tmp_path / "card.md").read_text()
 
 
 def test_markdown_shows_what_is_printed(tmp_path: Path) -> None:

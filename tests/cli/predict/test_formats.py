@@ -20,7 +20,8 @@ from exprocr.core.text.expression import outcome_of
 from exprocr.errors import DataError
 
 FIRST_KEYS = [
-    *("path", "text", "value", "confidence", "holds", "posterior", "grammar_mass", "proven")
+    *("path", "text", "value", "confidence", "holds", "posterior", "grammar_mass", "proven"),
+    "more_frames",
 ]
 
 

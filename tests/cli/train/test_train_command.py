@@ -201,6 +201,22 @@ def test_init(train: Train, files: Path, tiny_model: Path, tmp_path: Path) -> No
     assert read_checkpoint(run)[0].init == str(tiny_model)
 
 
+def test_the_model_is_read_once(
+    train: Train, files: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that its weights, its characters and its digest are those of one file."""
+    load, loaded = ModelFile.load, []
+
+    def counted(source: object = None) -> ModelFile:
+        loaded.append(source)
+        return load(source)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ModelFile, "load", counted)
+    result = train(files, "--init", tiny_model, "--output", tmp_path / "run", "--epochs", 1)
+    assert result.exit_code == 0, result.stderr
+    assert loaded == [str(tiny_model)]
+
+
 def test_init_refuses_another_network(
     files: Path, config: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -263,9 +279,6 @@ def test_the_images_of_a_table_are_remembered(
     monkeypatch.chdir(tmp_path)
     assert invoke("-q", "train", "--resume", run, "--epochs", 2).exit_code == 0
     assert invoke("eval", run / "val.csv", "--model", run, "--threads", 1).exit_code == 0
-    result = invoke("-q", "train", "--resume", run, "--images", files)
-    assert result.exit_code == 2
-    assert "leave out --images" in result.stderr
 
 
 def test_a_table_that_leads_elsewhere_needs_a_word(
@@ -323,17 +336,28 @@ def test_process_ctrl_c_and_going_on(files: Path, config: Path, tmp_path: Path) 
     assert read_checkpoint(run)[0].settings == spec.settings
 
 
+def test_what_a_finished_run_counted(train: Train, files: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert "all steps done" in train(files, "--output", run, "--steps", 3).stdout
+    assert "all steps done" in invoke("-q", "train", "--resume", run).stdout
+    result = invoke("-q", "train", "--resume", run, "--epochs", 1)
+    assert "all epochs done" in result.stdout
+    assert "1 (12 steps)" in result.stdout
+
+
 def test_resume_takes_limits_only(train: Train, files: Path, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert train(files, "--output", run, "--epochs", 1).exit_code == 0
     for args in (
         [files], ["--seed", 1], ["--config", config], ["--preset", "default"],
         ["--batch-size", 4], ["--output", tmp_path / "x"], ["--init", "bundled"],
-        ["--synth-mix", 0], ["--val", files], ["--fonts", tmp_path],
+        ["--synth-mix", 0], ["--fonts", tmp_path],
     ):  # fmt: skip
         result = invoke("train", "--resume", run, *args)
         assert result.exit_code == 2, args
-        name = "DATA" if args[0] == files else args[0]
+        name = args[0]
+        if name == files:
+            name = "DATA, or give it with --data if it has moved"
         assert f"leave out {name}\n" in result.stderr
     limits = ("--epochs", 2, "--max-time", "10m", "--target-accuracy", 1, "--patience", 9)
     result = invoke("train", "--resume", run, *limits, "--workers", 0, "--threads", 1)

@@ -9,7 +9,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from exprocr.core.data.pictures import LabeledPicture
 from exprocr.core.evaluation.measure import (
@@ -24,6 +23,7 @@ from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import CHUNK_SIZE
 from exprocr.core.text.expression import outcome_of
 from exprocr.errors import ImageError
+from tests.support.pictures import with_a_mark
 from tests.support.scripted import scripted_recognizer
 
 
@@ -55,7 +55,7 @@ def test_thousands_of_pictures_are_not_held_at_once() -> None:
     def pictures() -> Iterator[LabeledPicture]:
         nonlocal most
         for i in range(number):
-            picture = Image.new("L", (40, 60), 255)
+            picture = with_a_mark(40, 60)
             alive.add(i)
             weakref.finalize(picture, alive.discard, i)
             most = max(most, len(alive))
@@ -78,8 +78,8 @@ def test_thousands_of_pictures_are_not_held_at_once() -> None:
 
 def test_pictures_and_readings_stay_together() -> None:
     """A picture that cannot be read takes no other's reading."""
-    blank = Image.new("L", (40, 60), 255)
-    sources: list[ImageSource] = [blank, b"no picture", blank, b"", blank]
+    image = with_a_mark(40, 60)
+    sources: list[ImageSource] = [image, b"no picture", image, b"", image]
     pictures = [LabeledPicture(str(i), s, f"{i}+{i}", None) for i, s in enumerate(sources)]
     recognizer = scripted_recognizer(("0+0", 0.9), ("2+3", 0.9), ("4+4", 0.8))
     measurement = Measurement(recognizer.decoder)
@@ -92,9 +92,9 @@ def test_pictures_and_readings_stay_together() -> None:
 
 
 def test_labels_that_the_grammar_excludes_are_counted_readable_or_not() -> None:
-    blank = Image.new("L", (180, 60), 255)
+    image = with_a_mark(180, 60)
     recognizer = scripted_recognizer(("1", 0.9), ("12", 0.9), grammar="digits")
-    labels = (("1", blank), ("1+1", b""), ("1+2", blank))
+    labels = (("1", image), ("1+1", b""), ("1+2", image))
     pictures = [LabeledPicture("", source, text, None) for text, source in labels]
     measurement = Measurement(recognizer.decoder)
     assert len(list(read_pictures(recognizer, pictures, measurement))) == 3

@@ -103,7 +103,8 @@ def test_the_same_text_in_every_mode(name: str) -> None:
         pytest.skip("this Pillow has no WebP")
     least, file = MODES[name]
     plain = load(text_picture(), CONFIG).ink
-    ink, size = load(file(), CONFIG)
+    ink, size, more_frames = load(file(), CONFIG)
+    assert not more_frames
     assert size == (180, 60)  # of the upright picture
     assert ink.shape == plain.shape == (60, 180)
     assert correlation(ink, plain) >= least

@@ -19,7 +19,7 @@ from PIL import Image
 from exprocr import Recognizer
 from exprocr.core.image.preprocess import load
 from exprocr.core.model import engine as engines
-from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile
+from exprocr.core.model.artifact import MODEL_FILE_NAME, NAMED, ModelFile, model_path
 from exprocr.core.model.engine import pick_threads
 from exprocr.core.model.loading import load_model
 from exprocr.core.model.onnx_engine import OnnxEngine, load_graph
@@ -268,3 +268,13 @@ def test_the_program_of_the_how_to_reads_without_exprocr(tmp_path: Path) -> None
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines() == labels
+
+
+def test_the_models_in_the_package() -> None:
+    files = {model_path(name) for name in NAMED}
+    folder = model_path(None).parent
+    assert files == set(folder.glob("*.safetensors"))
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 9_000_000
+    general = load_model("general")
+    assert (general.info.grammar, general.remark) == ("equation", "")
+    assert load_model().info.grammar == "level1"

@@ -152,7 +152,8 @@ def test_two_separate_grus_give_the_same(merge: str) -> None:
 
 def test_only_gru1_of_the_reference_is_summed() -> None:
     merges = {p: (network_of(p).gru1.merge, network_of(p).gru2.merge) for p in PRESETS}
-    assert merges == {"reference": ("sum", "concat"), "default": ("concat", "concat")}
+    assert merges.pop("reference") == ("sum", "concat")
+    assert set(merges.values()) == {("concat", "concat")}
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from exprocr.core.model.geometry import CellAxis, cell_axis
 from exprocr.core.reading.prediction import Character
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.grammar.grammars import load_grammar
-from tests.support.pictures import encoded
+from tests.support.pictures import encoded, with_a_mark
 from tests.support.scripted import CHARSET, FRAME_AXIS, scripted_recognizer
 
 SAMPLES = Path(__file__).parents[3] / "docs" / "samples"
@@ -138,7 +138,7 @@ def test_pictures_of_different_sizes_in_one_batch() -> None:
 
 
 def test_positions_in_preprocessed_pictures() -> None:
-    (placed,) = scripted_recognizer(("1+2", 0.9)).read([np.zeros((60, 100), np.uint8)])
+    (placed,) = scripted_recognizer(("1+2", 0.9)).read([np.ones((60, 100), np.uint8)])
     assert [character.x for character in placed.characters] == [8, 20, 32]
     assert [c.box for c in placed.characters] == [
         (2, 0, 14, 60), (14, 0, 26, 60), (26, 0, 38, 60),
@@ -159,7 +159,7 @@ def test_positions_in_preprocessed_pictures() -> None:
 )
 def test_marks_in_pixels(size: tuple[int, int], marks: list[int]) -> None:
     assert FRAME_AXIS == (2.0, 6.0)
-    (prediction,) = scripted_recognizer(("(7+5", 0.9)).predict([Image.new("L", size, 255)])
+    (prediction,) = scripted_recognizer(("(7+5", 0.9)).predict([with_a_mark(*size)])
     assert [character.x for character in prediction.characters] == marks
     check_boxes(prediction.characters, size)
 
@@ -175,16 +175,16 @@ def test_the_mark_is_the_spike_not_the_start() -> None:
 
     decoder = Decoder(load_grammar("none", CHARSET))
     recognizer = Recognizer(ThreeFrames(), PreprocessConfig(), decoder, FRAME_AXIS)
-    (prediction,) = recognizer.predict([Image.new("L", (180, 60), 255)])
+    (prediction,) = recognizer.predict([with_a_mark(180, 60)])
     (character,) = prediction.characters
     assert (character.frames, character.x) == ((3, 5), 2 + 6 * 5)
 
 
 def test_a_single_character_has_the_whole_picture() -> None:
-    (prediction,) = scripted_recognizer(("7", 0.9)).predict([Image.new("L", (91, 30), 255)])
+    (prediction,) = scripted_recognizer(("7", 0.9)).predict([with_a_mark(91, 30)])
     (character,) = prediction.characters
     assert (character.x, character.box) == (4, (0, 0, 91, 30))
-    assert scripted_recognizer(("", 0.9)).predict([Image.new("L", (9, 3))])[0].characters == ()
+    assert scripted_recognizer(("", 0.9)).predict([with_a_mark(9, 3)])[0].characters == ()
 
 
 def test_the_first_and_last_boxes_are_symmetric() -> None:

@@ -22,8 +22,8 @@ from exprocr.core.image.preprocess import preprocess
 from exprocr.core.model.torch_engine import TorchEngine
 from exprocr.core.reading import recognizer as module
 from exprocr.core.text.grammar.grammars import load_grammar
-from exprocr.errors import DataError, ModelFileError
-from tests.support.pictures import expressions
+from exprocr.errors import ModelFileError
+from tests.support.pictures import expressions, with_a_mark
 from tests.support.scripted import (
     CHARSET,
     FRAME_AXIS,
@@ -88,7 +88,7 @@ def test_batches_have_one_width_and_a_limited_number_of_pixels(
     recognizer = Recognizer(
         engine, PreprocessConfig(), Decoder(load_grammar("none", CHARSET)), FRAME_AXIS
     )
-    inks = [np.zeros((60, width), np.uint8) for width in (40, 60) * 80 + (2560, 2580) * 2]
+    inks = [np.ones((60, width), np.uint8) for width in (40, 60) * 80 + (2560, 2580) * 2]
     assert len(recognizer.read(inks)) == 164
     assert engine.shapes == [
         *((64, 60, 40), (16, 60, 40)),
@@ -112,7 +112,7 @@ def test_batches_have_one_width_and_a_limited_number_of_pixels(
     ],
 )
 def test_predictions(text: str, value: Fraction | None) -> None:
-    (prediction,) = scripted_recognizer((text, 0.9)).predict([np.full((60, 180), 255, np.uint8)])
+    (prediction,) = scripted_recognizer((text, 0.9)).predict([np.asarray(with_a_mark(180, 60))])
     assert prediction.text == text
     assert prediction.value == value
     assert prediction.value is None or type(prediction.value) is Fraction
@@ -188,7 +188,7 @@ def test_beam_search_is_used_and_finds_what_the_best_path_misses() -> None:
             probs[:, :, 0], probs[:, :, CHARSET.encode("7")[0]] = 0.6, 0.4
             return np.log(probs)
 
-    ink = np.zeros((60, 180), np.uint8)
+    ink = np.ones((60, 180), np.uint8)
     for decoder, text, confidence in (("greedy", "", 0.36), ("beam", "7", 0.64)):
         one = Recognizer(
             TwoFrames(),
@@ -225,8 +225,17 @@ def test_evaluate_counts_and_averages_torchs_loss() -> None:
     log_probs = [log_probs_of(text, 0.9) for text in read]
     batch = torch.from_numpy(np.stack(log_probs, axis=1)).double()
     assert loss == pytest.approx(-np.log(torch_probabilities(batch, truths)).mean(), rel=1e-5)
-    with pytest.raises(DataError, match="found 'x'"):
-        evaluate(scripted_recognizer(), LabeledImages(inks[:1], ["x"], [None]))
+
+
+def test_a_text_of_unknown_characters_is_wrong_and_has_no_loss() -> None:
+    inks = [np.ones((60, 180), np.uint8)] * 3
+    read = [("1+2", 0.9), ("6", 0.9), ("1", 0.8)]
+    images = LabeledImages(inks, ["1+2", "6x=", "1"], [Fraction(3), None, Fraction(1)])
+    counts, loss = evaluate(scripted_recognizer(*read), images)
+    assert (counts.num_images, counts.num_exact) == (3, 2)
+    assert (counts.deletions, counts.num_chars) == (2, 7)
+    known = LabeledImages(inks[:2], ["1+2", "1"], images.values[::2])
+    assert loss == evaluate(scripted_recognizer(*read[::2]), known)[1]
 
 
 def test_the_recognizer_itself_needs_no_torch() -> None:
@@ -246,7 +255,7 @@ class Engine:
 
 decoder = Decoder(load_grammar("digits", Charset("8")), num_best=2, by_value=True)
 one = Recognizer(Engine(), PreprocessConfig(), decoder, CellAxis(2.0, 4.0))
-print(one.predict([np.zeros((60, 180), np.uint8)])[0].text)
+print(one.read([np.ones((60, 180), np.uint8)])[0].text)
 print([name for name in ("torch", "click", "rich", "tqdm", "matplotlib") if name in sys.modules])
 """
     done = subprocess.run(
@@ -275,4 +284,4 @@ def test_a_network_that_gives_no_probabilities_is_a_bad_model(
     recognizer = scripted_recognizer()
     recognizer.engine = Broken()
     with pytest.raises(ModelFileError, match=message):
-        recognizer.predict([np.zeros((60, 180), np.uint8)])
+        recognizer.predict([np.asarray(with_a_mark(180, 60))])

@@ -11,11 +11,12 @@ from PIL import Image
 from exprocr import Prediction
 from exprocr.core.reading import recognizer as module
 from exprocr.errors import ImageError
+from tests.support.pictures import with_a_mark
 from tests.support.scripted import scripted_recognizer
 
 
 def test_unreadable_pictures_keep_their_place_and_others_are_read(tmp_path: Path) -> None:
-    good = Image.new("L", (180, 60), 255)
+    good = with_a_mark(180, 60)
     good.save(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"no picture")
     names = ["bad.png", "good.png", "none.png", "good.png", "bad.png"]
@@ -33,7 +34,7 @@ def test_unreadable_pictures_keep_their_place_and_others_are_read(tmp_path: Path
 
 def test_characters_are_placed_in_their_own_picture_beside_unreadable_ones() -> None:
     sizes = [(180, 60), (90, 30), (60, 60), (360, 120), (20, 20)]
-    pictures: list[Image.Image | bytes] = [Image.new("L", size, 255) for size in sizes]
+    pictures: list[Image.Image | bytes] = [with_a_mark(*size) for size in sizes]
     for place in (3, 1, 0):
         pictures.insert(place, b"no picture")
     readings = [("1+2", 0.9)] * len(sizes)
@@ -48,7 +49,7 @@ def test_characters_are_placed_in_their_own_picture_beside_unreadable_ones() -> 
 
 def test_predict_raises_the_first_error(tmp_path: Path) -> None:
     recognizer = scripted_recognizer(("1+2", 0.9))
-    sources: list[Image.Image | Path] = [Image.new("L", (180, 60), 255)]
+    sources: list[Image.Image | Path] = [with_a_mark(180, 60)]
     sources += [tmp_path / "first.png", tmp_path / "second.png"]
     with pytest.raises(ImageError, match=r"first\.png: expected a picture, found no such file"):
         recognizer.predict(sources)
@@ -71,7 +72,7 @@ def test_stream_takes_pictures_chunk_by_chunk() -> None:
         nonlocal pulled
         for _ in range(10_000):
             pulled += 1
-            yield Image.new("L", (3, 1), 255)
+            yield with_a_mark(3, 1)
 
     recognizer = scripted_recognizer(*[("1", 0.9)] * 1000)
     results = recognizer.stream(sources())

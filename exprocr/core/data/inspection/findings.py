@@ -30,6 +30,7 @@ KINDS = {
     "only_in_val": Kind("character in validation only", True),
     "seen_once": Kind("character seen once", False),
     "blank": Kind("blank image with a label", True),
+    "frames": Kind("more than one frame or page", False),
     "polarity": Kind("light on dark or the reverse", False),
     "size": Kind("unusual size", False),
     "ink": Kind("unusual amount of ink", False),

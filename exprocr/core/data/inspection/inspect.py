@@ -20,7 +20,7 @@ from exprocr.core.data.labels import Sample
 from exprocr.core.text.charset import Charset, num_frames_needed
 from exprocr.core.text.grammar.grammars import SHIPPED, Grammar, load_grammar_alone, tightest
 from exprocr.core.text.notation import respelled
-from exprocr.words import quantity, quoted, shortened
+from exprocr.words import MORE_FRAMES, quantity, quoted, shortened
 
 NEARLY_ALL = 0.95
 """Share of the labels that fit a grammar, or of the pictures of one polarity, from which on the
@@ -274,11 +274,13 @@ def _odd_characters(inspection: Inspection) -> Iterator[Finding]:
 
 
 def _odd_pictures(inspection: Inspection) -> Iterator[Finding]:
-    """Find blank pictures, and those that are unlike nearly all others."""
+    """Find blank pictures, several in a file, and those that are unlike nearly all others."""
     inked = [(one, sight) for one, sight in inspection.seen if not sight.is_blank]
     for one, sight in inspection.seen:
         if sight.is_blank:
             yield _of("blank", one, f"nothing is to be seen, the label is {_label(one)}")
+        if sight.more_frames:
+            yield _of("frames", one, MORE_FRAMES)
     num_light = sum(sight.is_light_on_dark for _, sight in inked)
     for is_light, number in ((True, num_light), (False, len(inked) - num_light)):
         if 0 < number <= (1 - NEARLY_ALL) * len(inked):

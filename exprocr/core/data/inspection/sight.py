@@ -10,7 +10,7 @@ import numpy as np
 
 from exprocr.core.data.inspection.likeness import Map, ink_map, working_ink
 from exprocr.core.image.files import StoredPicture
-from exprocr.core.image.preprocess import describe, load_image, to_gray
+from exprocr.core.image.preprocess import decode, describe, to_gray
 from exprocr.errors import ImageError
 
 MUCH_INK = 0.5
@@ -36,6 +36,9 @@ class Sight:
     is_light_on_dark: bool
     """Whether its ink is lighter than its background."""
 
+    more_frames: bool
+    """Whether its file has more frames or pages, which were not looked at."""
+
     @property
     def is_blank(self) -> bool:
         """Whether there is no ink at all."""
@@ -45,7 +48,7 @@ class Sight:
 def look(source: Path | StoredPicture) -> Sight | str:
     """Return what a picture looks like, or the reason why it cannot be read."""
     try:
-        image = load_image(source)
+        image, _, more_frames = decode(source)
         if not image.width or not image.height:
             raise ImageError(f"{describe(source)}: expected a picture, found one without pixels")
     except ImageError as error:
@@ -62,4 +65,5 @@ def look(source: Path | StoredPicture) -> Sight | str:
         ink=ink_map(ink),
         ink_share=float((ink >= MUCH_INK).mean()),
         is_light_on_dark=int(high) - int(background) > int(background) - int(low),
+        more_frames=more_frames,
     )
