@@ -115,6 +115,7 @@ def draw_model() -> None:
     draw("saliency", sample, name="saliency.png")
     draw("filters", name="filters.png")
     draw("weights", "--layer", "conv2", name="weights-conv2.png")
+    draw("augment", "docs/samples", name="augment.png")
     draw("architecture", "--threads", "1", name="architecture.png")
 
 

@@ -34,6 +34,7 @@ PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 TOML_TYPES = {
     "bool": "boolean",
+    "float | None": "float",
     "int": "integer",
     "int | None": "integer",
     "int | Literal['auto'] | None": "integer or `auto`",

@@ -208,7 +208,7 @@ def _training(facts: Mapping[str, Any]) -> list[Fact]:
         Fact("precision", facts.get("precision")),
         *(
             Fact(f"{section}.{name}", value)
-            for section in ("training", "synth")
+            for section in ("training", "augment", "synth")
             for name, value in _inside(settings, section).items()
             if name not in ("batch_size", "seed", "precision") and value is not None
         ),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 T = TypeVar("T")
 
@@ -35,6 +36,10 @@ class Dice:
     def around(self, extent: float) -> float:
         """Return a number from ``-extent`` to ``extent``."""
         return extent * (2 * self._random() - 1)
+
+    def many(self, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return numbers from -1 to 1."""
+        return 2 * self._random(shape) - 1
 
     def number(self, end: int) -> int:
         """Return a whole number from 0 to ``end - 1``."""

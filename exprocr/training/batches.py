@@ -1,7 +1,8 @@
 """Batches of labeled pictures: from files, freshly rendered, or both.
 
 What is in a batch depends only on the seed and the number of the step, not on the number of
-workers or processes, or on interruptions.
+workers or processes, or on interruptions. Pictures of files can be augmented: each is distorted, in
+every epoch in another way.
 
 Where pictures have several widths, the batches of a *pool* of steps are filled together: its
 pictures are sorted by width and cut into batches, which are taken in random order. So a batch has
@@ -32,6 +33,7 @@ from exprocr.core.data.pictures import Sampler
 from exprocr.core.image.preprocess import preprocess
 from exprocr.core.system.processes import begin_worker, starting_workers
 from exprocr.errors import DataError
+from exprocr.synth.augment import Augmenter
 from exprocr.training.processes import Processes
 
 ORDER_STREAM = 1000
@@ -39,6 +41,9 @@ ORDER_STREAM = 1000
 
 POOL_STREAM = 1001
 """Random stream of the order of a pool's batches."""
+
+AUGMENT_STREAM = 1002
+"""Random stream of the distortions of the files' pictures."""
 
 NOTHING_PX = 60
 """Width of a picture that is all padding, px."""
@@ -144,6 +149,7 @@ class Batches:
         workers: Processes that render ahead; 0 renders in this process.
         processes: Those that have a share of each batch; None is this one alone. Of the files, the
             ``inks`` of its strands alone are used, and the others may be empty.
+        augment: Distorts the pictures of the files; None leaves them as they are.
     """
 
     def __init__(
@@ -155,6 +161,7 @@ class Batches:
         config: TrainingConfig,
         workers: int,
         processes: Processes | None = None,
+        augment: Augmenter | None = None,
     ) -> None:
         self.processes = processes or Processes()
         self.inks = inks
@@ -164,6 +171,7 @@ class Batches:
         self.rendered = rendered
         self.seed = config.seed
         self.workers = workers
+        self.augment = augment
         self._processes: list[BaseProcess] = []
         self.num_from_files = config.batch_size - (rendered.size if rendered else 0)
         if self.num_from_files:
@@ -183,7 +191,7 @@ class Batches:
                 batches = self._fill(pool, self._all_widths(pool, drawn))
                 for step in range(max(first_step, pool.start), min(last_step, pool.stop)):
                     files, numbers, num_images = batches[step - pool.start]
-                    inks = [self.inks[i] for i in files] + [drawn.inks[i] for i in numbers]
+                    inks = self._from_files(files, step) + [drawn.inks[i] for i in numbers]
                     texts = [self.texts[i] for i in files] + [drawn.texts[i] for i in numbers]
                     if inks:
                         widths = [ink.shape[1] for ink in inks]
@@ -198,6 +206,15 @@ class Batches:
             if self.rendered and self.workers:
                 rendered._shutdown_workers()  # type: ignore[attr-defined]
             self._processes = []
+
+    def _from_files(self, files: NDArray[np.intp], step: int) -> list[NDArray[np.uint8]]:
+        """Return the pictures of some files, as the epoch of a step has them."""
+        inks = [self.inks[i] for i in files]
+        if self.augment is None:
+            return inks
+        stream = (self.seed, AUGMENT_STREAM, step // self.steps_per_epoch)
+        rngs = (np.random.default_rng((*stream, i)) for i in files)
+        return [self.augment(ink, rng) for ink, rng in zip(inks, rngs, strict=True)]
 
     def names(self, step: int) -> list[str]:
         """Return what this process's share of a batch holds.

@@ -32,6 +32,8 @@ def provenance(spec: RunSpec, num_labeled: int) -> dict[str, Any]:
         num_labeled: Labeled images that are trained on.
     """
     settings = {"training": to_dict(spec.settings.training)}
+    if num_labeled:
+        settings["augment"] = to_dict(spec.settings.augment)
     if spec.settings.training.synth_mix:
         synth = to_dict(spec.settings.synth)
         settings["synth"] = {name: synth[name] for name in synth if name not in PLACES}

@@ -35,6 +35,9 @@ from exprocr.training.limits import Limits
 from exprocr.training.precision import Precision
 from exprocr.words import quoted
 
+NO_AUGMENTATION = {"strength": 0.0}
+"""What checkpoints without the section [augment] were trained with."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
@@ -148,6 +151,8 @@ def default_workers(synth_mix: float) -> int:
 def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
     """Find the files of a run and split them; fill in the digests, or check them.
 
+    Where the strength of the augmentation is left out, it is filled in too.
+
     Raises:
         DataError: A data set, the file of the texts to render or the handwritten digits cannot be
             used, or have changed since the run began.
@@ -185,7 +190,15 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
         if spec.data is not None:
             data.remarks.append(f"{spec.data}: only validated on; all training images are rendered")
         data.train = []
+    if data.train:
+        spec = replace(spec, settings=_with_strength(spec.settings, len(data.train)))
     return spec, data
+
+
+def _with_strength(settings: Preset, num_images: int) -> Preset:
+    """Return settings with the strength of the augmentation for so many labeled images."""
+    augment = settings.augment
+    return replace(settings, augment=replace(augment, strength=augment.strength_for(num_images)))
 
 
 def _load(place: str, spec: RunSpec, data: RunData) -> DataSet:
@@ -314,6 +327,8 @@ def read_checkpoint(run_dir: Path) -> tuple[RunSpec, Checkpoint]:
         if not isinstance(charset := values.pop("charset", ""), str):
             raise ConfigError(f"charset: expected a string, found {quoted(charset)}")
         Charset(charset)
+        if isinstance(settings := values.get("settings"), dict):
+            values["settings"] = {"augment": NO_AUGMENTATION, **settings}
         return from_dict(RunSpec, values, "settings"), checkpoint
     except (ConfigError, ValueError, TypeError) as error:
         raise ModelFileError(f"{checkpoint.name}: {error}") from None

@@ -36,6 +36,7 @@ from exprocr.core.text.grammar.grammars import (
     tightest,
 )
 from exprocr.errors import ConfigError, DataError
+from exprocr.synth.augment import Augmenter
 from exprocr.synth.renderer import TRAIN_STREAM, VAL_STREAM, Renderer, load_renderer
 from exprocr.synth.texts import UNKNOWN, GrammarTexts, Texts, characters_of, load_texts, sources
 from exprocr.training.batches import Batches, RenderedBatches, owned_by
@@ -120,7 +121,14 @@ def make_trainer(
     labels = [sample.text for sample in data.train]
     paths = [str(sample.path) for sample in data.train]
     batches = Batches(
-        train_inks, labels, paths, rendered, settings.training, spec.workers, processes
+        train_inks,
+        labels,
+        paths,
+        rendered,
+        settings.training,
+        spec.workers,
+        processes,
+        _augmenter(settings),
     )
     folder = _run_folder(run_dir, processes, is_new=resume is None)
     validation = _validation(data, val_inks, rendered_val)
@@ -216,6 +224,18 @@ def _load(
     )
     check_widths(samples, inks, lambda width: num_frames(settings.model, width))
     return inks
+
+
+def _augmenter(settings: Preset) -> Augmenter | None:
+    """Return what distorts the pictures of the files; None where nothing does."""
+    augment = settings.augment
+    if not augment.strength:
+        return None
+    return Augmenter(
+        augment.strength,
+        unchanged_share=augment.unchanged_share,
+        flat_field=settings.preprocess.flat_field,
+    )
 
 
 def _charset(

@@ -31,7 +31,7 @@ from exprocr.training.precision import Precision, mixed_precision
 from exprocr.training.processes import Processes
 from exprocr.training.schedule import learning_rate_at, make_optimizer
 
-DROPOUT_STREAM = 1002
+DROPOUT_STREAM = 1003
 """Random stream of the dropout, where several processes train."""
 
 

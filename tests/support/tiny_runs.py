@@ -52,6 +52,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "checkpoint_every_steps": 3,
         "precision": "float32",  # on every machine
     },
+    "augment": {"strength": 0.0},
     "synth": SYNTH,
 }
 """As a TOML file has them: 15 frames an image, and batches of 4."""

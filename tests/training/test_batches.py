@@ -16,6 +16,7 @@ from PIL import Image
 
 from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.errors import DataError
+from exprocr.synth.augment import Augmenter
 from exprocr.synth.texts import LEVEL1
 from exprocr.training import batches as training_batches
 from exprocr.training.batches import (
@@ -222,6 +223,67 @@ def test_rendered_pictures_are_sorted_in_pools(
     batches.workers = 2
     for batch, expected in zip(batches.between(8, 20), steps[8:20], strict=True):
         check(batch, expected)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_files_are_augmented_the_same_whatever_the_workers() -> None:
+    rng = np.random.default_rng(1)
+    inks = []
+    for _ in range(10):  # a dark bar in a picture of 20 to 80 columns
+        ink = np.zeros((20, 20 * rng.integers(1, 5)), dtype=np.uint8)
+        ink[4:16, 6:12] = 255
+        inks.append(ink)
+    originals = [ink.copy() for ink in inks]
+    names = [f"file {i}" for i in range(10)]
+    rendered = RenderedBatches(
+        WideAndNarrow(), PreprocessConfig(height=20), seed=5, stream=1, size=2
+    )
+    config = TrainingConfig(batch_size=5, seed=3)
+
+    def epochs(workers: int, first: int = 0, augment: Augmenter | None = None) -> list[Batch]:
+        batches = Batches(inks, names, names, rendered, config, workers, augment=augment)
+        return list(batches.between(first, 12))
+
+    augment = Augmenter(0.5, unchanged_share=0.25)
+    plain, steps = epochs(0), epochs(0, augment=augment)
+    for other, first in ((epochs(1, 5, augment), 5), (epochs(2, 0, augment), 0)):
+        for batch, expected in zip(other, steps[first:], strict=True):
+            assert batch.texts == expected.texts
+            np.testing.assert_array_equal(batch.pictures, expected.pictures)
+    versions: dict[str, list[bytes]] = {}
+    for batch, expected in zip(steps, plain, strict=True):
+        assert (batch.texts, batch.widths) == (expected.texts, expected.widths)
+        for picture, text, width, original in zip(
+            batch.pictures, batch.texts, batch.widths, expected.pictures, strict=True
+        ):
+            assert not picture[:, width:].any()
+            if "file" in text:
+                versions.setdefault(text, []).append(picture[:, :width].tobytes())
+            else:
+                np.testing.assert_array_equal(picture, original)
+    kept = [v == inks[int(n[5:])].tobytes() for n, several in versions.items() for v in several]
+    assert len(kept) == 30  # each in three epochs
+    assert 1 <= sum(kept) <= 15  # about a fourth
+    assert all(len(set(several)) > 1 for several in versions.values())
+    for ink, original in zip(inks, originals, strict=True):
+        np.testing.assert_array_equal(ink, original)
+    # What happens to a picture depends on its number, not on its place in a batch.
+    first_epochs = []
+    for size in (3, 4):
+        config = TrainingConfig(batch_size=size, seed=3)
+        batches = Batches(inks, names, names, None, config, 0, augment=augment)
+        epoch = batches.between(0, batches.steps_per_epoch)
+        first_epochs.append(
+            {
+                text: picture[:, :width].tobytes()
+                for batch in epoch
+                for picture, text, width in zip(
+                    batch.pictures, batch.texts, batch.widths, strict=True
+                )
+            }
+        )
+    assert first_epochs[0] == first_epochs[1] == {name: v[0] for name, v in versions.items()}
 
 
 @pytest.mark.parametrize(

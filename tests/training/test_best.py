@@ -87,7 +87,7 @@ def test_validation_labels_count_too(tmp_path: Path) -> None:
         (None, 1.0, "level1"),
         (LEVEL1, 0.5, "level1"),
         (("12", "345", "6"), 0.5, "expression"),
-        (("12", "345", "6"), 0.0, "digits"),
+        (("12", "3456", "6"), 0.0, "digits"),
         (("1=1", "2", "3"), 0.5, "equation"),
         (("1=1=1", "2", "3"), 0.5, "none"),
     ],

@@ -26,7 +26,10 @@ def test_the_facts_of_a_run_on_files(tmp_path: Path) -> None:
     assert facts["versions"] == {"exprocr": exprocr.__version__, "torch": torch.__version__}
     assert facts["data_digest"] == load_dataset(data).digest()
     assert facts["train_images"] + facts["val_images"] == 24
-    assert facts["settings"] == {"training": json.loads(json.dumps(to_dict(settings.training)))}
+    assert facts["settings"] == {
+        "training": json.loads(json.dumps(to_dict(settings.training))),
+        "augment": {"strength": 0.0, "unchanged_share": 0.2},
+    }
     assert "init_digest" not in facts
 
 

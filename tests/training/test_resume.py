@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from exprocr.core.config.schema import AUTO_STRENGTH, AugmentConfig
+from exprocr.core.config.settings import load_settings
 from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile, load_tensors
-from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME
+from exprocr.core.runs.layout import CHECKPOINT_NAME, CONFIG_NAME, METRICS_NAME
 from exprocr.errors import ConfigError, DataError, ModelFileError
 from exprocr.training import loop
 from exprocr.training.checkpoint import ENTRY, load_checkpoint, save_checkpoint
@@ -47,7 +49,11 @@ def fonts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def spec_of(kind: str, files: Path, fonts: Path) -> RunSpec:
     mix = {"files": 0.0, "mixed": 0.5, "rendered": 1.0}[kind]
-    settings = tiny_settings(synth_mix=mix, ema_decay=0.9 if kind == "mixed" else 0.0)
+    is_mixed = kind == "mixed"
+    settings = tiny_settings(synth_mix=mix, ema_decay=0.9 if is_mixed else 0.0)
+    if is_mixed:
+        augment = AugmentConfig(strength=0.5, unchanged_share=0.3)
+        settings = dataclasses.replace(settings, augment=augment)
     synth = dataclasses.replace(settings.synth, fonts=(str(fonts),), system_fonts=False)
     data = None if kind == "rendered" else str(files)
     return RunSpec(settings=dataclasses.replace(settings, synth=synth), data=data)
@@ -215,6 +221,31 @@ def test_more_epochs_continue_the_schedule(straight: dict[str, Path], tmp_path: 
     assert len(recorder.losses) == 5
     rates = [r["learning_rate"] for r in metrics(run) if r["kind"] == "step"]
     assert rates[15:] == [pytest.approx(4e-5)] * 5  # a hundredth of the peak
+
+
+def test_a_run_older_than_augmentation_goes_on_without(
+    straight: dict[str, Path], files: Path, fonts: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    start(spec_of("files", files, fonts), run, Recorder(7))
+    path = run / CHECKPOINT_NAME
+    tensors, entry = load_tensors(path, ENTRY)
+    del entry["settings"]["settings"]["augment"]
+    save_file(tensors, path, {ENTRY: json.dumps(entry)})
+    assert go_on(run) == "finished"
+    check_same(run, straight["files"])
+
+
+def test_a_strength_left_out_is_recorded(files: Path, fonts: Path, tmp_path: Path) -> None:
+    spec = spec_of("files", files, fonts)
+    settings = dataclasses.replace(spec.settings, augment=AugmentConfig())
+    trainer = prepare(dataclasses.replace(spec, settings=settings), tmp_path / "run")
+    assert trainer.batches.augment is not None
+    for found in (
+        load_settings("default", tmp_path / "run" / CONFIG_NAME),
+        read_checkpoint(tmp_path / "run")[0].settings,
+    ):
+        assert found.augment.strength == AUTO_STRENGTH
 
 
 def test_changed_data_is_refused(files: Path, fonts: Path, tmp_path: Path) -> None:

@@ -359,10 +359,11 @@ def _describe(trainer: Trainer, data: RunData, run_dir: Path) -> str:
     """Return what is trained on what, in one line."""
     batches = trainer.batches
     rendered = f" + {batches.rendered.size} rendered in each batch" if batches.rendered else ""
+    augmented = f"augmentation {batches.augment.strength:g}; " if batches.augment else ""
     source = f"{len(data.train):,} images{rendered}" if data.train else "rendered images"
     return (
         f"{source} to train on, {len(trainer.validation.inks):,} to validate; "
-        f"{num_parameters(trainer.network):,} parameters, "
+        f"{augmented}{num_parameters(trainer.network):,} parameters, "
         f"characters {trainer.charset.characters}, grammar {trainer.best.grammar}; "
         f"{quantity(trainer.num_steps, 'step')} in {trainer.stepper.precision}; writing {run_dir}"
     )

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from exprocr.cli.options import (
+    FiniteRange,
     Session,
     compute_options,
     layout_options,
@@ -21,6 +22,7 @@ from exprocr.cli.options import (
     texts_options,
 )
 from exprocr.cli.visualize.kinds import KINDS, Kind, Request
+from exprocr.core.config.schema import AugmentConfig, ranges
 
 ALWAYS = ("kind", "output", "device", "threads")
 """Parameters of every kind; a kind that computes nothing ignores the last two."""
@@ -56,6 +58,7 @@ def _kinds_help() -> str:
     "  exprocr visualize img.png --layer all --output features/\n"
     "  exprocr visualize img.png --kind alignment\n"
     "  exprocr visualize --kind samples --look print,screen\n"
+    "  exprocr visualize data/ --kind augment\n"
     "  exprocr visualize --kind curves --run runs/a --run runs/b --output curves.svg",
 )
 @click.argument("image", required=False, type=click.Path())
@@ -95,7 +98,7 @@ def _kinds_help() -> str:
     default=0,
     show_default=True,
     metavar="N",
-    help="Seed of what is rendered where no IMAGE is given.",
+    help="Seed of what is rendered where no IMAGE is given; augment: of the distortions.",
 )
 @click.option(
     "--scale",
@@ -128,10 +131,17 @@ def _kinds_help() -> str:
     show_default=True,
     help="Curves: what they run over.",
 )
+@click.option(
+    "--strength",
+    type=FiniteRange(*ranges(AugmentConfig)["strength"]),
+    metavar="X",
+    help="Augment: strength of the distortions.  [default: that of --run, or as train chooses for "
+    "few images]",
+)
 @click.option("--errors", is_flag=True, help="Samples: only what is read wrong, the worst first.")
 @texts_options
 @look_options
-@limit_option("Samples: images on the sheet, at most.")
+@limit_option("Samples and augment: images on the sheet, at most.")
 @layout_options
 @table_options
 @compute_options
@@ -147,8 +157,8 @@ def visualize(
 ) -> None:
     """Draw what a model makes of IMAGE, what its weights are, or how it was trained.
 
-    Without IMAGE, a sample is rendered. IMAGE may be - for standard input. For samples,
-    IMAGE is a labeled data set, as `exprocr eval` reads it.
+    Without IMAGE, a sample is rendered. IMAGE may be - for standard input. For samples and
+    augment, IMAGE is a labeled data set, as `exprocr eval` reads it.
     """
     request = Request(
         session=session,
@@ -173,7 +183,7 @@ def _check(ctx: click.Context, kind: Kind, request: Request) -> None:
         if given and name not in understood:
             shown = "IMAGE" if name == "image" else parameter.opts[-1]
             raise click.UsageError(f"--kind {request.kind} takes no {shown}.")
-    if kind.source != "model" and not request.runs:
+    if kind.source in ("run", "runs") and not request.runs:
         raise click.UsageError(f"--kind {request.kind} needs a run directory: --run RUN.")
     if kind.source != "runs" and len(request.runs) > 1:
         raise click.UsageError(f"--kind {request.kind} takes one --run.")

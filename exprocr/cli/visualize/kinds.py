@@ -20,8 +20,9 @@ class Kind:
     summary: str
     """What it shows, for ``--help``."""
 
-    source: Literal["model", "run", "runs"] = "model"
-    """A model (or the model of a run), the record of one run, or those of several."""
+    source: Literal["model", "run", "runs", "data"] = "model"
+    """A model (or the model of a run), the record of one run, those of several, or a data set
+    alone, where a run gives settings."""
 
     options: tuple[str, ...] = ()
     """Parameters that it understands, beside ``output`` and what it is drawn from."""
@@ -78,6 +79,14 @@ KINDS = {
             *("grammar", "texts", "texts_like", "max_length", "look", "digits"),
         ),
     ),
+    "augment": Kind(
+        summary="labeled images as they are, and as training on them distorts them",
+        source="data",
+        options=(
+            *("image", "seed", "strength", "limit", "images", "allow_outside"),
+            *("layout", "label_pattern"),
+        ),
+    ),
     "architecture": Kind(
         summary="each stage's output of an image, its parameters, multiply-adds and time",
         options=("image", "seed"),
@@ -92,7 +101,7 @@ class Request:
     session: Session
     kind: str
     image: str | None = None
-    """The picture, ``-`` for standard input; of samples, the data set."""
+    """The picture, ``-`` for standard input; of samples and augment, the data set."""
 
     layers: tuple[str, ...] = ()
     """Names of layers, as given."""
@@ -107,7 +116,7 @@ class Request:
     """File, or folder: where there are several pictures, or it ends in a slash."""
 
     seed: int = 0
-    """Seed of what is rendered where no picture is given."""
+    """Seed of what is rendered where no picture is given, or of distortions."""
 
     scale: str | None = None
     """``own`` or ``shared``."""
@@ -126,6 +135,9 @@ class Request:
 
     errors: bool = False
     """Draw the wrong readings alone, the worst first."""
+
+    strength: float | None = None
+    """Strength of the distortions, 0..1; None is that of the settings."""
 
     limit: int = 24
     """Images of a sheet, at most."""

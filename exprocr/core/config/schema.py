@@ -395,13 +395,45 @@ class SynthConfig:
             )
 
 
+AUTO_STRENGTH = 0.5
+"""Strength of the augmentation where nothing is said and there are few labeled images."""
+
+AUTO_IMAGES = 5_000
+"""With so many labeled images to train on, or more, there is none where nothing is said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Augmentation: random distortions of the labeled images that are trained on.
+
+    Rendered images are not augmented: they differ anyway.
+    """
+
+    strength: float | None = ranged(None, 0, 1)
+    """How strong the distortions are; 0 makes none. Where it is left out, it is 0.5 with fewer than
+    5,000 labeled images to train on, and 0 with more."""
+
+    unchanged_share: float = ranged(0.2, 0, 1)
+    """Share of these images that stay as they are; each epoch draws other ones."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, "augment.")
+
+    def strength_for(self, num_images: int) -> float:
+        """Return the strength for so many labeled images to train on."""
+        if self.strength is None:
+            return AUTO_STRENGTH if num_images < AUTO_IMAGES else 0.0
+        return self.strength
+
+
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """All settings of a training: the network, its input, the training, and the rendered images."""
+    """All settings of a training: network, input, training, augmentation, and rendered images."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     synth: SynthConfig = field(default_factory=SynthConfig)
 
 
@@ -432,6 +464,7 @@ PRESETS: dict[str, Preset] = {
             weight_decay=0.0,
             max_grad_norm=0.0,
         ),
+        augment=AugmentConfig(strength=0.0),
     ),
     # From a trained model: most is known, so that less may change, and soon.
     "finetune": Preset(

@@ -22,6 +22,7 @@ SETTINGS = {
     "model": "Network",
     "preprocess": "Input",
     "training": "Training",
+    "augment": "Augmentation",
     "synth": "Rendered images",
 }
 """Sections of a configuration, and what a reader would call them."""

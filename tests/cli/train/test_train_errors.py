@@ -160,5 +160,7 @@ def test_new_characters_that_look_like_known_ones(
     result = train(data, "--output", run, "--init", tiny_model, "--epochs", 1)
     assert result.exit_code == 0
     warning = "warning: some look like characters that the model knows; try --map '\u2212=-'\n"
-    assert result.stderr.endswith(warning)
-    assert ModelFile.load(run).charset.characters == "()*+-0123456789/\u2212"
+    assert warning in result.stderr
+    assert (
+        ModelFile.load(run).charset.characters == "()*+-0123456789\u2212"
+    )  # the / is validated on alone

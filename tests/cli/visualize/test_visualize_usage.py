@@ -23,6 +23,7 @@ GIVEN: dict[str, tuple[str, ...]] = {
     "channels": ("--channels", "1,2"),
     "character": ("--character", "1"),
     "over": ("--over", "time"),
+    "strength": ("--strength", "0.5"),
     "errors": ("--errors",),
     "limit": ("--limit", "5"),
     "images": ("--images", "d"),
@@ -38,7 +39,8 @@ GIVEN: dict[str, tuple[str, ...]] = {
 }
 """An option of each kind of picture, and one that fits."""
 
-NEEDS_RUN = [name for name, kind in KINDS.items() if kind.source != "model"]
+NEEDS_RUN = [name for name, kind in KINDS.items() if kind.source in ("run", "runs")]
+READS = [name for name, kind in KINDS.items() if kind.source == "model"]
 DRAWINGS = [name for name, kind in KINDS.items() if not kind.is_plot]
 
 
@@ -89,7 +91,7 @@ def test_one_run_where_one_is_drawn(kind: str) -> None:
     assert message == f"--kind {kind} takes one --run."
 
 
-@pytest.mark.parametrize("kind", [name for name in KINDS if name not in NEEDS_RUN])
+@pytest.mark.parametrize("kind", READS)
 def test_one_model(kind: str) -> None:
     message = usage_error("--kind", kind, "--run", "r", "--model", "m")
     assert message == "--run and --model both name a model; give one of them."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import re
 import tomllib
@@ -14,7 +15,10 @@ import tomli_w
 import torch
 
 from exprocr.core.config.schema import (
+    AUTO_IMAGES,
+    AUTO_STRENGTH,
     PRESETS,
+    AugmentConfig,
     ConvModuleConfig,
     ModelConfig,
     PreprocessConfig,
@@ -65,6 +69,9 @@ from exprocr.training.run import RunSpec
         ({"training": {"synth_mix": 1.5}}, "training.synth_mix: expected 0 to 1, found 1.5"),
         ({"model": {"dropout": 1}}, "model.dropout: expected 0 to 0.95, found 1.0"),
         ({"preprocess": {"height": 0}}, "preprocess.height: expected 1 to 6000 px, found 0"),
+        ({"augment": {"strength": 1.5}}, "augment.strength: expected 0 to 1, found 1.5"),
+        ({"augment": {"strength": "auto"}}, "augment.strength: expected float, found 'auto'"),
+        ({"augment": {"unchanged_share": 2}}, "augment.unchanged_share: expected 0 to 1, found 2"),
         ({"synth": {"min_font_size_px": 60}}, "synth.min_font_size_px: expected at most 56, which"),
         ({"synth": {"min_font_size_px": 7}}, "synth.min_font_size_px: expected 8 to 96, found 7.0"),
         # Convolution modules.
@@ -121,6 +128,7 @@ ODD = Preset(
     model=ModelConfig(conv2=ConvModuleConfig(channels=(1, 2), pool=(3, 1)), gru1_merge="sum"),
     preprocess=PreprocessConfig(height=31, width=77, width_multiple=3),
     training=TrainingConfig(seed=2**63 - 1, learning_rate=1e-8, val_fraction=0.1 + 0.2),
+    augment=AugmentConfig(strength=0.1 + 0.2, unchanged_share=1.0),
     synth=SynthConfig(fonts=("a b", 'quote"\\', "é"), system_fonts=False),
 )
 
@@ -210,6 +218,15 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 def test_unknown_preset() -> None:
     with pytest.raises(ConfigError, match="preset: unknown preset; did you mean 'reference'"):
         load_settings("refrence")
+
+
+def test_the_strength_of_the_augmentation_where_it_is_left_out() -> None:
+    said = " ".join(inspect.getsource(AugmentConfig).split())
+    assert f"it is {AUTO_STRENGTH:g} with fewer than {AUTO_IMAGES:,} labeled images" in said
+    few, many = AUTO_IMAGES - 1, AUTO_IMAGES
+    assert [AugmentConfig().strength_for(num) for num in (few, many)] == [AUTO_STRENGTH, 0]
+    assert [AugmentConfig(strength=0.7).strength_for(num) for num in (few, many)] == [0.7, 0.7]
+    assert [PRESETS["reference"].augment.strength_for(num) for num in (few, many)] == [0, 0]
 
 
 def test_the_reference_preset_is_the_published_one() -> None:
