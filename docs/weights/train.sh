@@ -1,5 +1,5 @@
 #!/bin/sh
-# Train the weights in the package, from scratch: sh docs/weights/train.sh DIGITS [RUN]
+# Train the general model, from scratch: sh docs/weights/train.sh DIGITS [RUN]
 #
 # Run it from the checkout's root. DIGITS is a folder with the two files of MNIST's test part,
 # t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz; the fonts are those of font-packages.txt.
@@ -12,4 +12,4 @@ if test -d "$run/checkpoint"; then
 else
   exprocr train --config docs/weights/general.toml --digits "$digits" --output "$run"
 fi
-cp "$run/model.safetensors" "$run/model.onnx" exprocr/weights/
+cp "$run/model.safetensors" exprocr/weights/general.safetensors
