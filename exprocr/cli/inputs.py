@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from exprocr.cli.options import Session
+from exprocr.cli.shard import Shard
 from exprocr.core.data.labels import IMAGE_SUFFIXES
 from exprocr.core.system.limits import MAX_PICTURE_BYTES, MB
 from exprocr.core.system.regular import read_regular
 from exprocr.errors import DataError, ImageError
 
 STDIN = "-"
+
+_SEPARATORS = os.sep + (os.altsep or "")
 
 MAX_LIST_BYTES = 100 * MB
 """Size of a list of paths."""
@@ -32,6 +35,10 @@ class Input:
 
     source: str | BinaryIO
     """The file, or what was on stdin."""
+
+    below: str
+    """Its path below the folder that was given, or below the folders that a glob begins with; the
+    whole path of a file that was given itself."""
 
 
 def listed_paths(file: str) -> list[str]:
@@ -61,8 +68,16 @@ def listed_paths(file: str) -> list[str]:
     return paths
 
 
-def find_inputs(paths: Sequence[str], session: Session) -> tuple[list[Input], list[str], int]:
+def find_inputs(
+    paths: Sequence[str], session: Session, shard: Shard | None = None
+) -> tuple[list[Input], list[str], int]:
     """Find the images of paths, folders, globs and stdin.
+
+    Args:
+        paths: What was given.
+        session: Where to report what nothing can be read from.
+        shard: The share of the images to find; None is all. A missing file is in one share, a
+            folder or glob without images in all of them.
 
     Returns:
         The images in the given order, with those of a folder or glob in numeric order; the files
@@ -74,8 +89,11 @@ def find_inputs(paths: Sequence[str], session: Session) -> tuple[list[Input], li
     num_bad = 0
     for path in paths:
         try:
-            inputs += _expand(path)
+            found = _expand(path)
+            inputs += [i for i in found if shard.holds(i.below)] if shard else found
         except (DataError, ImageError) as error:
+            if shard and isinstance(error, ImageError) and not shard.holds(path):
+                continue
             session.problem(str(error))
             num_bad += 1
             if isinstance(error, ImageError) and path != STDIN:
@@ -85,24 +103,36 @@ def find_inputs(paths: Sequence[str], session: Session) -> tuple[list[Input], li
 
 def _expand(path: str) -> list[Input]:
     if path == STDIN:
-        return [Input(STDIN, read_stdin())]
+        return [Input(STDIN, read_stdin(), STDIN)]
     if os.path.isdir(path):
         return _images_in(path)
     if os.path.lexists(path):  # even if its name looks like a pattern
-        return [Input(path, path)]
+        return [Input(path, path, path)]
     if not glob.has_magic(path):
         raise ImageError(f"{path}: expected a picture, found no such file")
     matches = sorted(glob.glob(path, recursive=True), key=numeric_order)
     if not matches:
         raise DataError(f"{path}: expected a pattern that matches files, found no match")
+    folder = path
+    while glob.has_magic(folder):
+        folder = os.path.dirname(folder)
     inputs: list[Input] = []
     for match in matches:
-        inputs += _images_in(match) if os.path.isdir(match) else [Input(match, match)]
+        below = match.removeprefix(folder).lstrip(_SEPARATORS)
+        if os.path.isdir(match):
+            inputs += _images_in(match, below)
+        else:
+            inputs.append(Input(match, match, below))
     return inputs
 
 
-def _images_in(folder: str) -> list[Input]:
-    """Return the images directly inside a folder, found by their suffixes."""
+def _images_in(folder: str, below: str = "") -> list[Input]:
+    """Return the images directly inside a folder, found by their suffixes.
+
+    Args:
+        folder: The folder.
+        below: Its own path below the folders that a glob begins with.
+    """
     try:
         names = os.listdir(folder)
     except OSError as error:
@@ -113,8 +143,11 @@ def _images_in(folder: str) -> list[Input]:
         raise DataError(
             f"{folder}: expected images directly inside ({' '.join(IMAGE_SUFFIXES)}), found {found}"
         )
-    paths = [os.path.join(folder, name) for name in sorted(images, key=numeric_order)]
-    return [Input(path, path) for path in paths]
+    inputs = []
+    for name in sorted(images, key=numeric_order):
+        path = os.path.join(folder, name)
+        inputs.append(Input(path, path, os.path.join(below, name)))
+    return inputs
 
 
 def read_stdin() -> BinaryIO:

@@ -16,6 +16,7 @@ from exprocr.cli.options import (
     pass_session,
     reading_options,
 )
+from exprocr.cli.shard import ShardType
 
 
 @click.command(
@@ -31,6 +32,13 @@ from exprocr.cli.options import (
     type=click.Path(),
     metavar="FILE",
     help="Read the images that FILE lists too, one path a line; - is stdin.",
+)
+@click.option(
+    "--shard",
+    type=ShardType(),
+    metavar="K/N",
+    help="Read the K-th of N about equal shares of the images: a share for each of N machines. An "
+    "image's share depends on its path below DIR alone.",
 )
 @model_option
 @click.option(
@@ -79,6 +87,14 @@ def predict(session: Session, /, **options: Any) -> int:
         raise click.MissingParameter(param_hint="'PATH...'", param_type="argument")
     if "-" in options["paths"] and options["from_file"] == "-":
         raise click.UsageError("- and --from-file - both read stdin; give one of them.")
+    if options["shard"]:
+        if "-" in options["paths"]:
+            raise click.UsageError("--shard expects files, found -, which is one image.")
+        if options["format_"] == "contest":
+            raise click.UsageError(
+                "--shard expects --format table, tsv, csv or json, found contest, which has a line "
+                "for every image."
+            )
     check_decoder(options["decoder"], by_value=options["by_value"], num_best=options["n_best"])
     if options["only_wrong"] and options["format_"] == "contest":
         raise click.UsageError(

@@ -24,6 +24,7 @@ from exprocr.cli.predict.formats import (
     prediction_writer,
 )
 from exprocr.cli.predict.partial import open_lines
+from exprocr.cli.shard import Shard
 from exprocr.core.reading.prediction import Prediction
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.errors import ImageError
@@ -59,6 +60,7 @@ def run(
     *,
     paths: tuple[str, ...],
     from_file: str | None,
+    shard: Shard | None,
     format_: str | None,
     output: str | None,
     min_confidence: float | None,
@@ -71,6 +73,7 @@ def run(
         session: Which messages to write.
         paths: Files, folders, globs, or ``-`` for stdin.
         from_file: File with more of them, or ``-``; None names none.
+        shard: The share of the images to read; None is all.
         format_: A name of `exprocr.choices.FORMATS`; None picks one.
         output: File to write to; None is stdout.
         min_confidence: Readings with less are rejected; None rejects none.
@@ -79,13 +82,13 @@ def run(
     """
     format_ = pick_format(format_, output)
     listed = listed_paths(from_file) if from_file is not None else []
-    inputs, missing, num_bad = find_inputs([*paths, *listed], session)
+    inputs, missing, num_bad = find_inputs([*paths, *listed], session, shard)
     if format_ == "contest":
         check_contest_numbers(item.path for item in inputs)
         known = {contest_number(item.path) for item in inputs}
         missing = [p for p in filter(is_contest_number, missing) if contest_number(p) not in known]
     counts = _Counts()
-    if inputs:
+    if inputs or (shard and not num_bad):  # an empty share has an output too
         recognizer = Recognizer.load(**options)
         note_remark(session, recognizer)
         name = options["model"] or "the model that comes with exprocr"
