@@ -13,6 +13,7 @@ from tests.endurance.case import Case
 from tests.endurance.place import (
     FILES,
     PREDICT,
+    RESUMED,
     SYNTHS,
     TRAININGS,
     Place,
@@ -67,7 +68,7 @@ def try_once(place: Place, kind: str, seed: int, breaker: Breaker) -> Case:
     if kind in FILES:
         out.write_text(EARLIER)
     moments, problem = [], ""
-    for _ in range(rng.choice((1, 1, 2)) if kind in TRAININGS else 1):
+    for _ in range(rng.choice((1, 1, 2)) if kind in (*TRAININGS, RESUMED) else 1):
         program, moment, found = breaker(place, kind, out, rng)
         moments.append(f"{moment}: {program.code}")
         problem = problem or found or _processes(program)
@@ -154,14 +155,13 @@ def _kept(place: Place, kind: str, out: Path) -> str:
 def _lines_kept(place: Place, out: Path) -> str:
     """Return what is wrong with the lines of a `predict`, which the next one must keep."""
     kept = out.with_name(f"{out.name}.partial")
-    unfinished = [kept] if kept.exists() else list(out.parent.glob(f".{out.name}.*-part"))
-    read = "".join(path.read_text() for path in unfinished)
-    read = read[: read.rfind("\n") + 1]
+    read = kept.read_text() if kept.exists() else ""
     one = ["-q", "predict", place.data / "0.png", "--output", out]
     if (program := place.programs.run(one)).code:
         return program.stderr
     there = kept.read_text() if kept.exists() else ""
-    if there != read or not place.result(PREDICT).read_text().startswith(read):
+    lines = read[: read.rfind("\n") + 1]
+    if there != read or not place.result(PREDICT).read_text().startswith(lines):
         return f"{len(read)} characters were read, {len(there)} are kept"
     return ""
 

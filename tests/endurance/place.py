@@ -26,8 +26,10 @@ TRAININGS = {
 }
 SYNTHS = {"synth": "1", "synth, 2 workers": "2"}
 PREDICT = "predict"
+RESUMED = "predict --resume"
 FILES: dict[str, tuple[str, tuple[str, ...]]] = {
     PREDICT: ("out.tsv", ("predict", "MANY", "--threads", "1", "--output")),
+    RESUMED: ("out.jsonl", ("predict", "MANY", "--threads", "1", "--resume", "--output")),
     "eval": ("out.csv", ("eval", "DATA", "--threads", "2", "--errors")),
     "export": ("out.onnx", ("export", "RUN", "--output")),
     "visualize": ("out.png", ("visualize", "--kind", "curves", "--run", "RUN", "--output")),
@@ -37,7 +39,7 @@ FILES: dict[str, tuple[str, tuple[str, ...]]] = {
 
 KINDS = (*TRAININGS, *SYNTHS, *FILES)
 
-TEMPORARY = (".exprocr-tmp", ".exprocr-part")
+TEMPORARY = ".exprocr-tmp"
 
 TIMED = {METRICS_NAME, CHECKPOINT_NAME, LOCK_NAME, CURVES_NAME}
 """Files of a run in which times or a process id are."""
@@ -125,7 +127,11 @@ class Place:
         program = self.programs.run(self.again(kind, out))
         if program.code:
             return f"going on: exit code {program.code}: {program.stderr}"
-        return difference(kind, out, self.result(kind)) or left(program, out)
+        return (
+            difference(kind, out, self.result(kind))
+            or left(program, out)
+            or (not_taken_up(out) if kind == RESUMED else "")
+        )
 
 
 def discard(out: Path) -> None:
@@ -142,6 +148,12 @@ def left(program: Program, out: Path) -> str:
     if files := [path.name for path in found if path.name.endswith(TEMPORARY)]:
         return f"temporary files are left: {files}"
     return ""
+
+
+def not_taken_up(out: Path) -> str:
+    """Return which files of unfinished lines are left, or nothing."""
+    files = [path.name for path in out.parent.glob(f"{out.name}.*")]
+    return f"unfinished lines are left: {files}" if files else ""
 
 
 def difference(kind: str, out: Path, expected: Path) -> str:

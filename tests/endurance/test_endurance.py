@@ -21,6 +21,7 @@ pytestmark = [
 
 CASES = [
     *(("kills", "train rendered"), ("kills", "train mixed, 1 worker"), ("kills", "export")),
+    ("kills", "predict --resume"),
     *(("disks", "predict"), ("disks", "train rendered"), ("disks", "eval")),
     *(("signals", "predict"), ("signals", "synth, 2 workers")),
 ]

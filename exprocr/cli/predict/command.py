@@ -24,7 +24,8 @@ from exprocr.cli.shard import ShardType
     "  exprocr predict img.png\n"
     "  exprocr predict images/ --output readings.csv\n"
     "  cat img.png | exprocr predict -\n"
-    "  find scans/ -name '*.png' | exprocr predict --from-file -"
+    "  find scans/ -name '*.png' | exprocr predict --from-file -\n"
+    "  exprocr predict scans/ --shard 3/100 --output 3.jsonl --resume"
 )
 @click.argument("paths", metavar="PATH...", nargs=-1)
 @click.option(
@@ -50,6 +51,12 @@ from exprocr.cli.shard import ShardType
     "without one, table on a terminal, else tsv]",
 )
 @click.option("-o", "--output", type=click.Path(), metavar="FILE", help="Write to a file.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Keep what a run to the same FILE.jsonl that was stopped or killed has read, and read the "
+    "rest, with the same model and options.",
+)
 @click.option(
     "--min-confidence",
     type=FiniteRange(0, 1),
@@ -94,6 +101,13 @@ def predict(session: Session, /, **options: Any) -> int:
             raise click.UsageError(
                 "--shard expects --format table, tsv, csv or json, found contest, which has a line "
                 "for every image."
+            )
+    if options["resume"]:
+        if "-" in options["paths"]:
+            raise click.UsageError("--resume expects files, found -, which is read only once.")
+        if options["only_wrong"]:
+            raise click.UsageError(
+                "--resume expects a line for each reading; --only-wrong leaves some out."
             )
     check_decoder(options["decoder"], by_value=options["by_value"], num_best=options["n_best"])
     if options["only_wrong"] and options["format_"] == "contest":

@@ -13,7 +13,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -26,90 +26,97 @@ if sys.platform != "win32":
 ENDING = ".exprocr-tmp"
 """End of the name of a file that is being written."""
 
-RESCUED_ENDING = ".exprocr-part"
-"""The same for a file that is kept if it is not completed."""
-
 
 def output_error(path: Path, error: OSError) -> OutputError:
     """Return the error of a ``path`` that cannot be written, with the reason."""
     return OutputError(f"{path}: cannot be written: {error.strerror or error}")
 
 
+def place_of(path: Path) -> tuple[Path, bool]:
+    """Return where a file is written, and whether it can be moved there.
+
+    Missing parent folders are created.
+
+    Returns:
+        The path, or the target of a link, which stays a link; and False for a device or pipe
+        (``/dev/stdout``), which is written directly.
+
+    Raises:
+        OutputError: It is a folder.
+        OSError: A parent folder cannot be created.
+    """
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        raise OutputError(f"{path}: expected the name of a file, found a folder")
+    return target, not target.exists() or stat.S_ISREG(target.stat().st_mode)
+
+
 @contextmanager
-def atomic_write(path: Path, *, rescue: Callable[[Path], object] | None = None) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; move the file into place when the block succeeds.
 
     Missing parent folders are created. A device or pipe (``/dev/stdout``) is written directly.
     After an error, the temporary file is deleted and an existing ``path`` is unchanged. Temporary
     files of the same ``path`` whose processes were killed are deleted too.
 
-    Args:
-        path: The file.
-        rescue: Called with each file that was not completed, instead of deleting it: with this one
-            after an error, and with those of killed processes that wrote with a ``rescue`` too.
-
     Raises:
         OutputError: The file cannot be written.
     """
-    # The target of a link is written, and the link stays.
-    target = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise OutputError(f"{path}: expected the name of a file, found a folder")
-        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+        target, is_movable = place_of(path)
+        if not is_movable:
             yield target
             return
-        ending = ENDING if rescue is None else RESCUED_ENDING
-        _clear(target, ending, rescue or _delete)
-        with _temporary(target, ending) as temporary:
+        _clear(target)
+        with _temporary(target) as temporary:
             try:
                 yield temporary
                 temporary.replace(target)
             except BaseException:
-                (rescue or _delete)(temporary)
+                temporary.unlink(missing_ok=True)
                 raise
     except OSError as error:
         raise output_error(path, error) from error
 
 
 @contextmanager
-def _temporary(target: Path, ending: str) -> Iterator[Path]:
+def _temporary(target: Path) -> Iterator[Path]:
     """Create an empty file with a name of its own, and hold a lock on it during the block."""
     while True:
         unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-        temporary = target.with_name(f".{target.name}.{unique}{ending}")
+        temporary = target.with_name(f".{target.name}.{unique}{ENDING}")
         if sys.platform == "win32":  # there, no open file can be moved
             yield temporary
             return
         with temporary.open("xb") as held:
             # Until it is locked it looks like a leftover, and another process may remove it.
-            if _lock(held) is not False and os.fstat(held.fileno()).st_nlink:
+            if lock(held) is not False and os.fstat(held.fileno()).st_nlink:
                 yield temporary
                 return
 
 
-def _clear(target: Path, ending: str, remove: Callable[[Path], object]) -> None:
+def _clear(target: Path) -> None:
     """Remove the temporary files of a place that no process holds a lock on."""
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9]+-[0-9a-f]+{re.escape(ending)}")
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9]+-[0-9a-f]+{re.escape(ENDING)}")
     with suppress(OSError), os.scandir(target.parent) as entries:
         for entry in list(entries):
             if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                 # It may be gone, or another user's.
                 with suppress(OSError), open(entry.path, "r+b") as file:
-                    if _lock(file):
-                        remove(Path(entry.path))
+                    if lock(file):
+                        os.unlink(entry.path)
 
 
-def _delete(file: Path) -> None:
-    file.unlink(missing_ok=True)
-
-
-def _lock(file: IO[bytes]) -> bool | None:
+def lock(file: IO[bytes]) -> bool | None:
     """Lock a file until it is closed.
 
+    Args:
+        file: The file, opened for writing.
+
     Returns:
-        False if another process holds the lock; None if the file system has no locks.
+        True if it is locked now; False if another process holds the lock; None if the file system
+        has no locks.
     """
     if sys.platform == "win32":
         return None
