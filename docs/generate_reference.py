@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from exprocr import Prediction, Recognizer, errors
+from exprocr import BatchRecognizer, Prediction, Recognizer, errors
 from exprocr.cli import COMMANDS, group
 from exprocr.core.config.schema import PRESETS, ranges
 from exprocr.core.data.inspection.findings import KINDS
@@ -147,12 +147,16 @@ def findings() -> str:
 def api() -> str:
     """Return the documented methods and fields of the Python interface."""
     parts = []
-    for name in ("load", "predict", "stream"):
-        method = getattr(Recognizer, name)
-        parts.append(f"#### Recognizer.{name}\n")
+    methods: list[tuple[str, Any]] = [
+        (f"Recognizer.{name}", getattr(Recognizer, name)) for name in ("load", "predict", "stream")
+    ]
+    methods += [("BatchRecognizer", BatchRecognizer)]
+    methods += [("BatchRecognizer.__call__", BatchRecognizer.__call__)]
+    for title, method in methods:
+        parts.append(f"#### {title}\n")
         # Annotations are strings; their quotes are removed.
         signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(method)))
-        parts.append(fenced(f"{name}{signature}", "python"))
+        parts.append(fenced(f"{title.rpartition('.')[2]}{signature}", "python"))
         parts.append(fenced(inspect.getdoc(method) or ""))
     for record in (Prediction, Alternative, Character):
         parts += [f"#### {record.__name__}\n", "| field | type | meaning |", "|---|---|---|"]

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["ExprocrError", "Prediction", "Recognizer", "__version__"]
+__all__ = ["BatchRecognizer", "ExprocrError", "Prediction", "Recognizer", "__version__"]
 
 # ONNX Runtime 1.29 and newer looks for its maker's server and writes a device id into the user's
 # cache as soon as it is imported. It reads this variable at that time.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from exprocr.core.reading.batch import BatchRecognizer
     from exprocr.core.reading.prediction import Prediction
     from exprocr.core.reading.recognizer import Recognizer
     from exprocr.errors import ExprocrError
@@ -32,6 +33,10 @@ def __getattr__(name: str) -> Any:
         from exprocr.core.reading import recognizer
 
         return recognizer.Recognizer
+    if name == "BatchRecognizer":
+        from exprocr.core.reading import batch
+
+        return batch.BatchRecognizer
     if name == "Prediction":
         from exprocr.core.reading import prediction
 

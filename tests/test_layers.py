@@ -68,6 +68,7 @@ dot."""
 
 IN_FUNCTIONS = {
     # The public names, so that ``import exprocr`` is cheap.
+    ("", "exprocr.core.reading.batch"),
     ("", "exprocr.core.reading.prediction"),
     ("", "exprocr.core.reading.recognizer"),
     ("", "exprocr.errors"),
@@ -305,12 +306,13 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_public_names_are_resolved_when_they_are_used() -> None:
+    from exprocr.core.reading.batch import BatchRecognizer
     from exprocr.core.reading.prediction import Prediction
     from exprocr.core.reading.recognizer import Recognizer
     from exprocr.errors import ExprocrError
 
     assert (exprocr.Recognizer, exprocr.Prediction) == (Recognizer, Prediction)
-    assert exprocr.ExprocrError is ExprocrError
+    assert (exprocr.BatchRecognizer, exprocr.ExprocrError) == (BatchRecognizer, ExprocrError)
     assert all(getattr(exprocr, name) for name in exprocr.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'Reader'"):
         _ = exprocr.Reader  # type: ignore[attr-defined, unused-ignore]
