@@ -84,8 +84,8 @@ def exprocr_commands(script: str) -> Iterator[list[str]]:
 
 
 def check_command(arguments: list[str]) -> None:
-    """Parse a command line as the program would, without running it."""
-    rest = list(arguments)
+    """Parse a command line as the program would, without running it; a shell's variable is 1."""
+    rest = [re.sub(r"\$\w+", "1", argument) for argument in arguments]
     while rest and rest[0].startswith("-"):
         option = rest.pop(0)
         assert option in {o for p in group.get_params(click.Context(group)) for o in p.opts}
