@@ -92,8 +92,10 @@ def test_the_confidence_is_low_for_other_pictures(kind: str) -> None:
     predictions = bundled().predict(pictures)
     confidences = [prediction.confidence for prediction in predictions]
     assert np.median(confidences) < 0.5
-    # The readings are expressions all the same.
-    assert all(load_grammar("level1", bundled().charset).accepts(p.text) for p in predictions)
+    # The readings are expressions all the same, but for pictures without ink.
+    grammar = load_grammar("level1", bundled().charset)
+    texts = {p.text for p in predictions if not grammar.accepts(p.text)}
+    assert texts <= ({""} if kind in ("blank", "gradient") else set())
 
 
 def test_the_confidence_is_high_for_expressions() -> None:
