@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from exprocr.cli.predict.counts import Counts
 from exprocr.cli.predict.formats import Extras
 from exprocr.cli.predict.partial import Run
 from exprocr.core.model.artifact import model_path
-from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.reading.recognizer import CHUNK_SIZE, Recognizer
 from exprocr.core.system.limits import MAX_MODEL_BYTES
 from exprocr.core.system.regular import read_regular
 from exprocr.errors import DataError, ImageError
@@ -55,18 +54,14 @@ def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-class _Gap(NamedTuple):
-    """Images in a row that have no line, though one after them has."""
-
-    begin: int
-    end: int
-    """Their numbers, the last excluded."""
+class _Point(NamedTuple):
+    """What stands before a chunk of images, which the recognizer reads together."""
 
     length: int
-    """Bytes of the lines before them."""
+    """Bytes of the lines."""
 
     counts: Counts
-    """What is in these lines."""
+    """What is in them."""
 
 
 def take_up(
@@ -74,8 +69,10 @@ def take_up(
 ) -> tuple[int, Counts]:
     """Cut off the lines of an earlier run that do not stay.
 
-    Images that have no line, though one after them has, are read again. Those that cannot be read
-    are reported again. If one can be read now, its line and all after it are to be written.
+    The last digits of a confidence depend on the images that are read together. So a chunk of
+    images is read again, unless it is complete. Images that have no line, though one after them
+    has, are read again too. Those that cannot be read are reported again. If one can be read now,
+    its chunk and all after it are read again.
 
     Args:
         lines: The file.
@@ -90,7 +87,8 @@ def take_up(
         DataError: A line is of an image that is not there now, or at another place.
     """
     last = {item.path: number for number, item in enumerate(inputs)}
-    gaps: list[_Gap] = []
+    points = [_Point(0, Counts())]
+    without_line: list[int] = []
     counts = Counts()
     done = length = 0
     with lines.open("rb") as file:
@@ -103,24 +101,39 @@ def take_up(
                 )
             while inputs[done].path != path:
                 done += 1
-            if done > begin:
-                gaps.append(_Gap(begin, done, length, replace(counts)))
+            without_line += range(begin, done)
+            _begin_chunks(points, done, length, counts)
             done += 1
             length += num_bytes
             counts.add_kept(row)
-    num_unread = 0
-    numbers = list(chain.from_iterable(range(gap.begin, gap.end) for gap in gaps))
-    for number, result in zip(
-        numbers, recognizer.stream(inputs[n].source for n in numbers), strict=False
-    ):
+    _begin_chunks(points, done, length, counts)
+    if done < len(inputs):
+        done, length, counts = _before(done, points)
+    problems: list[tuple[int, str]] = []
+    without_line = [number for number in without_line if number < done]
+    results = recognizer.stream(inputs[number].source for number in without_line)
+    for number, result in zip(without_line, results, strict=False):
         if not isinstance(result, ImageError):
-            gap = next(gap for gap in gaps if number < gap.end)
-            done, length, counts = number, gap.length, gap.counts
+            done, length, counts = _before(number, points)
             break
-        session.problem(str(result))
-        num_unread += 1
+        problems.append((number, str(result)))
+    reported = [problem for number, problem in problems if number < done]
+    for problem in reported:
+        session.problem(problem)
     os.truncate(lines, length)
-    return done, replace(counts, num_unread=num_unread)
+    return done, replace(counts, num_unread=len(reported))
+
+
+def _begin_chunks(points: list[_Point], number: int, length: int, counts: Counts) -> None:
+    """Note what stands before the chunks up to that of an image."""
+    while len(points) <= number // CHUNK_SIZE:
+        points.append(_Point(length, replace(counts)))
+
+
+def _before(number: int, points: Sequence[_Point]) -> tuple[int, int, Counts]:
+    """Return the first image of an image's chunk, and what stands before it."""
+    chunk = number // CHUNK_SIZE
+    return chunk * CHUNK_SIZE, points[chunk].length, points[chunk].counts
 
 
 def _rows(file: Iterator[bytes]) -> Iterator[tuple[Mapping[str, Any], int]]:

@@ -20,13 +20,11 @@ from exprocr.core.runs.layout import CHECKPOINT_NAME
 from exprocr.errors import OutputError
 from exprocr.training.limits import Limits
 from exprocr.training.run import RunSpec
-from tests.support.observed import ROOT
 from tests.support.tiny_runs import (
     NEVER,
     SETTINGS,
     Recorder,
     check_same,
-    go_on,
     invoke,
     prepare,
     start,
@@ -119,29 +117,6 @@ def test_a_training_holds_its_folder(files: Path, tmp_path: Path) -> None:
     assert is_locked(run / LOCK)
     trainer.folder.release()
     assert not is_locked(run / LOCK)
-
-
-@pytest.mark.slow
-def test_torchrun_starts_one_training(files: Path, tmp_path: Path) -> None:
-    """It starts the command twice."""
-    config, run = tmp_path / "tiny.toml", tmp_path / "run"
-    config.write_text(tomli_w.dumps(SETTINGS))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += ["-m", "exprocr", "-q", "train", str(files), "--config", str(config)]
-    done = subprocess.run(
-        [*command, "--output", str(run)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    refused = [line for line in done.stderr.splitlines() if line.startswith(f"exprocr: {run}: ")]
-    assert len(refused) == 1
-    spec = RunSpec(settings=tiny_settings(), data=str(files))
-    # When the second one fails, torchrun ends the first, wherever it is.
-    assert (go_on(run) if (run / CHECKPOINT_NAME).exists() else start(spec, run)) == "finished"
-    start(spec, tmp_path / "unbroken")
-    check_same(run, tmp_path / "unbroken")
 
 
 @pytest.mark.parametrize("left", [[], [LOCK], [LOCK, "checkpoint/.state.123.safetensors"]])

@@ -43,6 +43,15 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every image be a chunk, so that a few images show what is read again.
+
+    Processes that are started have the chunks that users have.
+    """
+    monkeypatch.setattr("exprocr.cli.predict.resume.CHUNK_SIZE", 1)
+
+
 class Stop:
     """Stops readings after a number of images, and counts what is read."""
 
