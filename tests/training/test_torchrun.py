@@ -127,7 +127,9 @@ def test_two_processes_train_as_one(files: Path, tmp_path: Path, batch_norm: boo
         assert len(alone) == len(shared) > 2
         for name in names:
             expected, found = ([record[name] for record in run] for run in (alone, shared))
-            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4, err_msg=name)
+            # Batch norm's sums are rounded differently, of losses of twenty nats and more.
+            rtol = 2e-5 if batch_norm else 0
+            np.testing.assert_allclose(found, expected, rtol=rtol, atol=1e-4, err_msg=name)
 
 
 def test_only_the_leader_writes_and_prints(files: Path, tmp_path: Path) -> None:
