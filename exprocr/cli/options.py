@@ -139,17 +139,24 @@ def table_options(command: F) -> F:
     )(outside_option(command))
 
 
-class LabelPattern(click.ParamType):  # type: ignore[type-arg]  # none before click 8.4
-    """A regular expression with a group ``text``."""
+class Checked(click.ParamType):  # type: ignore[type-arg]  # none before click 8.4
+    """A text that a setting takes.
 
-    name = "pattern"
+    Args:
+        name: What it is.
+        check: Raises a `ConfigError` for a text that the setting does not take.
+    """
+
+    def __init__(self, name: str, check: Callable[[str], object]) -> None:
+        self.name = name
+        self.check = check
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return it unchanged; what is no such pattern is a usage error."""
+        """Return it unchanged; what is no such text is a usage error."""
         try:
-            parse_label_pattern(value)
+            self.check(value)
         except ConfigError as error:
-            self.fail(str(error).removeprefix("label pattern: "), param, ctx)
+            self.fail(str(error).removeprefix(f"{self.name}: "), param, ctx)
         return str(value)
 
 
@@ -160,7 +167,7 @@ def layout_options(command: F) -> F:
     """
     command = click.option(
         "--label-pattern",
-        type=LabelPattern(),
+        type=Checked("label pattern", parse_label_pattern),
         metavar="PATTERN",
         help="Take the labels from the names of the images: the group 'text' of this regular "
         "expression, such as '(?P<text>[^_]+)_.*', which fits the name without its suffix.",
@@ -181,25 +188,11 @@ def outside_option(command: F) -> F:
     )(command)
 
 
-class Replacement(click.ParamType):  # type: ignore[type-arg]  # none before click 8.4
-    """A replacement in labels, such as ``x=*``."""
-
-    name = "replacement"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return it unchanged; what is not of the form FROM=TO is a usage error."""
-        try:
-            parse_entry(value)
-        except ConfigError as error:
-            self.fail(str(error).removeprefix("map: "), param, ctx)
-        return str(value)
-
-
 def map_option(command: F) -> F:
     """Add ``--map``: argument ``map: tuple[str, ...]``, as `LabelMap` takes them."""
     return click.option(
         "--map",
-        type=Replacement(),
+        type=Checked("map", parse_entry),
         multiple=True,
         metavar="FROM=TO",
         help="Replace FROM by TO in all labels, such as '−=-'; repeatable.",

@@ -42,7 +42,7 @@ from exprocr.training.run import RunSpec
 from exprocr.training.step import Stepper, TakenStep
 
 PLACES = ("data", "val", "images")
-"""Settings that change when the files of a run are moved."""
+"""Settings that say where a run's files are; options of these names give their new places."""
 
 MAX_SKIPPED_IN_A_ROW = 10
 """After so many steps in a row whose loss or gradient is not finite, the run stops."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from exprocr.core.image.preprocess import ImageSource, load_image
 from exprocr.viz.canvas import drawing
-from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, LINE, WHITE, Color
+from exprocr.viz.canvas.drawing import DARK, GRAY, LIGHT, LINE, WHITE, Color, to_rgb
 from exprocr.viz.canvas.page import MARGIN_PX, MIN_CONTENT_PX, Heading
 from exprocr.viz.canvas.text import SPELLING_PX, clip, draw_side, pairs_of, typeset
 from exprocr.words import format_confidence
@@ -36,6 +37,21 @@ WIDE = 4.0
 
 PAGES_PX = ((1240, 1300), (1650, 2200), (2500, 3300), (4000, 4000))
 """Sizes of sheets; the first with room for all tiles is used."""
+
+
+MAX_PICTURE_PX = (900, 450)
+"""Larger pictures are shrunk before they are put on a sheet."""
+
+
+def load_shrunk(source: ImageSource) -> Image.Image:
+    """Load a picture as a sheet shows it: RGB, and not too large.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    picture = to_rgb(load_image(source))
+    picture.thumbnail(MAX_PICTURE_PX)
+    return picture
 
 
 @dataclass(frozen=True)

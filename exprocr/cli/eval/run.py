@@ -138,6 +138,7 @@ def find_samples(
     allow_outside: bool,
     label_map: LabelMap | None = None,
     choice: LayoutChoice | None = None,
+    to_train: bool = False,
 ) -> list[Sample]:
     """Find the images of a labeled data set, and report what is odd about it.
 
@@ -148,9 +149,11 @@ def find_samples(
         allow_outside: Whether they may lead out of it.
         label_map: Changes the texts of the labels; None changes none.
         choice: The layout that the user names; None recognizes it.
+        to_train: Whether they are looked at as a training would see them.
 
     Returns:
-        Those of val/ where the set has train/ and val/, otherwise all.
+        Those of val/ where the set has train/ and val/, or of train/ if ``to_train``; otherwise
+        all.
 
     Raises:
         DataError: It is no labeled data set.
@@ -158,7 +161,7 @@ def find_samples(
     start = None if images is None else Path(images)
     paths = TablePaths(images=start, allow_outside=allow_outside)
     found = load_labeled(Path(data), paths, label_map, choice)
-    part = found.held_out
+    part = "train" if to_train and "train" in found.parts else found.held_out
     session.note(f"{data}: {found.layout}" + (", of which val is read" if part == "val" else ""))
     for warning in found.warnings:
         session.report(f"warning: {warning}")

@@ -23,14 +23,13 @@ from exprocr.core.config.layout_choice import LayoutChoice
 from exprocr.core.data.dataset import DataSet, TablePaths
 from exprocr.core.data.inspection.findings import KINDS, Finding
 from exprocr.core.data.inspection.inspect import Inspection, inspect
-from exprocr.core.image.preprocess import load_image, padded_width, scaled_width
+from exprocr.core.image.preprocess import padded_width, scaled_width
 from exprocr.core.model.artifact import ModelFile
 from exprocr.core.model.geometry import num_frames
 from exprocr.core.runs.val_table import load_labeled
 from exprocr.core.system.processes import usable_processors
-from exprocr.viz.canvas.drawing import to_rgb
 from exprocr.viz.canvas.picture import save_picture
-from exprocr.viz.samples import Tile, draw_samples
+from exprocr.viz.samples import Tile, draw_samples, load_shrunk
 from exprocr.words import format_share, quantity
 
 NUM_SHOWN = 5
@@ -41,9 +40,6 @@ NUM_CHARACTERS = 50
 
 MAX_WORKERS = 4
 """Most processes that read images."""
-
-MAX_TILE_PX = (900, 450)
-"""Larger pictures are shrunk before they are put on the sheet."""
 
 
 def run(
@@ -218,8 +214,7 @@ def _draw_sheet(path: Path, name: str, inspection: Inspection, limit: int) -> No
     chosen += [others[i * len(others) // room] for i in range(room)]
     tiles = []
     for sample in chosen:
-        picture = to_rgb(load_image(sample.source))
-        picture.thumbnail(MAX_TILE_PX)
+        picture = load_shrunk(sample.source)
         remark = odd.get(str(sample.path), "")
         tiles.append(Tile(picture, sample.path.name, sample.text, remark=remark))
     about = (

@@ -174,8 +174,9 @@ def _take_up(target: Path, run: Run, stack: ExitStack) -> Path | None:
     for partial in _partials(target):
         try:
             began = json.loads(read_regular(_run_file(partial), MB))
-            assert isinstance(began, dict)
-        except (OSError, ValueError, RecursionError, AssertionError):
+        except (OSError, ValueError, RecursionError):
+            began = None
+        if not isinstance(began, dict):
             continue  # nobody knows with what it was made
         other = [name for name in run if began.get(name) != run[name]]
         if other:

@@ -41,7 +41,7 @@ from exprocr.errors import ConfigError, DataError, ExprocrError
 from exprocr.training.checkpoint import Checkpoint, TrainingState
 from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.limits import Limits
-from exprocr.training.loop import Trainer
+from exprocr.training.loop import PLACES, Trainer
 from exprocr.training.observer import Observers
 from exprocr.training.processes import Processes, join, losses_noticed
 from exprocr.training.run import RunData, RunSpec, default_workers, read_checkpoint, read_data
@@ -56,9 +56,6 @@ LIMITS = ("epochs", "max_time", "target_accuracy", "patience")
 
 MACHINE = ("device", "threads", "workers")
 """Options of where to compute."""
-
-PLACES = {"data": "--data", "val": "--val", "images": "--images"}
-"""Where the files of a run are, and the options that name a new place with ``--resume``."""
 
 RESUMABLE = ("resume", "tensorboard", "moved", "val", "images", "allow_outside", *LIMITS, *MACHINE)
 """Options that may be given with ``--resume``."""
@@ -238,7 +235,7 @@ def _moved(spec: RunSpec, options: dict[str, Any]) -> RunSpec:
         known = spec.data or spec.val if name == "images" else getattr(spec, name)
         if place is not None and known is None:
             raise click.UsageError(
-                f"{PLACES[name]} with --resume is for files that have moved: the run has none"
+                f"--{name} with --resume is for files that have moved: the run has none"
             )
     moved: dict[str, Any] = {
         name: _resolved(place) for name, place in places.items() if place is not None
@@ -249,7 +246,7 @@ def _moved(spec: RunSpec, options: dict[str, Any]) -> RunSpec:
         if place is not None and not Path(place).exists():
             raise DataError(
                 f"{place}: expected the data set of the run, found nothing there; if it has "
-                f"moved, give its place with {PLACES[name]}"
+                f"moved, give its place with --{name}"
             )
     return spec
 

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from click.exceptions import Exit, UsageError
 
+from exprocr.cli.eval.run import find_samples
 from exprocr.cli.options import BAD_INPUT
 from exprocr.cli.output import print_table, progress, summary_table
 from exprocr.cli.visualize.kinds import Request
 from exprocr.core.config.layout_choice import LayoutChoice
 from exprocr.core.config.schema import AUTO_STRENGTH, Preset
 from exprocr.core.config.settings import load_settings
-from exprocr.core.data.dataset import Sample, TablePaths
-from exprocr.core.image.preprocess import load, load_image
+from exprocr.core.data.dataset import Sample
+from exprocr.core.image.preprocess import load
 from exprocr.core.runs.layout import CONFIG_NAME, check_run_dir
-from exprocr.core.runs.val_table import load_labeled
 from exprocr.errors import ImageError
 from exprocr.synth.augment import Augmenter
 from exprocr.viz.augment import Row, draw_augmented
-from exprocr.viz.canvas.drawing import to_rgb
 from exprocr.viz.canvas.picture import save_picture
+from exprocr.viz.samples import load_shrunk
 from exprocr.words import quantity
 
 NUM_AUGMENTED = 4
 """Distorted pictures of each picture."""
-
-MAX_ORIGINAL_PX = (900, 450)
-"""Larger pictures are shrunk before they are put on the sheet."""
 
 
 def show(request: Request) -> None:
@@ -69,14 +65,14 @@ def _samples(request: Request) -> list[Sample]:
     """Return the labeled pictures to train on: where there are train/ and val/, those of train/."""
     if request.image is None:
         raise UsageError("--kind augment needs IMAGE, a labeled data set.")
-    images = None if request.images is None else Path(request.images)
-    paths = TablePaths(images=images, allow_outside=request.allow_outside)
-    choice = LayoutChoice(name=request.layout, label_pattern=request.label_pattern)
-    found = load_labeled(Path(request.image), paths, choice=choice)
-    request.session.note(f"{request.image}: {found.layout}")
-    for warning in found.warnings:
-        request.session.report(f"warning: {warning}")
-    return found.parts["train" if "train" in found.parts else "all"]
+    return find_samples(
+        request.session,
+        request.image,
+        request.images,
+        allow_outside=request.allow_outside,
+        choice=LayoutChoice(name=request.layout, label_pattern=request.label_pattern),
+        to_train=True,
+    )
 
 
 def _settings(request: Request) -> Preset:
@@ -92,6 +88,5 @@ def _row(sample: Sample, settings: Preset, augment: Augmenter, seed: tuple[int, 
     ink = load(sample.source, settings.preprocess).ink
     ways = range(NUM_AUGMENTED)
     augmented = [augment(ink, np.random.default_rng((*seed, way))) for way in ways]
-    original = to_rgb(load_image(sample.source))
-    original.thumbnail(MAX_ORIGINAL_PX)
+    original = load_shrunk(sample.source)
     return Row(sample.path.name, sample.text, original, [ink, *augmented])

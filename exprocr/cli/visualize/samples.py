@@ -20,22 +20,17 @@ from exprocr.core.config.settings import load_settings
 from exprocr.core.data.dataset import TablePaths
 from exprocr.core.data.pictures import PictureSet, file_pictures, rendered_pictures
 from exprocr.core.evaluation.measure import Example, Extremes, Measurement, read_pictures
-from exprocr.core.image.preprocess import load_image
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.runs.layout import CONFIG_NAME, check_run_dir
 from exprocr.errors import ImageError
 from exprocr.synth.renderer import SAMPLE_STREAM, load_renderer
 from exprocr.training.validation import validation_pictures
-from exprocr.viz.canvas.drawing import to_rgb
 from exprocr.viz.canvas.picture import save_picture
-from exprocr.viz.samples import Tile, draw_samples
+from exprocr.viz.samples import Tile, draw_samples, load_shrunk
 from exprocr.words import format_confidence, quantity, quoted
 
 NUM_RENDERED = 1000
 """Samples that are rendered to look for errors in."""
-
-MAX_TILE_PX = (900, 450)
-"""Larger pictures are shrunk before they are put on the sheet."""
 
 
 def show(request: Request) -> None:
@@ -125,8 +120,7 @@ def _read(
 def _tile(example: Example) -> Tile:
     """Load a picture again for its tile, and keep no more of it than the tile shows."""
     labeled, reading = example.picture, example.prediction
-    picture = to_rgb(load_image(labeled.source))
-    picture.thumbnail(MAX_TILE_PX)
+    picture = load_shrunk(labeled.source)
     return Tile(picture, Path(labeled.name).name, labeled.text, reading.text, reading.confidence)
 
 

@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 AddUp = Callable[[Tensor], Tensor]
+"""Adds up a tensor over processes, in place, and returns it."""
 
 
 class Extents:
@@ -29,8 +30,8 @@ class Extents:
         columns: The number of columns of each of the N pictures. Neighbors of one width are
             processed together.
         widest: The number of columns of the batch.
-        add_up: Adds up numbers, in place, over all processes that have a share of the batch. None
-            where the batch is whole.
+        add_up: Adds up over all processes that have a share of the batch; None where the batch is
+            whole.
     """
 
     def __init__(self, columns: Sequence[int], widest: int, add_up: AddUp | None = None) -> None:
@@ -92,54 +93,49 @@ def normalize(values: Tensor, norm: _BatchNorm, extents: Extents) -> Tensor:
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
     assert norm.momentum is not None
-    if extents.add_up is not None:
-        return _normalize_together(values, norm, extents, extents.add_up)
-    num = values.numel() // values.shape[1]
-    excess = 1 / extents.share
-    num_valid = num / excess
     with torch.no_grad():
         _clear(values, extents)
-        mean, unbiased = _moments(values, norm.running_mean)
-        variance = excess * (unbiased * ((num - 1) / num) - (excess - 1) * mean.square())
-        mean, variance = mean * excess, variance.clamp_(min=0)
+        statistics = _own_statistics if extents.add_up is None else _shared_statistics
+        mean, variance, num_valid = statistics(values, norm.running_mean, extents)
+        unbiased = variance * (num_valid / (num_valid - 1))
+        mean, variance, unbiased = (s.to(norm.running_mean) for s in (mean, variance, unbiased))
         norm.num_batches_tracked.add_(1)
         norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(variance * (num_valid / (num_valid - 1)), norm.momentum)
+        norm.running_var.lerp_(unbiased, norm.momentum)
     result = _Normalize.apply(  # type: ignore[no-untyped-call]
-        values, norm.weight, norm.bias, mean, variance, norm.eps, extents
+        values, norm.weight, norm.bias, mean, variance, norm.eps, extents, num_valid
     )
     return result
 
 
-def _normalize_together(
-    values: Tensor, norm: _BatchNorm, extents: Extents, add_up: AddUp
-) -> Tensor:
-    """Compute `normalize` with the statistics of all shares of the batch.
+def _own_statistics(
+    values: Tensor, like: Tensor, extents: Extents
+) -> tuple[Tensor, Tensor, Tensor | float]:
+    """Return the mean and the variance of a whole batch, and the number of its positions, V."""
+    num = values.numel() // values.shape[1]
+    excess = 1 / extents.share
+    mean, unbiased = _moments(values, like)
+    variance = excess * (unbiased * ((num - 1) / num) - (excess - 1) * mean.square())
+    return mean * excess, variance.clamp_(min=0), num / excess
+
+
+def _shared_statistics(
+    values: Tensor, like: Tensor, extents: Extents
+) -> tuple[Tensor, Tensor, Tensor | float]:
+    """Return the same of a batch of which this process has a share: float64.
 
     The sums of the values and of their squares are added up, in double precision, since the
     variance is a small difference of large sums.
     """
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    assert norm.momentum is not None
+    assert extents.add_up is not None
     num = values.numel() // values.shape[1]
-    with torch.no_grad():
-        _clear(values, extents)
-        mean, unbiased = (moment.double() for moment in _moments(values, norm.running_mean))
-        squares = unbiased * (num - 1) + num * mean.square()
-        num_valid = mean.new_full((1,), num * extents.share)
-        sums = add_up(torch.cat([num_valid, num * mean, squares]))
-        total, of_values, of_squares = torch.split(sums, [1, len(mean), len(mean)])
-        mean = of_values / total
-        variance = (of_squares / total - mean.square()).clamp_(min=0)
-        norm.num_batches_tracked.add_(1)
-        norm.running_mean.lerp_(mean.float(), norm.momentum)
-        norm.running_var.lerp_((variance * (total / (total - 1))).float(), norm.momentum)
-    result: Tensor = _NormalizeTogether.apply(  # type: ignore[no-untyped-call]
-        values, norm.weight, norm.bias, mean.float(), variance.float(), norm.eps, extents, total
-    )
-    return result
+    mean, unbiased = (moment.double() for moment in _moments(values, like))
+    squares = unbiased * (num - 1) + num * mean.square()
+    num_valid = mean.new_full((1,), num * extents.share)
+    sums = extents.add_up(torch.cat([num_valid, num * mean, squares]))
+    total, of_values, of_squares = torch.split(sums, [1, len(mean), len(mean)])
+    mean = of_values / total
+    return mean, (of_squares / total - mean.square()).clamp_(min=0), total
 
 
 def rectify(values: Tensor, extents: Extents) -> Tensor:
@@ -180,9 +176,6 @@ class _Normalize(torch.autograd.Function):
     sqrt(variance + epsilon), the gradient of the input is (Ioffe & Szegedy 2015, section 3)
 
         s (g - P g / V),    P g = sum(g) + x' sum(g x').
-
-    PyTorch's kernel divides by M, the number of all positions. With a = M / V, this is its result
-    for a gamma of a times the size, minus (a - 1) s g.
     """
 
     @staticmethod
@@ -195,72 +188,59 @@ class _Normalize(torch.autograd.Function):
         variance: Tensor,
         eps: float,
         extents: Extents,
+        num_valid: Tensor | float,
     ) -> Tensor:
-        ctx.save_for_backward(values, weight, mean, (variance + eps).rsqrt())
-        ctx.eps, ctx.extents = eps, extents
+        ctx.save_for_backward(values, weight, mean, variance)
+        ctx.eps, ctx.extents, ctx.num_valid = eps, extents, num_valid
         # Not in training mode: with these statistics.
         return torch.native_batch_norm(values, weight, bias, mean, variance, False, 0.0, eps)[0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        values, weight, mean, inverse = ctx.saved_tensors
-        (grad,) = grads
-        excess = 1 / ctx.extents.share
-        outputs = [True, True, True]
-        grad_values, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
-            grad, values, weight * excess, None, None, mean, inverse, True, ctx.eps, outputs
-        )
-        shape = (1, -1) + (1,) * (values.dim() - 2)
-        scale = (weight * inverse * (1 - excess)).to(grad.dtype).view(shape)
-        grad_values.addcmul_(grad, scale)
-        _clear(grad_values, ctx.extents)
-        return grad_values, grad_weight, grad_bias, None, None, None, None
+        gradients = _own_gradients if ctx.extents.add_up is None else _shared_gradients
+        found = gradients(ctx, grads[0], *ctx.saved_tensors)
+        _clear(found[0], ctx.extents)
+        return *found, None, None, None, None, None
 
 
-class _NormalizeTogether(torch.autograd.Function):
-    """Batch norm with given statistics of a batch of which this process has a share.
+def _own_gradients(
+    ctx: Any, grad: Tensor, values: Tensor, weight: Tensor, mean: Tensor, variance: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of the input, gamma and beta, for a whole batch.
 
-    The gradient of the input is that of `_Normalize`, s (g - P g / V), where the sums in P g are
-    over all shares, and V is the number of their positions.
+    PyTorch's kernel divides by M, the number of all positions. With a = M / V, this is its result
+    for a gamma of a times the size, minus (a - 1) s g.
     """
+    excess, inverse = 1 / ctx.extents.share, (variance + ctx.eps).rsqrt()
+    of_values, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+        grad, values, weight * excess, None, None, mean, inverse, True, ctx.eps, [True] * 3
+    )
+    scale = weight * inverse * (1 - excess)
+    return of_values.addcmul_(grad, _as_channels(scale, grad)), of_weight, of_bias
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        values: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        mean: Tensor,
-        variance: Tensor,
-        eps: float,
-        extents: Extents,
-        total: Tensor,
-    ) -> Tensor:
-        ctx.save_for_backward(values, weight, mean, variance, total)
-        ctx.eps, ctx.extents = eps, extents
-        return torch.native_batch_norm(values, weight, bias, mean, variance, False, 0.0, eps)[0]
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        values, weight, mean, variance, total = ctx.saved_tensors
-        (grad,) = grads
-        # With fixed statistics: s g, and the sums of g x' and of g over this share.
-        grad_values, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
-            grad, values, weight, mean, variance, None, None, False, ctx.eps, [True] * 3
-        )
-        sums = ctx.extents.add_up(torch.cat([grad_weight, grad_bias]))
-        of_products, of_grads = (sums / total.float()).chunk(2)
-        inverse = (variance + ctx.eps).rsqrt()
-        # x' is (x - mean) / deviation, so that P g is linear in x.
-        slope = -weight * inverse * inverse * of_products
-        offset = -weight * inverse * of_grads - slope * mean
-        shape = (1, -1) + (1,) * (values.dim() - 2)
-        grad_values.addcmul_(values, slope.to(grad.dtype).view(shape))
-        grad_values.add_(offset.to(grad.dtype).view(shape))
-        _clear(grad_values, ctx.extents)
-        return grad_values, grad_weight, grad_bias, None, None, None, None, None
+def _shared_gradients(
+    ctx: Any, grad: Tensor, values: Tensor, weight: Tensor, mean: Tensor, variance: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the same for a share of a batch; the sums in P g are over all shares."""
+    # With fixed statistics: s g, and the sums of g x' and of g over this share.
+    of_values, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+        grad, values, weight, mean, variance, None, None, False, ctx.eps, [True] * 3
+    )
+    sums = ctx.extents.add_up(torch.cat([of_weight, of_bias]))
+    of_products, of_grads = (sums / ctx.num_valid.float()).chunk(2)
+    inverse = (variance + ctx.eps).rsqrt()
+    # x' is (x - mean) / deviation, so that P g is linear in x.
+    slope = -weight * inverse * inverse * of_products
+    offset = -weight * inverse * of_grads - slope * mean
+    of_values.addcmul_(values, _as_channels(slope, grad)).add_(_as_channels(offset, grad))
+    return of_values, of_weight, of_bias
+
+
+def _as_channels(factors: Tensor, like: Tensor) -> Tensor:
+    """Return (C,) so that it multiplies the channels of a tensor, in its precision."""
+    return factors.to(like.dtype).view((1, -1) + (1,) * (like.dim() - 2))
 
 
 class _Rectify(torch.autograd.Function):
