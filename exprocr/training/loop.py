@@ -351,18 +351,15 @@ class Trainer:
 
         Each process reads its part of them.
         """
-        rank, size = self.processes.rank, self.processes.size
-        whole = self.validation
-        own = LabeledImages(
-            whole.inks[rank::size], whole.texts[rank::size], whole.values[rank::size]
-        )
-        if size == 1:
-            return evaluate(self.recognizer, own)
-        found = evaluate(self.recognizer, own) if own.inks else (Evaluation(), 0.0)
-        parts = self.processes.gather(found)
-        counts = sum((counts for counts, _ in parts), Evaluation())
-        loss = sum(counts.num_images * loss for counts, loss in parts)
-        return counts, loss / counts.num_images
+        part, whole = slice(self.processes.rank, None, self.processes.size), self.validation
+        own = LabeledImages(whole.inks[part], whole.texts[part], whole.values[part])
+        counts, loss = evaluate(self.recognizer, own)
+        num = sum(not self.charset.missing(text) for text in own.texts)  # which have a loss
+        found = self.processes.gather((counts, num, loss))
+        if len(found) == 1:
+            return counts, loss
+        total = sum((counts for counts, _, _ in found), Evaluation())
+        return total, sum(n * loss for _, n, loss in found) / sum(n for _, n, _ in found)
 
     def _mean(self, total: float) -> float | None:
         """Return the mean over the images since the last evaluation; None if there are none."""

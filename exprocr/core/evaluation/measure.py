@@ -228,7 +228,7 @@ def evaluate(recognizer: Recognizer, images: LabeledImages) -> tuple[Evaluation,
     A text with a character outside the recognizer's charset can only be read wrong. It has no loss.
 
     Returns:
-        The counts, and the mean CTC loss in nats of the texts that have one.
+        The counts, and the mean CTC loss in nats of the texts that have one; 0 if none has.
     """
     counts = Evaluation()
     charset = recognizer.charset
@@ -241,4 +241,4 @@ def evaluate(recognizer: Recognizer, images: LabeledImages) -> tuple[Evaluation,
         for i, reading in zip(indices, recognizer.decoder(log_probs), strict=True):
             best = reading.alternatives[0]
             counts.add(images.texts[i], images.values[i], best.text, best.value)
-    return counts, float(losses[is_known].mean())
+    return counts, float(losses[is_known].mean()) if is_known.any() else 0.0
