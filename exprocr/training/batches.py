@@ -19,6 +19,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -203,9 +204,10 @@ class Batches:
             raise
         finally:
             # The traceback of an error keeps the iterator alive, and so its processes.
-            if self.rendered and self.workers:
-                rendered._shutdown_workers()  # type: ignore[attr-defined]
             self._processes = []
+            if self.rendered and self.workers:
+                with suppress(RuntimeError):  # nobody waits any more for what a process fails at
+                    rendered._shutdown_workers()  # type: ignore[attr-defined]
 
     def _from_files(self, files: NDArray[np.intp], step: int) -> list[NDArray[np.uint8]]:
         """Return the pictures of some files, as the epoch of a step has them."""

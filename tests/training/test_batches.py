@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from exprocr.core.config.schema import PreprocessConfig, TrainingConfig
 from exprocr.errors import DataError
@@ -74,6 +75,29 @@ def test_a_rendering_process_that_is_killed(tmp_path: Path) -> None:
     recorder.on_step = on_step  # type: ignore[method-assign]
     with pytest.raises(DataError, match="a process that renders images ended unexpectedly"):
         trainer.train(Limits(), recorder, NEVER)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_what_a_process_fails_at_when_it_is_ended_is_nobodys_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+
+    def end_badly(iterator: _MultiProcessingDataLoaderIter) -> None:
+        end(iterator)
+        calls.append("ended")
+        if len(calls) == 1:  # and not again when the iterator is deleted
+            raise RuntimeError("DataLoader worker (pid 7) exited unexpectedly with exit code 1.")
+
+    end = _MultiProcessingDataLoaderIter._shutdown_workers
+    monkeypatch.setattr(_MultiProcessingDataLoaderIter, "_shutdown_workers", end_badly)
+    rendered = RenderedBatches(
+        WideAndNarrow(), PreprocessConfig(height=20), seed=0, stream=0, size=4
+    )
+    steps = Batches([], [], [], rendered, TrainingConfig(batch_size=4), workers=1).between(0, 9)
+    next(steps)
+    steps.close()  # type: ignore[attr-defined]
+    assert calls
 
 
 class Broken:
