@@ -109,7 +109,8 @@ class Light:
 
     resolution_px: Range = (11.0, 28.0)
     resolution_share: float = 0.35
-    """Shrunk until the text is this high, and enlarged again."""
+    """Shrunk until the text is this high, and enlarged again. Where print or handwriting is
+    blurred, it keeps its size: both together would leave nothing to read."""
 
     jpeg_quality: Range = (20.0, 85.0)
     jpeg_share: float = 0.3
@@ -265,7 +266,7 @@ class Screen:
 
     lines: Range = (1.0, 3.0)
     lines_share: float = 0.25
-    """Lines across, of one pixel."""
+    """Lines across, of one pixel; none where the text has a point, which they would hide."""
 
     jpeg_quality: Range = (45.0, 92.0)
     jpeg_share: float = 0.5

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from captcha.image import ImageCaptcha
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageOps
 
 from exprocr.choices import LOOKS
 from exprocr.core.config.schema import MAX_WIDTH_PX, ModelConfig, SynthConfig
@@ -23,8 +23,10 @@ from exprocr.core.model.geometry import num_frames
 from exprocr.errors import FontError
 from exprocr.synth import looks
 from exprocr.synth.contest.painter import CaptchaPainter
+from exprocr.synth.dice import Dice
 from exprocr.synth.fonts import FontFile, find_fonts
 from exprocr.synth.looks import DISPLAY, HAND, PRINT, SCREEN, Light, Typesetting
+from exprocr.synth.paint import light
 from exprocr.synth.paint.display import DisplayPainter
 from exprocr.synth.paint.handwritten import HandPainter
 from exprocr.synth.paint.printed import PrintPainter
@@ -300,6 +302,35 @@ def test_every_character_on_a_screen_is_there() -> None:
     painter = ScreenPainter(TYPEFACES, 90, CLEAN_SCREEN)
     pictures = [painter.paint(TEXT, None, sample_rng(0, 0, i)) for i in range(40)]
     check_parts(pictures, parts_of_text(TEXT), 0.85)  # two lines of an = are near at 22 px
+
+
+@pytest.mark.parametrize(("text", "is_clean"), [("9.7+8=17.7", True), ("97+8=105", False)])
+def test_dots_and_lines_do_not_hide_a_point(text: str, is_clean: bool) -> None:
+    noisy = replace(CLEAN_SCREEN, speckles_share=1, lines_share=1, speckles=(0.03, 0.04))
+    for index in range(5):
+        bare, disturbed = (
+            ScreenPainter(TYPEFACES, 60, ranges).paint(text, None, sample_rng(5, 6, index))
+            for ranges in (CLEAN_SCREEN, noisy)
+        )
+        assert (ink_of(bare).sum() == ink_of(disturbed).sum()) == is_clean
+
+
+def test_blurred_print_keeps_its_size() -> None:
+    dice = Dice(np.random.default_rng(7))
+    coarse = replace(CLEAN, resolution_share=1, resolution_px=(11.0, 11.0))
+    image = ImageOps.invert(font_image("8", ImageFont.truetype(SANS.path, 40)))
+    assert light.degraded(image, coarse, 40, dice, keep_size=True) == image
+    assert light.degraded(image, coarse, 40, dice) != image
+    for index in range(5):
+        blurred, both = (
+            PrintPainter(
+                TYPEFACES,
+                60,
+                replace(CLEAN_PRINT, light=replace(CLEAN, blur_share=1, resolution_share=share)),
+            ).paint("12+34=?", None, sample_rng(5, 6, index))
+            for share in (0, 1)
+        )
+        assert blurred == both
 
 
 def test_print_and_answer_are_there(digits: str) -> None:

@@ -192,7 +192,7 @@ class HandPainter:
             faint = (np.asarray(opacity, dtype=np.float32) * strength).astype(np.uint8)
             red, green, blue = (round(tone * part) for part in dice.pick(ranges.inks))
             image.paste((red, green, blue), (x, 0), Image.fromarray(faint))
-        return light.degraded(image, paper.light, target / 1.3, dice)
+        return light.degraded(image, paper.light, target / 1.3, dice, keep_size=sigma > 0)
 
     def _compose(
         self, text: str, fonts: Sequence[FontFile], size: int, dice: Dice

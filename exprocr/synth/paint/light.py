@@ -146,7 +146,9 @@ def colored(gray: Image.Image, dark: Color, bright: Color) -> Image.Image:
     return gray.convert("RGB")
 
 
-def degraded(image: Image.Image, light: Light, text_px: float, dice: Dice) -> Image.Image:
+def degraded(
+    image: Image.Image, light: Light, text_px: float, dice: Dice, *, keep_size: bool = False
+) -> Image.Image:
     """Return a picture, mode L or RGB: some inverted, some shrunk and enlarged, some JPEGs.
 
     Args:
@@ -154,11 +156,13 @@ def degraded(image: Image.Image, light: Light, text_px: float, dice: Dice) -> Im
         light: What happens how often.
         text_px: Height of its text, px.
         dice: Draws it.
+        keep_size: None is shrunk.
     """
     if dice.happens(light.inverse_share):
         image = ImageChops.invert(image)
     factor = dice.between(light.resolution_px) / text_px
-    if dice.happens(light.resolution_share) and factor < MOST_SHRUNK:
+    is_shrunk = dice.happens(light.resolution_share) and factor < MOST_SHRUNK
+    if is_shrunk and not keep_size:
         small = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
         methods = (Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.NEAREST)
         reduced = image.resize(small, methods[dice.number(2 + (factor > 0.5))])

@@ -51,11 +51,12 @@ class PrintPainter:
         line.draw(page, *at)
         decorate(page, line, at, size, view, ranges, dice)
         ink = worn(view.project(page), ranges, dice)
-        ink = light.blur(ink, light.draw_blur(ranges.light, target, dice))
+        sigma = light.draw_blur(ranges.light, target, dice)
+        ink = light.blur(ink, sigma)
         contrast = light.draw_contrast(ranges.light, dice)
         level = light.ground(view.size, ranges.light, dice)
         gray = light.exposed(ink, level, ranges.light, contrast, dice)
-        gray = light.degraded(gray, ranges.light, target, dice)
+        gray = light.degraded(gray, ranges.light, target, dice, keep_size=sigma > 0)
         return light.colored(gray, ink_color(dice), paper_color(ranges, dice))
 
 

@@ -23,7 +23,7 @@ GROUND_TINT = 0.12
 MAX_SPECKLES = 400
 
 DOTS = frozenset(".…")
-"""Characters that speckles look like."""
+"""Characters that speckles look like, and that a line hides."""
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -68,7 +68,8 @@ class ScreenPainter:
         y = round((height - (bottom - top)) * dice.between((0.1, 0.9))) - top
         shares = (ranges.grain_share, ranges.speckles_share, ranges.lines_share)
         has_grain, has_speckles, has_lines = (dice.happens(share) for share in shares)
-        has_speckles = has_speckles and not set(text) & DOTS
+        if set(text) & DOTS:
+            has_speckles = has_lines = False
         is_noisy = has_grain or has_speckles or has_lines
         contrast = ranges.noisy_contrast if is_noisy else ranges.contrast
         level, ground = self._ground_color(dice)
