@@ -1,15 +1,24 @@
 #!/bin/sh
-# Train the general model, from scratch: sh docs/weights/train.sh DIGITS [RUN]
+# Train the bundled model, from scratch: sh docs/weights/train.sh DIGITS [RUNS]
 #
 # Run it from the checkout's root. DIGITS is a folder with the two files of MNIST's test part,
 # t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz; the fonts are those of font-packages.txt.
 # After Ctrl-C, and whatever else ended it, the same command goes on.
 set -e
-digits=${1:?expected a folder of handwritten digits} run=${2:-runs/general}
+digits=${1:?expected a folder of handwritten digits} runs=${2:-runs/bundled}
+
+train() { # RUN OPTIONS...: begin a run, or take it up
+  run=$1
+  shift
+  if test -d "$run/checkpoint"; then
+    exprocr train --resume "$run"
+  else
+    exprocr train --config docs/weights/bundled.toml --digits "$digits" --output "$run" "$@"
+  fi
+}
+
 test -d fonts || python docs/weights/split_fonts.py fonts /usr/share/texlive/texmf-dist/fonts
-if test -d "$run/checkpoint"; then
-  exprocr train --resume "$run"
-else
-  exprocr train --config docs/weights/general.toml --digits "$digits" --output "$run"
-fi
-cp "$run/model.safetensors" exprocr/weights/general.safetensors
+train "$runs/first"
+train "$runs/second" --init "$runs/first" --steps 10000 --learning-rate 3e-3 --seed 33
+python docs/weights/halve.py "$runs/second/model.safetensors" exprocr/weights/model.safetensors
+exprocr export bundled -o exprocr/weights/model.onnx

@@ -125,7 +125,7 @@ def model_option(command: F) -> F:
         type=click.Path(),
         metavar="FILE|RUN",
         help="Model file or run directory; for reading also a graph (.onnx). 'bundled' and "
-        "'general' come with exprocr.  [default: bundled]",
+        "'contest' come with exprocr.  [default: bundled]",
     )(command)
 
 

@@ -3,9 +3,9 @@
     python -m tests.benchmarks.measure_saliency [-n 200]
 
 The first is of hidden pixels: how far the log-probability of what was read falls when the pixels
-that a map names first are set to background, as many as a fifth of the picture's ink pixels (those
-of a quarter of the strongest ink, or more). Maps are ranked over all pixels. Below: as many random
-ink pixels; and the ink itself, taken for a map. A map passes if its mean is more than 1.5 times
+that a map names first are set to background, as many as hold a twentieth of the picture's ink. Maps
+are ranked over all pixels. Also: random pixels of ink (a quarter of the strongest, or more) with as
+much ink; and the ink itself, taken for a map. A map passes if its mean is more than 1.5 times
 that of random ink, and its lead more than three standard errors.
 
 The second is of random weights, after Adebayo et al. 2018: the rank correlation of a map with that

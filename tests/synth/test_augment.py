@@ -181,7 +181,7 @@ def test_noise_does_not_hide_text_that_is_faint_beside_dirt() -> None:
 
 
 def test_texts_stay_readable() -> None:
-    recognizer = Recognizer.load(device="cpu", threads=1)
+    recognizer = Recognizer.load("contest", device="cpu", threads=1)
     renderer = Renderer([SANS])
     samples = [renderer.sample(3, 0, i) for i in range(150)]
     inks = [preprocess(image, recognizer.preprocess) for _, image in samples]

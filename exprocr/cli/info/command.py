@@ -17,7 +17,7 @@ from exprocr.cli.options import Session, pass_session
 @click.option("--markdown", type=click.Path(), metavar="FILE", help="Write it as a page.")
 @pass_session
 def info(session: Session, /, model: str, **options: Any) -> None:
-    """Show the card of MODEL: a model file, a run directory, bundled or general.
+    """Show the card of MODEL: a model file, a run directory, bundled or contest.
 
     It says what network it is, what it reads, what it was trained on and comes from, and how well
     it read the images it was validated on.

@@ -110,7 +110,7 @@ def _setting(name: str) -> click.ParamType[Any]:
 @click.option(
     "--init",
     metavar="MODEL",
-    help="Start from a model's weights; 'bundled' and 'general' are exprocr's own.",
+    help="Start from a model's weights; 'bundled' and 'contest' are exprocr's own.",
 )
 @click.option(
     "--charset",

@@ -92,10 +92,10 @@ class ModelConfig:
     )
     """First convolution module; stride 2 leaves a quarter of the positions, which saves time."""
 
-    conv2: ConvModuleConfig = ConvModuleConfig(channels=(32, 32))
+    conv2: ConvModuleConfig = ConvModuleConfig(kernel_sizes=(3,), channels=(32,), strides=(1,))
     """Second convolution module."""
 
-    conv3: ConvModuleConfig = ConvModuleConfig(channels=(64, 64), pool=(2, 1))
+    conv3: ConvModuleConfig = ConvModuleConfig(channels=(48, 64), pool=(3, 1))
     """Third convolution module; it keeps the columns, which are the time axis."""
 
     padding: bool = True
@@ -104,7 +104,7 @@ class ModelConfig:
     batch_norm: bool = True
     """Batch normalization before every ReLU of the convolutions and after fc1."""
 
-    fc1_units: int = ranged(128, 1, 4096)
+    fc1_units: int = ranged(160, 1, 4096)
     """Outputs of fc1."""
 
     gru_units: int = ranged(96, 1, 4096)
@@ -113,7 +113,7 @@ class ModelConfig:
     gru1_merge: Literal["sum", "concat"] = "concat"
     """How gru1 joins its two directions; gru2 concatenates."""
 
-    dropout: float = ranged(0.2, 0, 0.95)
+    dropout: float = ranged(0.1, 0, 0.95)
     """Share of gru2's outputs dropped, in training only."""
 
     init: Literal["he", "truncated_normal"] = "he"

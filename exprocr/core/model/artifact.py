@@ -40,7 +40,7 @@ MODEL_FILE_NAME = "model.safetensors"
 BUNDLED = "bundled"
 """Name of the model inside the package that reads if none is named."""
 
-NAMED = {BUNDLED: MODEL_FILE_NAME, "general": "general.safetensors"}
+NAMED = {BUNDLED: MODEL_FILE_NAME, "contest": "contest.safetensors"}
 """Files of the models inside the package, by name."""
 
 
@@ -129,7 +129,7 @@ class ModelFile(ModelInfo):
 
     @classmethod
     def load(cls, source: Path | str | None = None) -> ModelFile:
-        """Read a model file.
+        """Read a model file; float16 becomes float32.
 
         Args:
             source: A model file or a run directory, or a name of `NAMED`; None is ``"bundled"``.
@@ -144,7 +144,11 @@ class ModelFile(ModelInfo):
                 f"{path}: expected a model file, found none; a run writes it at its "
                 "first evaluation"
             )
-        weights, metadata = load_tensors(path, METADATA_KEY)
+        stored, metadata = load_tensors(path, METADATA_KEY)
+        weights = {
+            name: tensor.astype(np.float32) if tensor.dtype == np.float16 else tensor
+            for name, tensor in stored.items()
+        }
         return cls(**parse_metadata(path, metadata), weights=weights)
 
 

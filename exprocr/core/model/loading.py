@@ -41,7 +41,7 @@ def load_model(
 
     Args:
         source: A model file, its graph (``.onnx``), a run directory, or the name of a model inside
-            the package, ``bundled`` or ``general``; None is ``bundled``.
+            the package, ``bundled`` or ``contest``; None is ``bundled``.
         engine: ``onnx`` runs the graph beside the model file, ``torch`` the model file. None takes
             the graph if it exists, unless the device needs PyTorch.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.

@@ -20,16 +20,16 @@ def card_of(model: Path | str, folder: Path) -> dict[str, dict[str, object]]:
     return card
 
 
-def test_the_model_in_the_package(tmp_path: Path) -> None:
+def test_a_model_in_the_package(tmp_path: Path) -> None:
     """Its file is older than what a card can say."""
-    card = card_of("bundled", tmp_path)
-    engine = load_model(engine="torch").engine
+    card = card_of("contest", tmp_path)
+    engine = load_model("contest", engine="torch").engine
     parameters = sum(value.numel() for value in engine.network.parameters())  # type: ignore[attr-defined]
     assert card["model"]["parameters"] == parameters
     assert card["model"]["license"] == "MIT"
     assert card["what_it_reads"]["grammar"] == "level1"
     assert card["versions"] == {"exprocr": None, "torch": None}
-    shown = invoke("info", "bundled").stdout
+    shown = invoke("info", "contest").stdout
     assert "not recorded" in shown
     assert "()*+-0123456789 (15)" in shown
 
@@ -57,12 +57,12 @@ def test_a_run_names_its_data_and_its_origin(tmp_path: Path) -> None:
 
 
 def test_the_flat_field_correction(tmp_path: Path) -> None:
-    """The model in the package was trained without one."""
-    bundled = ModelFile.load()
-    assert not bundled.preprocess.flat_field
-    corrected = replace(bundled, preprocess=replace(bundled.preprocess, flat_field=True))
+    """The contest's model was trained without one."""
+    contest = ModelFile.load("contest")
+    assert not contest.preprocess.flat_field
+    corrected = replace(contest, preprocess=replace(contest.preprocess, flat_field=True))
     corrected.save(tmp_path / "on.safetensors")
-    for model, is_on in (("bundled", False), (tmp_path / "on.safetensors", True)):
+    for model, is_on in (("contest", False), (tmp_path / "on.safetensors", True)):
         assert card_of(model, tmp_path)["network"]["flat_field"] is is_on
         shown = "yes" if is_on else "no"
         result = invoke("info", model, "--markdown", tmp_path / "card.md")
@@ -71,7 +71,7 @@ def test_the_flat_field_correction(tmp_path: Path) -> None:
 
 
 def test_markdown_shows_what_is_printed(tmp_path: Path) -> None:
-    result = invoke("info", "bundled", "--markdown", tmp_path / "card.md")
+    result = invoke("info", "contest", "--markdown", tmp_path / "card.md")
     page = (tmp_path / "card.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| ") and line != "| | |"]
     assert len(rows) > 25

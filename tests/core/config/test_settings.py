@@ -75,7 +75,10 @@ from exprocr.training.run import RunSpec
         ({"synth": {"min_font_size_px": 60}}, "synth.min_font_size_px: expected at most 56, which"),
         ({"synth": {"min_font_size_px": 7}}, "synth.min_font_size_px: expected 8 to 96, found 7.0"),
         # Convolution modules.
-        ({"model": {"conv2": {"channels": [8]}}}, "model.conv2: kernel_sizes, channels and stride"),
+        (
+            {"model": {"conv2": {"channels": [8, 8]}}},
+            "model.conv2: kernel_sizes, channels and stride",
+        ),
         ({"model": {"conv1": {"kernel_sizes": [4]}}}, "model.conv1: kernel_sizes: expected odd"),
         ({"model": {"conv1": {"pool": [0, 1]}}}, "model.conv1: pool: expected 1 to 100, found"),
     ],

@@ -51,6 +51,22 @@ def rewrite(source: Path, path: Path, changes: dict[str, Any]) -> Path:
     return path
 
 
+def test_half_precision_becomes_single(tiny_model: Path, tmp_path: Path) -> None:
+    model = ModelFile.load(tiny_model)
+    halves = {
+        name: values.astype(np.float16) if values.ndim > 1 else values
+        for name, values in model.weights.items()
+    }
+    replace(model, weights=halves).save(tmp_path / "half.safetensors")
+    read = ModelFile.load(tmp_path / "half.safetensors")
+    for name, values in model.weights.items():
+        assert read.weights[name].dtype == values.dtype
+        np.testing.assert_array_equal(read.weights[name], halves[name])
+    write_graph(read, tmp_path / "half.onnx")
+    for file in ("half.safetensors", "half.onnx"):
+        assert Recognizer.load(tmp_path / file).charset == model.charset
+
+
 def test_round_trip(tiny_model: Path, tmp_path: Path) -> None:
     model = dataclasses.replace(
         ModelFile.load(tiny_model),

@@ -275,6 +275,7 @@ def test_the_models_in_the_package() -> None:
     folder = model_path(None).parent
     assert files == set(folder.glob("*.safetensors"))
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 9_000_000
-    general = load_model("general")
-    assert (general.info.grammar, general.remark) == ("equation", "")
-    assert load_model().info.grammar == "level1"
+    for name, grammar in ((None, "equation"), ("contest", "level1")):
+        loaded = load_model(name)
+        assert (loaded.info.grammar, loaded.remark) == (grammar, "")
+        assert isinstance(loaded.engine, OnnxEngine)

@@ -85,12 +85,14 @@ def made_of(config: ModelConfig) -> dict[str, str]:
 def test_what_the_presets_are_made_of() -> None:
     default, reference = (made_of(PRESETS[name].model) for name in ("default", "reference"))
     assert default["conv1"] == "5x5 conv, stride 2, 16 channels, batch norm, ReLU"
+    assert default["conv2"] == "3x3 conv, 32 channels, batch norm, ReLU; max-pool 2x2"
     assert default["conv3"] == (
-        "2 x (3x3 conv, 64 channels, batch norm, ReLU); max-pool 2x1"
+        "3x3 conv, 48 channels, batch norm, ReLU; 3x3 conv, 64 channels, batch norm, ReLU; "
+        "max-pool 3x1"
     )  # rows x columns
-    assert default["fc1"] == "linear, 512 to 128 for each column, batch norm, ReLU"
+    assert default["fc1"] == "linear, 320 to 160 for each column, batch norm, ReLU"
     assert default["gru1"] == "bidirectional GRU, 96 units each way, concatenated"
-    assert default["fc2"] == "20% dropout in training; linear, 192 to 16 for each frame"
+    assert default["fc2"] == "10% dropout in training; linear, 192 to 16 for each frame"
     assert reference["conv1"] == "2 x (3x3 conv, 32 channels, no padding, ReLU); max-pool 2x2"
     assert reference["fc1"] == "linear, 128 to 128 for each column"
     assert reference["gru1"] == "bidirectional GRU, 128 units each way, summed"

@@ -62,14 +62,14 @@ def test_shapes_and_parameters_of_the_default_by_hand() -> None:
     network = Network(PRESETS["default"].model, 60, 16)
     stages = measure(network, np.zeros((60, 180), np.uint8), CPU).stages
     assert [stage.shape for stage in stages] == [
-        (16, 30, 90), (32, 15, 45), (64, 8, 45), (45, 128), (45, 192), (45, 192), (45, 16),
+        (16, 30, 90), (32, 15, 45), (64, 5, 45), (45, 160), (45, 192), (45, 192), (45, 16),
     ]  # fmt: skip
-    gru = [2 * 3 * 96 * (inputs + 96 + 2) for inputs in (128, 192)]  # two biases a gate
+    gru = [2 * 3 * 96 * (inputs + 96 + 2) for inputs in (160, 192)]  # two biases a gate
     assert [stage.num_parameters for stage in stages] == [
         16 * 25 + 2 * 16,
-        32 * 9 * 16 + 32 * 9 * 32 + 4 * 32,
-        64 * 9 * 32 + 64 * 9 * 64 + 4 * 64,
-        8 * 64 * 128 + 2 * 128,
+        32 * 9 * 16 + 2 * 32,
+        48 * 9 * 32 + 64 * 9 * 48 + 2 * 48 + 2 * 64,
+        5 * 64 * 160 + 2 * 160,
         *gru,
         192 * 16 + 16,
     ]

