@@ -112,7 +112,9 @@ def settings(folder: Path, *, steps: int, batch_norm: bool, dropout: float, mix:
     return folder / "tiny.toml"
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize(
+    "batch_norm", [pytest.param(False, marks=pytest.mark.slow), True], ids=["without", "with"]
+)
 def test_two_processes_train_as_one(files: Path, tmp_path: Path, batch_norm: bool) -> None:
     config = settings(tmp_path / "c", steps=50, batch_norm=batch_norm, dropout=0.0, mix=0.4)
     val = write_files(tmp_path / "val", 5)
@@ -170,6 +172,7 @@ def test_a_signal_to_one_stops_all_and_the_command_goes_on(files: Path, tmp_path
     check_same(run, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_others(files: Path, tmp_path: Path) -> None:
     config = settings(tmp_path / "c", steps=10_000, batch_norm=True, dropout=0.2, mix=0.0)
     run = tmp_path / "run"
@@ -216,6 +219,7 @@ def test_two_nodes(files: Path, tmp_path: Path) -> None:
     check_same(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_an_error_names_the_rank(files: Path, tmp_path: Path) -> None:
     data = write_files(tmp_path / "data", 20)
     config = settings(tmp_path / "c", steps=4, batch_norm=True, dropout=0.2, mix=0.0)

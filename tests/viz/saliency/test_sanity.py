@@ -37,11 +37,9 @@ MOST_ALIKE = 0.3
 """Below this rank correlation, maps share less than a tenth of the variance of their ranks. Maps
 of the same weights have 1."""
 
-FEW = pytest.param((50, 2.0), id="50 pictures")
-MANY = pytest.param((200, 0.5), id="200 pictures", marks=pytest.mark.slow)
-"""Pictures, and the tolerance of integrated gradients: coarser than the command's, for the time
-they take; the finer ones find the same. Fifty pictures show what is a clear effect; smaller ones
-need the two hundred."""
+NUM, TOLERANCE = 200, 0.5
+"""Pictures of the study, and the tolerance of integrated gradients: coarser than the command's, for
+the time they take; the finer ones find the same."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,9 @@ class Study:
 
 
 @pytest.fixture(scope="module")
-def study(request: pytest.FixtureRequest) -> Study:
-    num, tolerance = request.param
-    pictures = read_pictures(num)
-    maps = cams_of(pictures, "conv3") | integrated_of(pictures, tolerance)
+def study() -> Study:
+    pictures = read_pictures(NUM)
+    maps = cams_of(pictures, "conv3") | integrated_of(pictures, TOLERANCE)
     maps[INK_MAP] = pictures.inks.astype(np.float32)
     rng = np.random.default_rng(0)
     drops = {CHANCE: chance_drops(pictures, rng)}
@@ -81,28 +78,27 @@ def integrated(pictures: Pictures) -> Maps:
     return integrated_of(pictures.first(8), 0.5)[INTEGRATED]
 
 
-@pytest.mark.parametrize("study", [FEW, MANY], indirect=True)
+@pytest.mark.slow
 def test_pictures_are_read(study: Study) -> None:
-    num, *size = study.pictures.inks.shape
-    assert size == [60, 180]
-    assert len(set(study.pictures.targets)) > 0.75 * num
+    assert study.pictures.inks.shape == (NUM, 60, 180)
+    assert len(set(study.pictures.targets)) > 0.75 * NUM
 
 
 @pytest.mark.parametrize("name", [BY_COLUMN, INTEGRATED])
-@pytest.mark.parametrize("study", [FEW, MANY], indirect=True)
+@pytest.mark.slow
 def test_hiding_the_most_salient_pixels_costs_more_than_random_ink(study: Study, name: str) -> None:
     assert study.drops[CHANCE].mean() > 0.5  # random ink pixels do matter
     assert passes(study.drops[name], study.drops[CHANCE])
     assert lead(study.drops[name], study.drops[INK_MAP][None]) > 3
 
 
-@pytest.mark.parametrize("study", [MANY], indirect=True)
+@pytest.mark.slow
 def test_a_weight_for_each_column_finds_more_than_one_for_the_whole_picture(study: Study) -> None:
     # With one weight per channel for all characters, hardly more is found than by chance.
     assert lead(study.drops[BY_COLUMN], study.drops[PUBLISHED][None]) > 3
 
 
-@pytest.mark.parametrize("study", [FEW, MANY], indirect=True)
+@pytest.mark.slow
 def test_a_map_of_the_ink_does_not_pass(study: Study) -> None:
     assert not passes(study.drops[INK_MAP], study.drops[CHANCE])
     # Nor do other random ink pixels, or pixels anywhere.
@@ -113,7 +109,7 @@ def test_a_map_of_the_ink_does_not_pass(study: Study) -> None:
 
 
 @pytest.mark.parametrize("name", [BY_COLUMN, INTEGRATED])
-@pytest.mark.parametrize("study", [MANY], indirect=True)
+@pytest.mark.slow
 def test_maps_turned_round_find_less(study: Study, name: str) -> None:
     """It is the places that count, not that a piece is hidden in one."""
     order = by_map(study.maps[name][:, ::-1, ::-1], np.random.default_rng(2))
