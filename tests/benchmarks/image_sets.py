@@ -244,8 +244,10 @@ def pango(program: str, families: Sequence[str], numbers: range, rng: Rng) -> It
         command += ["-blur", f"0x{span.blur_px}"] if span.blur_px else []
         quality = 40 + dice.number(56)
         command += ["-quality", f"{quality}", "jpg:-"] if dice.happens(1 / 3) else ["png24:-"]
-        drawn = subprocess.run(command, capture_output=True, check=True).stdout
-        with Image.open(io.BytesIO(drawn)) as picture:
+        done = subprocess.run(command, capture_output=True)
+        if not done.stdout:  # one call in hundreds aborts when all is written
+            done.check_returncode()
+        with Image.open(io.BytesIO(done.stdout)) as picture:
             yield span.text, picture.convert("RGB")
 
 

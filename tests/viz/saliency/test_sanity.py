@@ -37,7 +37,7 @@ MOST_ALIKE = 0.3
 """Below this rank correlation, maps share less than a tenth of the variance of their ranks. Maps
 of the same weights have 1."""
 
-NUM, TOLERANCE = 200, 0.5
+NUM, TOLERANCE = 150, 2.0
 """Pictures of the study, and the tolerance of integrated gradients: coarser than the command's, for
 the time they take; the finer ones find the same."""
 
