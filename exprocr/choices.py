@@ -27,5 +27,8 @@ MAX_BEAM_WIDTH = 1000
 MAX_NUM_BEST = 1000
 """Most texts that are found in one image."""
 
+AUTO = "auto"
+"""The value of an option that leaves the choice to the program."""
+
 LOOKS = ("contest", "captcha", "print", "screen", "hand", "display")
 """Kinds of pictures that are rendered; `exprocr.synth.looks` describes them."""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from exprocr.choices import MAX_PROCESSES
+from exprocr.choices import AUTO, MAX_PROCESSES
 from exprocr.cli.options import (
     FiniteRange,
     Session,
@@ -42,6 +42,14 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # none before click 
         if not seconds:
             self.fail(f"{value!r} is no time; write 90s, 10m or 1h30m", param, ctx)
         return float(seconds)
+
+
+class _Mix(click.ParamType):  # type: ignore[type-arg]  # none before click 8.4
+    name = "share"
+
+    def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
+        """Return a share, or `AUTO`."""
+        return AUTO if value == AUTO else _setting("synth_mix").convert(value, param, ctx)
 
 
 def _setting(name: str) -> click.ParamType[Any]:
@@ -93,9 +101,10 @@ def _setting(name: str) -> click.ParamType[Any]:
 @map_option
 @click.option(
     "--synth-mix",
-    type=_setting("synth_mix"),
-    metavar="X",
-    help="Share of freshly rendered images in every batch.",
+    type=_Mix(),
+    metavar="X|auto",
+    help="Share of freshly rendered images in every batch, 0 to 1; auto mixes in texts and a "
+    "look that are like DATA.",
 )
 @texts_options
 @look_options

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import click
 from tqdm import tqdm
 
+from exprocr.choices import AUTO
 from exprocr.cli import signals
 from exprocr.cli.options import Session, check_digits, look_settings, texts_settings
 from exprocr.cli.output import print_table, progress, summary_table, warn_of_excluded
@@ -42,6 +43,7 @@ from exprocr.training.checkpoint import Checkpoint, TrainingState
 from exprocr.training.folder import RunFolder, check_new
 from exprocr.training.limits import Limits
 from exprocr.training.loop import PLACES, Trainer
+from exprocr.training.mixing import AUTO_MIX, mix_in
 from exprocr.training.observer import Observers
 from exprocr.training.processes import Processes, join, losses_noticed
 from exprocr.training.run import RunData, RunSpec, default_workers, read_checkpoint, read_data
@@ -107,6 +109,13 @@ def _run(
     with_events = processes.leads and _writes_events(session, run_dir, asked=options["tensorboard"])
     spec, data = read_data(spec)
     _tell(session, data)
+    if options["synth_mix"] == AUTO and not checkpoint:
+        is_named = options["look"] is not None
+        settings, remark = mix_in(
+            spec.settings, data.train, init or ModelFile.load(), looks_are_chosen=is_named
+        )
+        spec = replace(spec, settings=settings)
+        session.note(remark)
     fit_s = None
     by_need = not checkpoint and not _has_length(options, spec)
     if by_need and spec.limits.max_time_s:
@@ -261,6 +270,8 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> tuple[RunSpec, ModelFi
         "training": {n: options[n] for n in SETTINGS if options[n] not in (None, ())},
         "synth": texts_settings(options) | look_settings(options),
     }
+    if options["synth_mix"] == AUTO:
+        changes["training"]["synth_mix"] = AUTO_MIX
     if options["epochs"] is not None:
         changes["training"]["steps"] = 0
     if options["fonts"]:

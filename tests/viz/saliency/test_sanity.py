@@ -37,7 +37,7 @@ MOST_ALIKE = 0.3
 """Below this rank correlation, maps share less than a tenth of the variance of their ranks. Maps
 of the same weights have 1."""
 
-NUM, TOLERANCE = 150, 2.0
+NUM, TOLERANCE = 80, 2.0
 """Pictures of the study, and the tolerance of integrated gradients: coarser than the command's, for
 the time they take; the finer ones find the same."""
 
@@ -136,7 +136,7 @@ def test_grad_cam_changes_with_the_weights(
             assert correlation(pictures, random[name], cams[name], on_ink=on_ink) < MOST_ALIKE
 
 
-@pytest.mark.parametrize("down_to", [pytest.param("fc2", marks=pytest.mark.slow), "fc1", "conv1"])
+@pytest.mark.parametrize("down_to", ["fc1", "conv1"])
 def test_integrated_gradients_change_with_the_weights(
     pictures: Pictures, integrated: Maps, down_to: str
 ) -> None:
