@@ -62,7 +62,7 @@ def _setting(name: str) -> click.ParamType[Any]:
 
 @click.command(
     epilog="\b\nExamples:\n  exprocr train data/\n  exprocr train data/ --init bundled "
-    "--synth-mix 0.5\n  exprocr train --synth-mix 1 --max-time 10m\n  exprocr train --synth-mix 1 "
+    "--synth-mix auto\n  exprocr train --synth-mix 1 --max-time 10m\n  exprocr train --synth-mix 1 "
     "--grammar 'regex:[A-Z]{2}-[0-9]{4}'\n  exprocr train --resume "
     "runs/20250101-120000"
 )
