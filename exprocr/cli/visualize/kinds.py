@@ -107,7 +107,7 @@ class Request:
     """Names of layers, as given."""
 
     model: str | None = None
-    """Model file or run directory to read with; None is the model in the package."""
+    """Model file or run directory to read with; None is the bundled model."""
 
     runs: tuple[Path, ...] = ()
     """Runs whose records are drawn, or the run that is the model."""
