@@ -157,10 +157,19 @@ def load_renderer(config: SynthConfig) -> tuple[Renderer, FontReport]:
         DataError: The handwritten digits cannot be read.
     """
     texts = load_texts(config)
+    report = fonts_for(config, texts)
+    return Renderer(report.usable, config, texts), report
+
+
+def fonts_for(config: SynthConfig, texts: Texts) -> FontReport:
+    """Find the fonts for texts, in the looks without texts of their own.
+
+    Raises:
+        FontError: A folder of fonts does not exist, or no font is usable.
+    """
     kinds = parse_looks(config.looks)
     drawn = sources(kinds, texts)
     folders = [Path(folder) for folder in config.fonts]
     characters = _drawn(characters_of(drawn)).replace(" ", "")  # it has no ink
     is_contest = {kind.look for kind in kinds} == {"contest"} and list(drawn.values()) == [LEVEL1]
-    report = find_fonts(folders, characters, system=config.system_fonts, partial=not is_contest)
-    return Renderer(report.usable, config, texts), report
+    return find_fonts(folders, characters, system=config.system_fonts, partial=not is_contest)

@@ -6,9 +6,9 @@ a network sees them: rendered with the same labels, so that only the look differ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,11 @@ from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import build_network, to_input
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import tightest
-from exprocr.errors import FontError
-from exprocr.synth.fonts import find_fonts
-from exprocr.synth.renderer import SAMPLE_STREAM, Renderer
-from exprocr.synth.texts import NAMED, ListedTexts
+from exprocr.errors import ConfigError, FontError
+from exprocr.synth.renderer import SAMPLE_STREAM, Renderer, fonts_for, sample_rng
+from exprocr.synth.texts import NAMED, UNKNOWN, ListedTexts, load_texts
+from exprocr.training.run import RunData
+from exprocr.words import quoted
 
 AUTO_MIX = 0.5
 """Share of rendered images in a batch."""
@@ -38,38 +39,55 @@ NUM_COMPARED = 96
 larger than the chance of the draw."""
 
 EXERCISES = ("captcha", "sums", "worksheet")
+"""Distributions of texts for labels that no simpler grammar accepts."""
+
+ANSWER = re.compile("[=<>][0-9.(-]")
+"""What only lines of worksheets have: something after the sign of a relation."""
 
 Features = NDArray[np.float64]
 
 
 def mix_in(
-    settings: Preset, samples: Sequence[Sample], model: ModelFile, *, looks_are_chosen: bool
+    settings: Preset, data: RunData, model: ModelFile, *, knows_all: bool
 ) -> tuple[Preset, str]:
     """Choose the texts and the look of rendered images.
 
     Args:
-        settings: The run's; texts that are named in them stay.
-        samples: The training files.
+        settings: The run's. Texts that they name stay; of looks, if they name others than the
+            default's, the nearest is taken.
+        data: The run's files.
         model: What sees the images: the model that the run starts from, or the bundled one.
-        looks_are_chosen: Whether the look is chosen from those in the settings; else from all.
+        knows_all: Whether the run may train on characters that the model does not know.
 
     Returns:
         Settings that mix them in, or nothing where that cannot be; and a remark that says which.
 
     Raises:
-        DataError: An image cannot be read.
+        ConfigError: The named texts cannot be used, or the labels have too many characters.
+        FontError: The named fonts or looks cannot be used.
+        DataError: An image or the handwritten digits cannot be read.
     """
     synth = settings.synth
     if not (synth.grammar or synth.texts or synth.texts_like):
-        like = texts_like([sample.text for sample in samples])
-        if not like:
+        synth = replace(synth, looks=LOOKS[:1], **texts_like(data.texts, synth.max_length))
+        if not (synth.grammar or synth.texts_like):
             return _unmixed(settings), (
                 "nothing is rendered: no texts that exprocr knows are like the labels; name them "
                 "with --grammar, --texts or --texts-like"
             )
-        synth = replace(synth, **like)
-    known = list({kind.look: None for kind in parse_looks(synth.looks)})
-    found = distances(samples, synth, model, known if looks_are_chosen else LOOKS)
+    new = "".join(sorted({*load_texts(synth).characters}.difference(model.charset.characters)))
+    texts = synth.grammar or synth.texts or synth.texts_like
+    if new and not knows_all:
+        return _unmixed(settings), (
+            f"nothing is rendered: the texts {texts} have {quoted(new)}, which the model does not "
+            "know"
+        )
+    named = tuple({kind.look: None for kind in parse_looks(settings.synth.looks)})
+    samples = [sample for sample in data.train if sample.text.strip(UNKNOWN)]
+    if settings.synth.looks != SynthConfig().looks:
+        found = distances(samples, synth, model, named)
+    else:
+        found = distances(samples, synth, model, LOOKS, skip=True)
     if not found:
         return _unmixed(settings), "nothing is rendered: no font has all characters of the labels"
     (nearest, nearest_by), *others = sorted(found.items(), key=lambda item: item[1])
@@ -77,7 +95,6 @@ def mix_in(
     if others:
         farther = ", ".join(f"{look} {distance:.2f}" for look, distance in others)
         remark += f", the nearest to the labeled ones ({nearest_by:.2f}; {farther})"
-    texts = synth.grammar or synth.texts or synth.texts_like
     synth = replace(synth, looks=(nearest,))
     return replace(settings, synth=synth), f"{remark}; their texts: {texts}"
 
@@ -86,55 +103,87 @@ def _unmixed(settings: Preset) -> Preset:
     return replace(settings, training=replace(settings.training, synth_mix=0.0))
 
 
-def texts_like(labels: Sequence[str]) -> dict[str, Any]:
-    """Return settings of `SynthConfig` whose texts are like labels; empty if there are none."""
-    charset = Charset("".join(sorted(set().union(*labels))))
-    grammar = tightest(labels, charset)
+def texts_like(labels: Sequence[str], max_length: int) -> dict[str, Any]:
+    """Return settings of `SynthConfig` whose texts are like labels; empty if there are none.
+
+    Args:
+        labels: The labels; those of unknown characters alone do not count.
+        max_length: Most characters of a number.
+
+    Raises:
+        ConfigError: They have too many characters.
+    """
+    known = [label for label in labels if label.strip(UNKNOWN)]
+    try:
+        charset = Charset.from_texts(known)
+    except ValueError as error:
+        raise ConfigError(f"labels: {error}") from None
+    grammar = tightest(known, charset)
     if grammar == "level1":
         return {"texts_like": grammar}
     if grammar in ("digits", "number"):
-        return {"grammar": grammar, "max_length": max(map(len, labels))}
+        return {"grammar": grammar, "max_length": min(max(map(len, known)), max_length)}
     if grammar == "none":
         return {}
+    if any(map(ANSWER.search, known)):
+        return {"texts_like": "worksheet"}
     written = set(charset.characters)
-    return {"texts_like": min(EXERCISES, key=lambda n: len(written ^ {*NAMED[n].characters}))}
+
+    def unlike(name: str) -> tuple[int, int]:
+        drawn = {*NAMED[name].characters}
+        return len(written - drawn), len(drawn - written)
+
+    return {"texts_like": min(EXERCISES, key=unlike)}
 
 
 def distances(
-    samples: Sequence[Sample], synth: SynthConfig, model: ModelFile, looks: Sequence[str]
+    samples: Sequence[Sample],
+    synth: SynthConfig,
+    model: ModelFile,
+    looks: Sequence[str],
+    *,
+    skip: bool = False,
 ) -> dict[str, float]:
-    """Return how far the images of looks are from labeled ones.
+    """Return how far the images of looks are from labeled ones with the same texts.
 
     Args:
         samples: The files.
         synth: Fonts, digits and size of the rendered images.
         model: What sees the images.
-        looks: The looks; those that cannot be drawn here are left out.
+        looks: The looks.
+        skip: Whether looks that find no font are left out; named fonts must be usable even then.
 
     Returns:
         The distance by look, as `frechet` defines it.
 
     Raises:
-        DataError: An image cannot be read.
+        FontError: No font is usable.
+        DataError: An image or the handwritten digits cannot be read.
     """
-    some = samples[:: -(-len(samples) // NUM_COMPARED)]
-    network = build_network(model, torch.device("cpu")).eval()
+    some = samples[:: max(1, -(-len(samples) // NUM_COMPARED))]
     texts = ListedTexts([sample.text for sample in some])
-    folders = [Path(folder) for folder in synth.fonts]
-    characters = texts.characters.replace(" ", "")  # it has no ink
+    network = build_network(model, torch.device("cpu")).eval()
+    synths = {look: replace(synth, looks=(look,)) for look in looks}
     try:
-        fonts = find_fonts(folders, characters, system=synth.system_fonts, partial=True).usable
+        fonts = fonts_for(synths[looks[0]], texts).usable
     except FontError:
+        if synth.fonts or not skip:
+            raise
         return {}
     seen: dict[str, Features] = {}
     for look in looks:
         try:
-            renderer = Renderer(fonts, replace(synth, looks=(look,)), texts)
-        except FontError:  # of the look: for handwriting, or the favorite of the contest's
+            renderer = Renderer(fonts, synths[look], texts)
+        except FontError:  # for handwriting, or the favorite of the contest's look
+            if not skip:
+                raise
             continue
-        images = (renderer.sample(0, SAMPLE_STREAM, i)[1] for i in range(len(some)))
+        images = (
+            renderer.render(sample.text, sample_rng(0, SAMPLE_STREAM, number))
+            for number, sample in enumerate(some)
+        )
         seen[look] = features(network, [preprocess(image, model.preprocess) for image in images])
-    own = features(network, load_images(list(some), model.preprocess))
+    own = features(network, load_images(some, model.preprocess))
     return {look: frechet(own, other, seen) for look, other in seen.items()}
 
 
@@ -152,10 +201,11 @@ def features(network: Network, inks: Sequence[NDArray[np.uint8]]) -> Features:
 
 
 def frechet(one: Features, other: Features, all_looks: Mapping[str, Features]) -> float:
-    """Return the Fréchet distance of two sets of features, by the number of features.
+    """Return the Fréchet distance of two sets of features, as a root mean square over features.
 
     Each set is taken for a Gaussian whose features are independent (Dowson & Landau 1982, equation
-    4, with diagonal covariances). Their unit is the feature's standard deviation over all looks.
+    4, with diagonal covariances). A feature's unit is its standard deviation over the first set and
+    all looks.
     """
     unit = np.concatenate([one, *all_looks.values()]).std(axis=0)
     unit[unit == 0] = 1

@@ -159,11 +159,7 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
     """
     data = RunData()
     training = spec.settings.training
-    if file := _texts_file(spec.settings):
-        spec = replace(spec, texts_digest=_same(file, spec.texts_digest, _digest(Path(file))))
-    if folder := _digits_folder(spec.settings):
-        digits = load_digits(folder, *spec.settings.synth.digit_range)
-        spec = replace(spec, digits_digest=_same(folder, spec.digits_digest, digits.digest()))
+    spec = check_sources(spec)
     if spec.data is not None:
         found = _load(spec.data, spec, data)
         spec = replace(spec, data_digest=_same(spec.data, spec.data_digest, found.digest()))
@@ -193,6 +189,20 @@ def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:
     if data.train:
         spec = replace(spec, settings=_with_strength(spec.settings, len(data.train)))
     return spec, data
+
+
+def check_sources(spec: RunSpec) -> RunSpec:
+    """Fill in the digests of the texts and the handwritten digits that are drawn, or check them.
+
+    Raises:
+        DataError: They cannot be used, or have changed since the run began.
+    """
+    if file := _texts_file(spec.settings):
+        spec = replace(spec, texts_digest=_same(file, spec.texts_digest, _digest(Path(file))))
+    if folder := _digits_folder(spec.settings):
+        digits = load_digits(folder, *spec.settings.synth.digit_range)
+        spec = replace(spec, digits_digest=_same(folder, spec.digits_digest, digits.digest()))
+    return spec
 
 
 def _with_strength(settings: Preset, num_images: int) -> Preset:

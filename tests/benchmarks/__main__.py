@@ -88,7 +88,7 @@ def parse(arguments: list[str] | None = None) -> tuple[dict[str, Part], Options]
     add("--num-images", type=int, help=f"that all tools read [default: {default.num_images:,}]")
     add("--threads", type=int, help="[default: what exprocr picks]")
     add("--device", default=default.device, help="where networks are trained")
-    add("--model", help="model that reads [default: the one in the package]")
+    add("--model", help="model that reads [default: bundled]")
     add("--real", type=Path, action="append", default=[], help="labeled folder for all tools")
     add("--recipe", type=Path, help="data set to learn from, with train/ and val/")
     add("--minutes", type=float, action="append", help="of a training on it [default: 3 and 15]")

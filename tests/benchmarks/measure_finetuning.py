@@ -277,7 +277,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--model", default=BUNDLED, help="to start from [default: the one in the package]")
+    add("--model", default=BUNDLED, help="to start from [default: bundled]")
     add("--scratch", action="store_true", help="train new networks too")
     add("--real", type=Path, action="append", default=[], help="labeled folder, meter or soda")
     add("--dseg", type=Path, help="folder with the fonts of fonts-dseg")

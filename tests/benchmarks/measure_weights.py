@@ -262,7 +262,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--model", help="[default: the one in the package]")
+    add("--model", help="[default: bundled]")
     add("--real", type=Path, action="append", default=[], help="labeled folder of real pictures")
     add("--heldout", type=Path, help="folder with fonts held out from training")
     add("--digits", type=Path, help="folder with handwritten digits as MNIST publishes them")

@@ -42,7 +42,7 @@ class Options:
     """Where networks are trained."""
 
     model: str | None = None
-    """Model that reads; None is the one in the package."""
+    """Model that reads; None is the bundled one."""
 
     seconds: float = 10.0
     """Length of a training that is only timed, and of one timing of rendering or decoding."""

@@ -315,22 +315,24 @@ def test_dots_and_lines_do_not_hide_a_point(text: str, is_clean: bool) -> None:
         assert (ink_of(bare).sum() == ink_of(disturbed).sum()) == is_clean
 
 
-def test_blurred_print_keeps_its_size() -> None:
+def test_blurred_print_and_handwriting_keep_their_size(digits: str) -> None:
     dice = Dice(np.random.default_rng(7))
     coarse = replace(CLEAN, resolution_share=1, resolution_px=(11.0, 11.0))
     image = ImageOps.invert(font_image("8", ImageFont.truetype(SANS.path, 40)))
     assert light.degraded(image, coarse, 40, dice, keep_size=True) == image
     assert light.degraded(image, coarse, 40, dice) != image
-    for index in range(5):
-        blurred, both = (
-            PrintPainter(
-                TYPEFACES,
-                60,
-                replace(CLEAN_PRINT, light=replace(CLEAN, blur_share=1, resolution_share=share)),
-            ).paint("12+34=?", None, sample_rng(5, 6, index))
-            for share in (0, 1)
-        )
-        assert blurred == both
+    sheets = [
+        replace(CLEAN_PRINT, light=replace(CLEAN, blur_share=1, resolution_share=share))
+        for share in (0, 1)
+    ]
+    config = SynthConfig(looks=("hand",), digits=digits)
+    for blurred, both in (
+        [PrintPainter(TYPEFACES, 60, sheet) for sheet in sheets],
+        [HandPainter(TYPEFACES, config, replace(CLEAN_HAND, printed=s)) for s in sheets],
+    ):
+        for index in range(5):
+            pictures = [p.paint("12+34=46", None, sample_rng(5, 6, index)) for p in (blurred, both)]
+            assert pictures[0] == pictures[1]
 
 
 def test_print_and_answer_are_there(digits: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from exprocr.cli import group
 from exprocr.core.config.schema import Preset, SynthConfig
 from exprocr.core.data.dataset import Sample
 from exprocr.core.model.artifact import ModelFile
+from exprocr.errors import FontError
 from exprocr.synth.fonts import find_fonts
 from exprocr.synth.renderer import FILES_STREAM, Renderer
 from exprocr.synth.texts import ListedTexts
 from exprocr.training.mixing import distances, frechet, mix_in, texts_like
+from exprocr.training.run import RunData
 from tests.support.handwriting import drawn_digits, write_digits
 from tests.support.pictures import matplotlib_fonts
 
@@ -52,10 +55,7 @@ def bundled() -> ModelFile:
     [
         "screen",
         "hand",
-        *(
-            pytest.param(n, marks=pytest.mark.slow)
-            for n in ("contest", "captcha", "print", "display")
-        ),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in OTHERS),
     ],
 )
 def test_the_nearest_look_is_the_one_that_the_images_have(
@@ -64,16 +64,21 @@ def test_the_nearest_look_is_the_one_that_the_images_have(
     write_digits(tmp_path / "digits", *drawn_digits(200))
     synth = SynthConfig(fonts=FONTS.fonts, system_fonts=False, digits=str(tmp_path / "digits"))
     samples = labeled(tmp_path / "data", look, LABELS, synth)
-    settings, remark = mix_in(Preset(synth=synth), samples, bundled, looks_are_chosen=False)
+    data = RunData(train=samples)
+    settings, remark = mix_in(Preset(synth=synth), data, bundled, knows_all=True)
     assert settings.synth.looks == (look,)
     assert f"in the look {look}, the nearest" in remark
 
 
 def test_a_look_that_cannot_be_drawn_is_left_out(tmp_path: Path, bundled: ModelFile) -> None:
     samples = labeled(tmp_path / "data", "screen", LABELS, FONTS)
-    assert set(distances(samples, FONTS, bundled, ("hand", "screen"))) == {"screen"}
-    chinese = [Sample(sample.path, "\u4e2d\u56fd", "here") for sample in samples]
-    assert not distances(chinese, FONTS, bundled, ("screen",))
+    assert set(distances(samples, FONTS, bundled, ("hand", "screen"), skip=True)) == {"screen"}
+    with pytest.raises(FontError, match="handwriting"):
+        distances(samples, FONTS, bundled, ("hand",))
+    lines = [Sample(sample.path, "\u4e2d\u56fd", "here") for sample in samples]
+    assert not distances(lines, SynthConfig(system_fonts=False), bundled, ("screen",), skip=True)
+    with pytest.raises(FontError):  # named fonts must be usable
+        distances(lines, FONTS, bundled, ("screen",), skip=True)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +89,27 @@ def test_a_look_that_cannot_be_drawn_is_left_out(tmp_path: Path, bundled: ModelF
         (["12.5", "7"], {"grammar": "number", "max_length": 4}),
         (["12+340", "7*8-9"], {"texts_like": "sums"}),
         (["5+7=?", "2*8="], {"texts_like": "captcha"}),
+        (["12+3=", "5-2="], {"texts_like": "captcha"}),
+        (["3\u00d74", "12\u00d75"], {"texts_like": "captcha"}),
+        (["12+3=15", "40-16=24"], {"texts_like": "worksheet"}),
+        (["3\u00d74=12", "\ufffd\ufffd"], {"texts_like": "worksheet"}),
+        (["123456", "\ufffd"], {"grammar": "digits", "max_length": 5}),
         (["0.7\u00f710=0.07", "14\u00f73=4\u20262", "2<3"], {"texts_like": "worksheet"}),
         (["AB-12", "X"], {}),
     ],
 )
 def test_texts_are_like_the_labels(labels: list[str], settings: dict[str, object]) -> None:
-    assert texts_like(labels) == settings
+    assert texts_like(labels, max_length=5) == settings
+
+
+def test_what_a_model_must_not_learn_is_not_rendered(tmp_path: Path, bundled: ModelFile) -> None:
+    data = RunData(train=labeled(tmp_path / "data", "print", ("12", "3456"), FONTS))
+    settings, _ = mix_in(Preset(synth=FONTS), data, bundled, knows_all=False)
+    assert settings.synth.grammar == "digits"
+    named = Preset(synth=replace(FONTS, grammar="regex:[A-C]{2}"))
+    settings, remark = mix_in(named, data, bundled, knows_all=False)
+    assert settings.training.synth_mix == 0
+    assert remark.startswith("nothing is rendered: the texts regex:[A-C]{2} have 'ABC'")
 
 
 def test_frechet_distance_against_its_general_form() -> None:
@@ -129,6 +149,7 @@ def test_the_command_says_what_it_chose_and_keeps_it(tmp_path: Path) -> None:
         tmp_path / "data", *options, "--look", "screen", "--texts-like", "sums",
         "--output", tmp_path / "named",
     )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
     assert "50% rendered images, in the look screen; their texts: sums" in result.stderr
     labeled(tmp_path / "words", "print", ("AB", "C-D"), FONTS)
     result = train(tmp_path / "words", *options, "--output", tmp_path / "plain")
@@ -138,7 +159,15 @@ def test_the_command_says_what_it_chose_and_keeps_it(tmp_path: Path) -> None:
     assert config["training"]["synth_mix"] == 0
 
 
-def test_without_data_nothing_is_near() -> None:
-    result = train("--synth-mix", "auto")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--synth-mix", "auto"), "give DATA, or --synth-mix 1"),
+        (("--synth-mix", "much"), "expected 0 to 1 or auto, found 'much'"),
+        (("--synth-mix", "1.5"), "expected 0 to 1 or auto, found '1.5'"),
+    ],
+)
+def test_wrong_shares(options: tuple[str, ...], message: str) -> None:
+    result = train(*options)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "give DATA, or --synth-mix 1" in result.stderr
+    assert message in " ".join(result.stderr.split())

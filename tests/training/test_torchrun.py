@@ -139,6 +139,16 @@ def test_two_processes_train_as_one(files: Path, tmp_path: Path, batch_norm: boo
             np.testing.assert_allclose(found, expected, rtol=rtol, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
+def test_all_render_what_the_leader_chooses(files: Path, tmp_path: Path) -> None:
+    config = settings(tmp_path / "c", steps=4, batch_norm=True, dropout=0.0, mix=0.0)
+    options = ("--config", config, "--synth-mix", "auto", "--output", tmp_path / "run")
+    leader, other = together(2, files, *options)
+    assert (leader[0], other) == (0, (0, "", "")), leader[2]
+    assert "50% rendered images, in the look" in leader[2]
+    assert len(records(tmp_path / "run", "step")) == 4
+
+
 def test_only_the_leader_writes_and_prints(files: Path, tmp_path: Path) -> None:
     config = settings(tmp_path / "c", steps=4, batch_norm=True, dropout=0.2, mix=0.0)
     leader, other = together(2, files, "--config", config, "--output", tmp_path / "run")

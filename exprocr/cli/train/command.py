@@ -44,12 +44,19 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # none before click 
         return float(seconds)
 
 
-class _Mix(click.ParamType):  # type: ignore[type-arg]  # none before click 8.4
+class Share(click.ParamType):  # type: ignore[type-arg]  # none before click 8.4
+    """A share of rendered images: float, or `AUTO`."""
+
     name = "share"
 
     def convert(self, value: Any, param: Any, ctx: click.Context | None) -> Any:
         """Return a share, or `AUTO`."""
-        return AUTO if value == AUTO else _setting("synth_mix").convert(value, param, ctx)
+        if value == AUTO:
+            return AUTO
+        try:
+            return _setting("synth_mix").convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"expected 0 to 1 or {AUTO}, found {value!r}", param, ctx)
 
 
 def _setting(name: str) -> click.ParamType[Any]:
@@ -101,7 +108,7 @@ def _setting(name: str) -> click.ParamType[Any]:
 @map_option
 @click.option(
     "--synth-mix",
-    type=_Mix(),
+    type=Share(),
     metavar="X|auto",
     help="Share of freshly rendered images in every batch, 0 to 1; auto mixes in texts and a "
     "look that are like DATA.",

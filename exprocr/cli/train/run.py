@@ -18,7 +18,7 @@ from exprocr.choices import AUTO
 from exprocr.cli import signals
 from exprocr.cli.options import Session, check_digits, look_settings, texts_settings
 from exprocr.cli.output import print_table, progress, summary_table, warn_of_excluded
-from exprocr.core.config.schema import PRESETS, TEXT_SOURCES, SynthConfig
+from exprocr.core.config.schema import PRESETS, TEXT_SOURCES, Preset, SynthConfig
 from exprocr.core.config.settings import load_settings, read_toml
 from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.model.artifact import MODEL_FILE_NAME, NAMED, ModelFile
@@ -46,7 +46,14 @@ from exprocr.training.loop import PLACES, Trainer
 from exprocr.training.mixing import AUTO_MIX, mix_in
 from exprocr.training.observer import Observers
 from exprocr.training.processes import Processes, join, losses_noticed
-from exprocr.training.run import RunData, RunSpec, default_workers, read_checkpoint, read_data
+from exprocr.training.run import (
+    RunData,
+    RunSpec,
+    check_sources,
+    default_workers,
+    read_checkpoint,
+    read_data,
+)
 from exprocr.training.setup import make_trainer
 from exprocr.training.tensorboard import require_tensorboard, write_events
 from exprocr.viz.canvas.picture import save_picture
@@ -110,11 +117,7 @@ def _run(
     spec, data = read_data(spec)
     _tell(session, data)
     if options["synth_mix"] == AUTO and not checkpoint:
-        is_named = options["look"] is not None
-        settings, remark = mix_in(
-            spec.settings, data.train, init or ModelFile.load(), looks_are_chosen=is_named
-        )
-        spec = replace(spec, settings=settings)
+        spec, remark = _mixed(spec, data, init, processes)
         session.note(remark)
     fit_s = None
     by_need = not checkpoint and not _has_length(options, spec)
@@ -281,7 +284,8 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> tuple[RunSpec, ModelFi
     file = Path(options["config"]) if options["config"] else None
     preset = options["preset"] or ("finetune" if options["init"] else "default")
     settings = load_settings(preset, file, changes)
-    check_digits(options["digits"], settings.synth)
+    if options["synth_mix"] != AUTO:
+        check_digits(options["digits"], settings.synth)
     settings = replace(settings, synth=_absolute(settings.synth))
     rendered = ({*TEXT_SOURCES} - {"grammar"}) | {"max_length", "look", "digits"}
     for name in sorted(rendered):
@@ -318,6 +322,19 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> tuple[RunSpec, ModelFi
         device=options["device"],
     )
     return spec, model
+
+
+def _mixed(
+    spec: RunSpec, data: RunData, init: ModelFile | None, processes: Processes
+) -> tuple[RunSpec, str]:
+    """Return settings that render what is like the data, as the leader sees it, and a remark."""
+    chosen: list[tuple[Preset, str]] = []
+    knows_all = init is None or spec.settings.training.charset != "keep"
+    model = init or ModelFile.load()
+    processes.lead(lambda: chosen.append(mix_in(spec.settings, data, model, knows_all=knows_all)))
+    settings, remark = next(filter(None, processes.gather(chosen[0] if chosen else None)))
+    workers = spec.workers if settings.training.synth_mix else 0
+    return check_sources(replace(spec, settings=settings, workers=workers)), remark
 
 
 def _absolute(synth: SynthConfig) -> SynthConfig:

@@ -156,7 +156,7 @@ def degraded(
         light: What happens how often.
         text_px: Height of its text, px.
         dice: Draws it.
-        keep_size: None is shrunk.
+        keep_size: Whether it keeps its size.
     """
     if dice.happens(light.inverse_share):
         image = ImageChops.invert(image)
