@@ -67,9 +67,9 @@ def mix_in(
         FontError: The named fonts or looks cannot be used.
         DataError: An image or the handwritten digits cannot be read.
     """
-    synth = settings.synth
+    synth, any_look = settings.synth, SynthConfig().looks
     if not (synth.grammar or synth.texts or synth.texts_like):
-        synth = replace(synth, looks=LOOKS[:1], **texts_like(data.texts, synth.max_length))
+        synth = replace(synth, looks=any_look, **texts_like(data.texts, synth.max_length))
         if not (synth.grammar or synth.texts_like):
             return _unmixed(settings), (
                 "nothing is rendered: no texts that exprocr knows are like the labels; name them "
@@ -82,12 +82,12 @@ def mix_in(
             f"nothing is rendered: the texts {texts} have {quoted(new)}, which the model does not "
             "know"
         )
-    named = tuple({kind.look: None for kind in parse_looks(settings.synth.looks)})
     samples = [sample for sample in data.train if sample.text.strip(UNKNOWN)]
-    if settings.synth.looks != SynthConfig().looks:
-        found = distances(samples, synth, model, named)
-    else:
+    if settings.synth.looks == any_look:
         found = distances(samples, synth, model, LOOKS, skip=True)
+    else:
+        named = list({kind.look: None for kind in parse_looks(settings.synth.looks)})
+        found = distances(samples, synth, model, named)
     if not found:
         return _unmixed(settings), "nothing is rendered: no font has all characters of the labels"
     (nearest, nearest_by), *others = sorted(found.items(), key=lambda item: item[1])

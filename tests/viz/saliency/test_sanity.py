@@ -103,7 +103,7 @@ def test_hiding_the_most_salient_pixels_costs_more_than_random_ink(study: Study,
 
 @pytest.mark.slow
 def test_a_weight_for_each_column_finds_more_than_one_for_the_whole_picture(study: Study) -> None:
-    # With one weight per channel for all characters, hardly more is found than by chance.
+    # With one weight per channel for all characters, hardly more is found than by the ink itself.
     assert lead(study.drops[BY_COLUMN], study.by_others(BY_COLUMN, PUBLISHED)) > 3
 
 
@@ -146,7 +146,7 @@ def test_grad_cam_changes_with_the_weights(
             assert correlation(pictures, random[name], cams[name], on_ink=on_ink) < MOST_ALIKE
 
 
-@pytest.mark.parametrize("down_to", ["fc1", "conv1"])
+@pytest.mark.parametrize("down_to", [pytest.param("fc2", marks=pytest.mark.slow), "fc1", "conv1"])
 def test_integrated_gradients_change_with_the_weights(
     pictures: Pictures, integrated: Maps, down_to: str
 ) -> None:
