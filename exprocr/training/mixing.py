@@ -26,9 +26,16 @@ from exprocr.core.model.torch_engine import build_network, to_input
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import tightest
 from exprocr.errors import ConfigError, FontError
-from exprocr.synth.renderer import SAMPLE_STREAM, Renderer, fonts_for, sample_rng
+from exprocr.synth.renderer import (
+    SAMPLE_STREAM,
+    Renderer,
+    fonts_for,
+    load_renderer,
+    sample_rng,
+)
 from exprocr.synth.texts import NAMED, UNKNOWN, ListedTexts, load_texts
 from exprocr.training.run import RunData
+from exprocr.training.setup import check_rendered_width
 from exprocr.words import quoted
 
 AUTO_MIX = 0.5
@@ -95,8 +102,12 @@ def mix_in(
     if others:
         farther = ", ".join(f"{look} {distance:.2f}" for look, distance in others)
         remark += f", the nearest to the labeled ones ({nearest_by:.2f}; {farther})"
-    synth = replace(synth, looks=(nearest,))
-    return replace(settings, synth=synth), f"{remark}; their texts: {texts}"
+    settings = replace(settings, synth=replace(synth, looks=(nearest,)))
+    try:
+        check_rendered_width(settings, load_renderer(settings.synth)[0])
+    except ConfigError as error:  # a network for images of one width
+        return _unmixed(settings), f"nothing is rendered: {error}"
+    return settings, f"{remark}; their texts: {texts}"
 
 
 def _unmixed(settings: Preset) -> Preset:

@@ -342,7 +342,7 @@ def _rendered(
             "training.batch_size: expected 2 or more to mix files and rendered images, found "
             f"{training.batch_size}"
         )
-    _check_rendered_width(settings, renderer)
+    check_rendered_width(settings, renderer)
 
     def source(stream: int, num: int) -> RenderedBatches:
         return RenderedBatches(
@@ -358,8 +358,12 @@ def _rendered(
     return source(TRAIN_STREAM, size), val
 
 
-def _check_rendered_width(settings: Preset, renderer: Renderer) -> None:
-    """Check that every rendered text fits into the frames of its picture."""
+def check_rendered_width(settings: Preset, renderer: Renderer) -> None:
+    """Check that every rendered text fits into the frames of its picture.
+
+    Raises:
+        ConfigError: One does not.
+    """
     synth, size = settings.synth, settings.preprocess
     for kind in renderer.widths:
         num_needed = renderer.texts[kind.texts_like].max_frames

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exprocr.cli import group
-from exprocr.core.config.schema import Preset, SynthConfig
+from exprocr.core.config.schema import PRESETS, Preset, SynthConfig
 from exprocr.core.data.dataset import Sample
 from exprocr.core.model.artifact import ModelFile
 from exprocr.errors import FontError
@@ -110,6 +110,14 @@ def test_what_a_model_must_not_learn_is_not_rendered(tmp_path: Path, bundled: Mo
     settings, remark = mix_in(named, data, bundled, knows_all=False)
     assert settings.training.synth_mix == 0
     assert remark.startswith("nothing is rendered: the texts regex:[A-C]{2} have 'ABC'")
+
+
+def test_what_does_not_fit_the_network_is_not_rendered(tmp_path: Path, bundled: ModelFile) -> None:
+    data = RunData(train=labeled(tmp_path / "data", "print", LABELS, FONTS))
+    reference = replace(PRESETS["reference"], synth=FONTS)
+    settings, remark = mix_in(reference, data, bundled, knows_all=True)
+    assert settings.training.synth_mix == 0
+    assert remark.startswith("nothing is rendered: synth.width: expected images wide enough for")
 
 
 def test_frechet_distance_against_its_general_form() -> None:

@@ -190,7 +190,7 @@ def _read(
 def _print(session: Session, found: Found, model: str | None, *, listed: bool) -> None:
     """Print the figures, the confidences, the confusions and the worst cases."""
     measurement = found.measurement
-    rows = [("model", model or "the model that comes with exprocr"), *summary_rows(measurement)]
+    rows = [("model", model or "the bundled model"), *summary_rows(measurement)]
     print_table(summary_table(rows, title="Evaluation"))
     if measurement.counts.num_images:
         _print_rows(

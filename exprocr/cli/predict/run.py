@@ -77,7 +77,7 @@ def run(
     if inputs or (shard and not num_bad):  # an empty share has an output too
         recognizer = Recognizer.load(**options)
         note_remark(session, recognizer)
-        name = options["model"] or "the model that comes with exprocr"
+        name = options["model"] or "the bundled model"
         session.detail(_describe(name, recognizer))
         extras = Extras(
             min_confidence=min_confidence, only_wrong=only_wrong, num_best=options["n_best"]
