@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from exprocr.core.image.preprocess import GRAY_LEVEL, flatten, stretch_contrast
+from exprocr.core.image.preprocess import GRAY_LEVEL, to_ink
 from exprocr.synth.dice import Dice, Range
 from exprocr.synth.looks import Light
 from exprocr.synth.paint import light
@@ -149,9 +149,7 @@ class Augmenter:
         seen = light.exposed(page, level, effects, contrast, dice)
         seen = light.degraded(seen, effects, text_px, dice)
         gray = np.asarray(seen, dtype=np.float32) * np.float32(GRAY_LEVEL)
-        if self.flat_field:
-            gray = flatten(gray)
-        return np.rint(stretch_contrast(gray) * 255).astype(np.uint8)
+        return np.rint(to_ink(gray, flat_field=self.flat_field) * 255).astype(np.uint8)
 
 
 def text_box(ink: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from exprocr.core.config.schema import AUTO_STRENGTH, PreprocessConfig
 from exprocr.core.evaluation.measure import LabeledImages, evaluate
-from exprocr.core.image.preprocess import flatten, preprocess, stretch_contrast
+from exprocr.core.image.preprocess import preprocess, to_ink
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.expression import value_of
 from exprocr.synth.augment import Augmenter, text_box, unstretched
@@ -80,7 +80,7 @@ def test_a_picture_of_the_deviation_has_the_same_ink(text: str, size: int) -> No
     ink = draw(text, size=size)
     deviation, level = unstretched(ink)
     gray = np.asarray(1 - deviation / 255, dtype=np.float32)
-    for again in (stretch_contrast(gray), stretch_contrast(flatten(gray))):
+    for again in (to_ink(gray, flat_field=False), to_ink(gray)):
         assert np.abs(again * 255 - ink).max() < 8
     assert np.abs(deviation.astype(int) - ink).max() > 20  # it is another picture
     assert level == pytest.approx(max(np.quantile(deviation, 0.95) / 255, 16 / 255), abs=0.02)

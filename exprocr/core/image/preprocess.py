@@ -46,6 +46,12 @@ FIELD_WINDOW = 0.75
 """Side of the square window, by the height: what it fits into is background. So the window must be
 larger than the thickest stroke, and the block that some captchas have for a minus."""
 
+VOTE_WINDOW = 0.35
+"""Side of the window, likewise, in which ink is rarer than background."""
+
+VOTE_NOISE = 4 * GRAY_LEVEL
+"""Contrast of a window whose vote counts half."""
+
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's "L"
 
 
@@ -211,32 +217,38 @@ def _reduce(image: Image.Image, factor: int) -> Image.Image:
     return image.reduce(factor)
 
 
-def flatten(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+def flatten(gray: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
     """Bring the background to one level.
 
     The background is the closing of the picture where text is dark, and the opening where it is
     light. Text is dark if pixels are nearer to the lightest than to the darkest one around them:
-    there is less text than background. All is computed on a reduced picture.
+    there is less text than background. Each pixel has a vote, however strong its surroundings are,
+    so that a frame or a reflection does not outvote faint text. All is computed on a reduced
+    picture.
 
     Args:
         gray: (H, W) float32, 0..1.
 
     Returns:
-        (H, W) float32; values can be outside 0..1.
+        (H, W) float32, whose values can be outside 0..1; and whether text is dark.
     """
     height, width = gray.shape
     factor = max(1, round(height / FIELD_ROWS))
     small = np.asarray(Image.fromarray(gray).reduce(factor))
-    window = round(FIELD_WINDOW * height / factor) | 1  # odd, so that it has a middle
-    lightest, darkest = _running_max(small, window), -_running_max(-small, window)
-    if (lightest - small).sum() <= (small - darkest).sum():
-        field = -_running_max(-lightest, window)
+    # Odd, so that they have a middle.
+    window, vote = (round(w * height / factor) | 1 for w in (FIELD_WINDOW, VOTE_WINDOW))
+    lightest, darkest = _running_max(small, vote), -_running_max(-small, vote)
+    votes = (2 * small - lightest - darkest) / (lightest - darkest + np.float32(VOTE_NOISE))
+    rest = window - vote + 1  # a maximum over the one window, then the other, is that of both
+    is_dark = bool(votes.sum() >= 0)
+    if is_dark:
+        field = -_running_max(-_running_max(lightest, rest), window)
     else:
-        field = _running_max(darkest, window)
+        field = _running_max(-_running_max(-darkest, rest), window)
     box = (0, 0, width / factor, height / factor)  # the last block of pixels may be a partial one
     enlarged = Image.fromarray(field).resize((width, height), Image.Resampling.BILINEAR, box)
     level = np.asarray(enlarged, dtype=np.float32)
-    return np.asarray(gray - (level - np.median(field)))
+    return np.asarray(gray - (level - np.median(field))), is_dark
 
 
 def _running_max(values: NDArray[np.float32], window: int) -> NDArray[np.float32]:
@@ -256,15 +268,17 @@ def _running_max(values: NDArray[np.float32], window: int) -> NDArray[np.float32
     return values
 
 
-def stretch_contrast(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+def stretch_contrast(gray: NDArray[np.float32], is_dark: bool | None = None) -> NDArray[np.float32]:
     """Convert gray to ink: 0 for the background, 1 for the strongest deviation from it.
 
-    The background is the median. Ink is darker or lighter, whichever deviates more. The asinh
-    stretch changes from linear to logarithmic at ``softening``. This is above the noise, and at
-    least a quarter of the ink's level, so that narrow gaps between strokes stay open.
+    The background is the median. The asinh stretch changes from linear to logarithmic at
+    ``softening``. This is above the noise, and at least a quarter of the ink's level, so that
+    narrow gaps between strokes stay open.
 
     Args:
         gray: (H, W) float32, 0..1.
+        is_dark: Whether ink is darker than the background, or lighter; None takes what deviates
+            more.
 
     Returns:
         (H, W) float32, 0..1; all 0 for a blank picture.
@@ -276,7 +290,9 @@ def stretch_contrast(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     deviation = background - gray
     ordered = background - ordered[::-1]
     low, high = ordered[round(0.005 * last)], ordered[round(0.995 * last)]
-    if -low > high:
+    if is_dark is None:
+        is_dark = -low <= high
+    if not is_dark:
         deviation, ordered, high = -deviation, -ordered[::-1], -low
     if high < FAINTEST_INK:
         return np.zeros_like(gray)
@@ -312,10 +328,13 @@ def preprocess(image: Image.Image, config: PreprocessConfig) -> NDArray[np.uint8
     if gray.shape != (config.height, width):
         scaled = Image.fromarray(gray).resize((width, config.height), Image.Resampling.BICUBIC)
         gray = np.asarray(scaled)
-    if config.flat_field:
-        gray = flatten(gray)
-    ink = np.rint(stretch_contrast(gray) * 255).astype(np.uint8)
+    ink = np.rint(to_ink(gray, flat_field=config.flat_field) * 255).astype(np.uint8)
     return widen(ink, padded_width(width, config))
+
+
+def to_ink(gray: NDArray[np.float32], *, flat_field: bool = True) -> NDArray[np.float32]:
+    """Convert gray to ink, as `stretch_contrast` does; before, `flatten` it if asked for."""
+    return stretch_contrast(*flatten(gray)) if flat_field else stretch_contrast(gray)
 
 
 def scaled_width(size: tuple[int, int], config: PreprocessConfig) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from exprocr.core.image.preprocess import flatten, stretch_contrast
+from exprocr.core.image.preprocess import to_ink
 
 HEIGHT = 24
 """Rows of a map."""
@@ -75,7 +75,7 @@ def working_ink(gray: Values) -> Values:
     height, width = gray.shape
     if height > WORKING_PX:
         gray = _scaled(gray, (max(1, round(width * WORKING_PX / height)), WORKING_PX))
-    return stretch_contrast(flatten(gray))
+    return to_ink(gray)
 
 
 def ink_map(ink: Values) -> Map:
