@@ -24,7 +24,7 @@ from exprocr.core.model.artifact import ModelFile
 from exprocr.core.model.network import Network
 from exprocr.core.model.torch_engine import build_network, to_input
 from exprocr.core.text.charset import Charset
-from exprocr.core.text.grammar.grammars import tightest
+from exprocr.core.text.grammar.grammars import REGEX, tightest
 from exprocr.errors import ConfigError, FontError
 from exprocr.synth.renderer import (
     SAMPLE_STREAM,
@@ -132,7 +132,7 @@ def texts_like(labels: Sequence[str], max_length: int) -> dict[str, Any]:
     grammar = tightest(known, charset)
     if grammar == "level1":
         return {"texts_like": grammar}
-    if grammar in ("digits", "number"):
+    if grammar in ("digits", "number") or grammar.startswith(REGEX):
         return {"grammar": grammar, "max_length": min(max(map(len, known)), max_length)}
     if grammar == "none":
         return {}

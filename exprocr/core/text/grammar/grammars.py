@@ -32,6 +32,7 @@ from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.automaton import DEAD, Arcs, Automaton
 from exprocr.core.text.grammar.lexicon import lexicon_arcs, read_texts
 from exprocr.core.text.grammar.regex import regex_arcs, regex_characters
+from exprocr.core.text.grammar.shapes import pattern_of
 from exprocr.errors import ConfigError, unknown_name
 from exprocr.words import quoted, shortened
 
@@ -329,14 +330,22 @@ def _shipped_grammar(name: str, charset: Charset) -> Grammar | None:
 def tightest(
     texts: Iterable[str], charset: Charset, fits: Callable[[Grammar], bool] = lambda _: True
 ) -> str:
-    """Return the name of the tightest shipped grammar that accepts all texts.
+    """Return the name of the tightest grammar that accepts all texts.
+
+    It is one of those shipped; where of these only ``none`` does, it is the pattern of the texts'
+    shapes, if they have one (`exprocr.core.text.grammar.shapes`).
 
     Args:
         texts: The texts.
         charset: The model's characters.
         fits: What else a grammar must fulfill; ``none`` must fulfill it.
     """
+    texts = set(texts)
     candidates = [g for name in SHIPPED if (g := _shipped_grammar(name, charset))]
-    for text in set(texts):
+    for text in texts:
         candidates = [grammar for grammar in candidates if grammar.accepts(text)]
-    return next(grammar.name for grammar in candidates if fits(grammar))
+    name = next(grammar.name for grammar in candidates if fits(grammar))
+    if name == "none" and (pattern := pattern_of(texts)) is not None:
+        grammar = load_grammar(f"{REGEX}{pattern}", charset)
+        return grammar.name if fits(grammar) else name
+    return name
