@@ -109,8 +109,8 @@ class Light:
 
     resolution_px: Range = (11.0, 28.0)
     resolution_share: float = 0.35
-    """Shrunk until the text is this high, and enlarged again. Where print or handwriting is
-    blurred, it keeps its size: both together would leave nothing to read."""
+    """Shrunk until the text is this high, and enlarged again. What is blurred keeps its size: both
+    together would leave nothing to read."""
 
     jpeg_quality: Range = (20.0, 85.0)
     jpeg_share: float = 0.3
@@ -192,6 +192,14 @@ class Hand:
 
     box_share: float = 0.12
     """A box, a line or brackets of dots for the answer, which is not always kept inside."""
+
+    neighbor_share: float = 0.2
+    neighbor_depth: Range = (-0.1, 0.4)
+    """What is written above or below reaches into the line, by a printed digit's height."""
+
+    cut_share: float = 0.2
+    cut: Range = (0.02, 0.2)
+    """Where the answer is higher or lower than the print, the picture ends before it, likewise."""
 
     strength: Range = (0.3, 0.95)
     """Opacity of the ink: pencil is pale."""

@@ -226,6 +226,8 @@ CLEAN_HAND = replace(
     stroke=(0.1, 0.12),
     slant=(0.0, 0.0),
     box_share=0,
+    neighbor_share=0,
+    cut_share=0,
     strength=(1.0, 1.0),
     inks=((0, 0, 0),),
 )
@@ -372,9 +374,9 @@ def test_the_segments_are_those_of_every_display() -> None:
 
 def test_only_the_answer_is_written_by_hand(digits: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = SynthConfig(looks=("hand",), digits=digits)
-    painter = HandPainter(TYPEFACES, config)
+    kept = replace(looks.HAND, neighbor_share=0.0)  # else the real ranges: all is drawn
+    painter = HandPainter(TYPEFACES, config, kept)
     written: list[int] = []
-    kept = looks.HAND  # the real ranges: every picture is drawn in full
 
     def note(_: Any, digit: int, *rest: Any) -> Image.Image:
         written.append(digit)
@@ -393,6 +395,24 @@ def test_only_the_answer_is_written_by_hand(digits: str, monkeypatch: pytest.Mon
         painter.paint(text, None, sample_rng(0, 0, 0))
         assert written == expected, text
     assert painter.ranges is kept
+
+
+@pytest.mark.parametrize(
+    ("changes", "reaches"),
+    [
+        ({}, False),
+        ({"cut_share": 1.0, "cut": (0.3, 0.3)}, True),
+        ({"neighbor_share": 1.0, "neighbor_depth": (0.3, 0.3)}, True),
+    ],
+)
+def test_handwriting_reaches_beyond_the_picture_only_where_it_may(
+    digits: str, changes: dict[str, Any], reaches: bool
+) -> None:
+    tall = replace(CLEAN_HAND, digit_height=(1.6, 1.6), **changes)
+    painter = HandPainter(TYPEFACES, SynthConfig(looks=("hand",), digits=digits), tall)
+    inks = [ink_of(painter.paint("12+34=46", None, sample_rng(2, 2, i))) for i in range(20)]
+    at_the_edge = [bool(ink[[0, -1]].any()) for ink in inks]
+    assert sum(at_the_edge) >= 15 if reaches else not any(at_the_edge)
 
 
 def test_digits_beyond_the_range_are_never_drawn(tmp_path: Path) -> None:

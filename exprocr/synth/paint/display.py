@@ -207,7 +207,8 @@ class DisplayPainter:
         if is_led and dice.happens(0.6):
             glow = light.blur(ink, dice.between((0.04, 0.09)) * text_px)
             ink = ImageChops.add(ink, glow, scale=1.5)
-        ink = light.blur(ink, light.draw_blur(ranges.light, text_px, dice))
+        sigma = light.draw_blur(ranges.light, text_px, dice)
+        ink = light.blur(ink, sigma)
         contrast = light.draw_contrast(ranges.light, dice)
         level = light.ground(view.size, ranges.light, dice)
         gray = light.exposed(ink, level, ranges.light, contrast, dice)
@@ -215,7 +216,7 @@ class DisplayPainter:
             gray = ImageChops.invert(gray)
         if dice.happens(ranges.glare_share):
             gray = self._glare(gray, dice)
-        gray = light.degraded(gray, ranges.light, text_px, dice)
+        gray = light.degraded(gray, ranges.light, text_px, dice, keep_size=sigma > 0)
         dark = (dice.between((0, 60)), dice.between((0, 60)), dice.between((0, 70)))
         return light.colored(gray, dark, dice.pick(ranges.lights if is_led else ranges.grounds))
 

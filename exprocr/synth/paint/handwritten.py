@@ -167,6 +167,11 @@ class HandPainter:
         boxes = [line.box(-CAP_HEIGHT * size), *([written.box()] if written.inks else [])]
         left, top = (min(box[i] for box in boxes) for i in (0, 1))
         right, bottom = (max(box[i] for box in boxes) for i in (2, 3))
+        if dice.happens(ranges.cut_share):
+            cut = round(dice.between(ranges.cut) * CAP_HEIGHT * size)
+            top, bottom = min(boxes[0][1], top + cut), max(boxes[0][3], bottom - cut)
+        if dice.happens(ranges.neighbor_share):
+            self._add_neighbors(written, line, size, dice)
         view = place(
             (right - left, bottom - top), target, paper.placement, text, width, self.height, dice
         )
@@ -242,6 +247,19 @@ class HandPainter:
                 top += dice.around(ranges.uneven) * pen.height_px
                 written.add(ink, (left + right - ink.width) / 2, top)
         return line, written
+
+    def _add_neighbors(self, written: Line, line: Line, size: int, dice: Dice) -> None:
+        """Write digits above or below a line, so that their ends reach into it."""
+        ranges, cap = self.ranges, CAP_HEIGHT * size
+        pen = self._new_pen(cap * dice.between(ranges.digit_height), dice)
+        depth = dice.between(ranges.neighbor_depth) * cap
+        above, x = dice.happens(0.5), dice.between((0.0, 1.0)) * line.end
+        for _ in range(1 + dice.number(3)):
+            if (result := pen.write(dice.pick(DIGITS))) is None:
+                return
+            ink, _ = result
+            written.add(ink, x, depth - cap - ink.height if above else -depth)
+            x += ink.width + dice.between(ranges.digit_gap) * cap
 
     def _new_pen(self, height_px: float, dice: Dice) -> Pen:
         config = self.config
