@@ -15,7 +15,7 @@ FORMATS = ("table", "tsv", "json", "csv", "contest")
 LAYOUTS = ("contest", "beside", "list", "table", "pairs", "names", "parquet", "lmdb")
 """How labeled pictures are stored; `exprocr.core.data.layouts` has a module for each."""
 
-TEXTS_LIKE = ("level1", "captcha", "sums", "worksheet", "unknown")
+TEXTS_LIKE = ("level1", "captcha", "sums", "worksheet", "readings", "unknown")
 """Distributions of rendered texts; `exprocr.synth.texts` describes them."""
 
 MAX_PROCESSES = 1024

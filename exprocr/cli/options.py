@@ -217,7 +217,8 @@ def texts_options(command: F) -> F:
         "--texts-like",
         type=click.Choice(TEXTS_LIKE),
         help="Draw texts like those of the 2017 contest, of arithmetic captchas, of sums of two to "
-        "five numbers, of worksheets with answers, or unknown characters.  [default: level1]",
+        "five numbers, of worksheets with answers, of what meters show, or unknown characters.  "
+        "[default: level1]",
     )(command)
     command = click.option(
         "--texts",

@@ -91,11 +91,41 @@ class Unknown:
         return grammar.accepts(UNKNOWN)
 
 
+@dataclass(frozen=True)
+class Readings:
+    """Numbers as meters and scales show them: some begin with zeros, some have a point."""
+
+    characters: str = ".0123456789"
+    max_digits: int = 8
+
+    @property
+    def max_frames(self) -> int:
+        """Frames of the longest number: all digits are alike, with a blank between them."""
+        return 2 * self.max_digits - 1
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Return a random number."""
+        num = int(rng.integers(1, self.max_digits + 1))
+        digits = rng.integers(10, size=num)
+        if rng.random() < 0.3:
+            digits[: rng.integers(num)] = 0
+        text = "".join(map(str, digits.tolist()))
+        if num == 1 or rng.random() < 0.6:
+            return text
+        place = num - int(rng.integers(1, min(num, 4)))
+        return f"{text[:place]}.{text[place:]}"
+
+    def is_within(self, grammar: Grammar) -> bool:
+        """Return whether a grammar accepts numbers with and without a point."""
+        return all(map(grammar.accepts, ("007", "42.5")))
+
+
 NAMED: dict[str, Texts] = {
     "level1": LEVEL1,
     "captcha": CAPTCHA,
     "sums": SUMS,
     "worksheet": WORKSHEET,
+    "readings": Readings(),
     "unknown": Unknown(),
 }
 """The distributions of `exprocr.choices.TEXTS_LIKE`."""

@@ -31,8 +31,8 @@ from exprocr.core.text.grammar.grammars import Grammar
 from exprocr.synth.dice import Dice
 from exprocr.synth.exercises import CAPTCHA, WORKSHEET
 from exprocr.synth.fonts import FontFile, find_fonts
-from exprocr.synth.renderer import SAMPLE_STREAM, Renderer
-from exprocr.synth.texts import LEVEL1
+from exprocr.synth.renderer import SAMPLE_STREAM, Painter, Renderer
+from exprocr.synth.texts import LEVEL1, Texts
 from tests.benchmarks.captcha_images import draw_images
 
 if TYPE_CHECKING:
@@ -308,6 +308,12 @@ def rendered(folder: Path, *looks: str, **settings: Any) -> Draw:
 def _render(renderer: Renderer, numbers: range, rng: Rng) -> Iterator[Drawn]:
     seed = _seed(rng)
     return (renderer.sample(seed, SAMPLE_STREAM, number) for number in numbers)
+
+
+def painted(painter: Painter, texts: Texts, numbers: range, rng: Rng) -> Iterator[Drawn]:
+    """Yield random texts, as a painter paints them."""
+    for text in (texts.draw(rng) for _ in numbers):
+        yield text, painter.paint(text, None, rng)
 
 
 def _seed(rng: Rng) -> int:

@@ -1,7 +1,8 @@
 """What a model reads of all that general weights are to read, none of it trained on.
 
     python -m tests.benchmarks.measure_weights --heldout fonts/heldout --digits mnist \\
-        [--real DIR]... [--model M] [--only looks]... [-n 0.1] [--errors DIR] [--json FILE]
+        --dseg fonts/dseg [--real DIR]... [--model M] [--only looks]... [-n 0.1] \\
+        [--errors DIR] [--json FILE]
 
 Rows, read with the model's own grammar unless the table names another:
 
@@ -14,7 +15,7 @@ Rows, read with the model's own grammar unless the table names another:
   ``fonts``: contest texts in twelve fonts, one drawn for each glyph; they are of those families of
   ``--heldout`` that the first weights read worst. In half of the images the minus is thin.
 - ``looks/...``: looks of our own renderer in fonts of ``--heldout``; ``hand`` has digits 8,000 to
-  9,999 of ``--digits``.
+  9,999 of ``--digits``, and ``display`` the typefaces DSEG7 of ``--dseg`` (Debian's fonts-dseg).
 - ``none/...``: what is no arithmetic. The figure is the share that is read as some text at a
   confidence of 0.9 or more. Photographs are parts of matplotlib's grace_hopper.jpg, and of
   scikit-image's chelsea.png and coffee.png and scikit-learn's china.jpg and flower.jpg where these
@@ -55,11 +56,13 @@ from exprocr.core.text.expression import value_of
 from exprocr.core.text.grammar.grammars import load_grammar_alone
 from exprocr.errors import ImageError
 from exprocr.synth.exercises import SUMS
+from exprocr.synth.texts import NAMED
 from exprocr.viz.canvas.picture import save_picture
 from exprocr.viz.samples import Tile, draw_samples
 from tests.benchmarks import image_sets
 from tests.benchmarks.image_sets import Draw, Drawn, MissingError
 from tests.benchmarks.measuring import print_table
+from tests.benchmarks.small_sets import display_painter
 
 SEED = 20_000
 CHUNK_SIZE = 200
@@ -146,6 +149,10 @@ def all_rows(args: argparse.Namespace) -> list[Row]:
         digits = str(_given(args.digits, "--digits"))
         return image_sets.rendered(heldout(), "hand", digits=digits, digit_range=TEST_DIGITS)
 
+    def displays() -> Draw:
+        painter = display_painter(_given(args.dseg, "--dseg"), "DSEG7*.ttf")
+        return partial(image_sets.painted, painter, NAMED["readings"])
+
     def look(name: str) -> Draw:
         return image_sets.rendered(heldout(), f"{name}/worksheet", f"{name}/captcha")
 
@@ -169,6 +176,7 @@ def all_rows(args: argparse.Namespace) -> list[Row]:
         Row("looks/print", 5_000, partial(look, "print")),
         Row("looks/screen", 5_000, partial(look, "screen")),
         Row("looks/hand", 5_000, hand),
+        Row("looks/display", 5_000, displays),
         Row(
             "none/letters",
             200,
@@ -266,6 +274,7 @@ def parse(arguments: list[str] | None = None) -> tuple[argparse.Namespace, list[
     add("--real", type=Path, action="append", default=[], help="labeled folder of real pictures")
     add("--heldout", type=Path, help="folder with fonts held out from training")
     add("--digits", type=Path, help="folder with handwritten digits as MNIST publishes them")
+    add("--dseg", type=Path, help="folder with the fonts of fonts-dseg")
     add("--only", action="append", metavar="NAME", help="rows whose names begin so")
     add("-n", type=float, default=1.0, metavar="SHARE", help="of the pictures [default: 1]")
     add("--errors", type=Path, metavar="DIR", help="for a PNG of the worst errors of each row")

@@ -24,7 +24,7 @@ from exprocr.core.image.preprocess import load_image
 from exprocr.core.system.csv_rows import csv_writer
 from exprocr.core.text.grammar.grammars import load_grammar_alone
 from exprocr.synth.fonts import FontFile, find_fonts
-from exprocr.synth.looks import DISPLAY
+from exprocr.synth.looks import DISPLAY, Display
 from exprocr.synth.paint.display import DisplayPainter
 from exprocr.synth.renderer import FILES_STREAM, VAL_FILES_STREAM, Renderer
 from exprocr.synth.texts import GrammarTexts
@@ -155,15 +155,14 @@ def _side_by_side(inks: NDArray[np.uint8], rng: Rng) -> Image.Image:
 
 
 def displays(folder: Path, num_train: int, seed: int) -> Split:
-    """Draw numbers in seven-segment typefaces of a folder, with glare, tilt and all of the look."""
+    """Draw numbers in seven-segment typefaces of a folder, with glare, tilt and all of the look.
+
+    Only its low contrast is left out, with which people guess too.
+    """
     parts = []
+    look = replace(DISPLAY, light=replace(DISPLAY.light, low_contrast_share=0.0))
     for part, num in (("train", num_train), ("test", NUM_TEST)):
-        paths = sorted(folder.rglob(DISPLAY_FACES[part]))
-        if not paths:
-            raise MissingError(f"{folder}: expected fonts {DISPLAY_FACES[part]}, found none")
-        typefaces = Typefaces(list(map(_face, paths)), DISPLAY_TEXTS.characters)
-        look = replace(DISPLAY, typeface_share=1.0)
-        painter = DisplayPainter(typefaces, DISPLAY_HEIGHT, look)
+        painter = display_painter(folder, DISPLAY_FACES[part], look)
         drawn = []
         for number in range(num):
             rng = np.random.default_rng((seed, part == "test", number))
@@ -171,6 +170,15 @@ def displays(folder: Path, num_train: int, seed: int) -> Split:
             drawn.append((text, painter.paint(text, None, rng)))
         parts.append(drawn)
     return parts[0], parts[1]
+
+
+def display_painter(folder: Path, pattern: str, look: Display = DISPLAY) -> DisplayPainter:
+    """Return a painter of numbers, in those typefaces of a folder whose files fit a pattern."""
+    paths = sorted(folder.rglob(pattern))
+    if not paths:
+        raise MissingError(f"{folder}: expected fonts {pattern}, found none")
+    typefaces = Typefaces(list(map(_face, paths)), DISPLAY_TEXTS.characters)
+    return DisplayPainter(typefaces, DISPLAY_HEIGHT, replace(look, typeface_share=1.0))
 
 
 def _face(path: Path) -> FontFile:

@@ -59,7 +59,11 @@ def test_every_row_is_measured(
 ) -> None:
     digits = write_digits(tmp_path / "digits", *drawn_digits(20))
     monkeypatch.setattr("tests.benchmarks.measure_weights.TEST_DIGITS", (10, 19))
+    dseg = tmp_path / "dseg"
+    dseg.mkdir()
+    shutil.copy(FONTS / "DejaVuSans.ttf", dseg / "DSEG7Classic-Bold.ttf")
     options = ["--model", tiny_model, "--real", files, "--heldout", heldout, "--digits", digits]
+    options += ["--dseg", dseg]
     groups = [part for group in ("real", "captcha", "looks", "none") for part in ("--only", group)]
     errors = tmp_path / "errors"
     found = figures(tmp_path, *options, *groups, "-n", 0.0006, "--errors", errors)
@@ -73,6 +77,7 @@ def test_every_row_is_measured(
         "looks/print": 3,
         "looks/screen": 3,
         "looks/hand": 3,
+        "looks/display": 3,
         "none/letters": 1,
         "none/blank": 1,
         "none/noise": 1,

@@ -291,7 +291,8 @@ class SynthConfig:
     texts_like: str = ""
     """Distribution of the texts: ``level1`` (the contest's, also if nothing is given), ``captcha``
     (such as ``5+7=?``), ``sums`` (such as ``12-305*7``), ``worksheet`` (such as ``0.7÷10=0.07``,
-    right and wrong) or ``unknown`` (U+FFFD for each character)."""
+    right and wrong), ``readings`` (such as ``007.5``) or ``unknown`` (U+FFFD for each
+    character)."""
 
     max_length: int = ranged(24, 1, 1_000)
     """Most characters of a text of a grammar with more than 1,000,000 texts."""
