@@ -199,7 +199,8 @@ class Hand:
 
     cut_share: float = 0.2
     cut: Range = (0.02, 0.2)
-    """Where the answer is higher or lower than the print, the picture ends before it, likewise."""
+    """Where the answer is higher or lower than the print, its ends do not count when the line is
+    placed in the picture, likewise."""
 
     strength: Range = (0.3, 0.95)
     """Opacity of the ink: pencil is pale."""

@@ -132,7 +132,9 @@ def texts_like(labels: Sequence[str], max_length: int) -> dict[str, Any]:
     grammar = tightest(known, charset)
     if grammar == "level1":
         return {"texts_like": grammar}
-    if grammar in ("digits", "number") or grammar.startswith(REGEX):
+    if grammar.startswith(REGEX):  # of the labels' lengths alone
+        return {"grammar": grammar, "max_length": max(map(len, known))}
+    if grammar in ("digits", "number"):
         return {"grammar": grammar, "max_length": min(max(map(len, known)), max_length)}
     if grammar == "none":
         return {}

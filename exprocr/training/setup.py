@@ -308,8 +308,8 @@ def _check_validation(data: RunData, charset: Charset, drawn: str) -> None:
 def _grammar(name: str, data: RunData, charset: Charset, texts: Mapping[str, Texts]) -> Grammar:
     """Return the model's grammar.
 
-    It is the one that the user names, if it accepts the texts of all looks; else the tightest of
-    those shipped that accept them and all labels. Unknown texts do not count.
+    It is the one that the user names, if it accepts the texts of all looks; else the tightest that
+    accepts them and all labels. Unknown texts do not count.
     """
     drawn = [one for one in texts.values() if one.characters != UNKNOWN]
 

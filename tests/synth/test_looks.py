@@ -410,9 +410,25 @@ def test_handwriting_reaches_beyond_the_picture_only_where_it_may(
 ) -> None:
     tall = replace(CLEAN_HAND, digit_height=(1.6, 1.6), **changes)
     painter = HandPainter(TYPEFACES, SynthConfig(looks=("hand",), digits=digits), tall)
-    inks = [ink_of(painter.paint("12+34=46", None, sample_rng(2, 2, i))) for i in range(20)]
-    at_the_edge = [bool(ink[[0, -1]].any()) for ink in inks]
-    assert sum(at_the_edge) >= 15 if reaches else not any(at_the_edge)
+    inks = [ink_of(painter.paint("12+34=46", None, sample_rng(2, 2, i))) for i in range(40)]
+    for row in (0, -1):
+        num_at_the_edge = sum(bool(ink[row].any()) for ink in inks)
+        assert num_at_the_edge >= 12 if reaches else not num_at_the_edge
+
+
+def test_of_what_a_neighbor_wrote_no_digit_is_whole(digits: str) -> None:
+    near = replace(CLEAN_HAND, neighbor_share=1.0, neighbor_depth=(-0.1, -0.1))
+    painter = HandPainter(TYPEFACES, SynthConfig(looks=("hand",), digits=digits), near)
+    num_cut = 0
+    for index in range(40):
+        ink = ink_of(painter.paint("12+34=", None, sample_rng(2, 3, index)))
+        image = Image.fromarray(ink).convert("L")
+        for y in (0, image.height - 1):
+            for x in np.flatnonzero(ink[y]).tolist():  # of a digit that the edge cuts
+                ImageDraw.floodfill(image, (x, y), 0)
+                num_cut += 1
+        assert num_parts(np.asarray(image) > 0) <= parts_of_text("12+34=")
+    assert num_cut
 
 
 def test_digits_beyond_the_range_are_never_drawn(tmp_path: Path) -> None:

@@ -96,6 +96,10 @@ def test_a_look_that_cannot_be_drawn_is_left_out(tmp_path: Path, bundled: ModelF
         (["123456", "\ufffd"], {"grammar": "digits", "max_length": 5}),
         (["0.7\u00f710=0.07", "14\u00f73=4\u20262", "2<3"], {"texts_like": "worksheet"}),
         (["AB-12", "X"], {}),
+        (
+            [f"AB-{number:05}" for number in range(150)],
+            {"grammar": "regex:[AB]{2}-[0-9]{5}", "max_length": 8},
+        ),
     ],
 )
 def test_texts_are_like_the_labels(labels: list[str], settings: dict[str, object]) -> None:

@@ -46,11 +46,9 @@ FIELD_WINDOW = 0.75
 """Side of the square window, by the height: what it fits into is background. So the window must be
 larger than the thickest stroke, and the block that some captchas have for a minus."""
 
-VOTE_WINDOW = 0.35
-"""Side of the window, likewise, in which ink is rarer than background."""
-
-VOTE_NOISE = 4 * GRAY_LEVEL
-"""Contrast of a window whose vote counts half."""
+INK_WINDOW = 0.35
+"""Side of the window, likewise, in which ink is rarer than background. A strong edge, such as that
+of a frame, is in fewer of these windows than in larger ones."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's "L"
 
@@ -222,9 +220,7 @@ def flatten(gray: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
 
     The background is the closing of the picture where text is dark, and the opening where it is
     light. Text is dark if pixels are nearer to the lightest than to the darkest one around them:
-    there is less text than background. Each pixel has a vote, however strong its surroundings are,
-    so that a frame or a reflection does not outvote faint text. All is computed on a reduced
-    picture.
+    there is less text than background. All is computed on a reduced picture.
 
     Args:
         gray: (H, W) float32, 0..1.
@@ -235,12 +231,12 @@ def flatten(gray: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
     height, width = gray.shape
     factor = max(1, round(height / FIELD_ROWS))
     small = np.asarray(Image.fromarray(gray).reduce(factor))
-    # Odd, so that they have a middle.
-    window, vote = (round(w * height / factor) | 1 for w in (FIELD_WINDOW, VOTE_WINDOW))
-    lightest, darkest = _running_max(small, vote), -_running_max(-small, vote)
-    votes = (2 * small - lightest - darkest) / (lightest - darkest + np.float32(VOTE_NOISE))
-    rest = window - vote + 1  # a maximum over the one window, then the other, is that of both
-    is_dark = bool(votes.sum() >= 0)
+    # Odd, so that they have a middle; the smaller one has neighbors, if the larger one has.
+    window = round(FIELD_WINDOW * height / factor) | 1
+    part = min(max(round(INK_WINDOW * height / factor) | 1, 3), window)
+    lightest, darkest = _running_max(small, part), -_running_max(-small, part)
+    is_dark = bool((lightest - small).sum() <= (small - darkest).sum())
+    rest = window - part + 1  # a maximum over the one window, then the other, is that of both
     if is_dark:
         field = -_running_max(-_running_max(lightest, rest), window)
     else:
@@ -333,7 +329,10 @@ def preprocess(image: Image.Image, config: PreprocessConfig) -> NDArray[np.uint8
 
 
 def to_ink(gray: NDArray[np.float32], *, flat_field: bool = True) -> NDArray[np.float32]:
-    """Convert gray to ink, as `stretch_contrast` does; before, `flatten` it if asked for."""
+    """Convert gray (H, W) float32, 0..1, to ink as `stretch_contrast` does, evened out before.
+
+    Without ``flat_field``, what `flatten` does is left out.
+    """
     return stretch_contrast(*flatten(gray)) if flat_field else stretch_contrast(gray)
 
 

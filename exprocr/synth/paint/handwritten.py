@@ -170,13 +170,13 @@ class HandPainter:
         if dice.happens(ranges.cut_share):
             cut = round(dice.between(ranges.cut) * CAP_HEIGHT * size)
             top, bottom = min(boxes[0][1], top + cut), max(boxes[0][3], bottom - cut)
-        if dice.happens(ranges.neighbor_share):
-            self._add_neighbors(written, line, size, dice)
         view = place(
             (right - left, bottom - top), target, paper.placement, text, width, self.height, dice
         )
         at = (round(view.origin[0]) - left, round(view.origin[1]) - top)
         page = view.new_page()
+        if dice.happens(ranges.neighbor_share):
+            self._add_neighbors(written, line, size, (-at[1], page.height - at[1]), dice)
         line.draw(page, *at)
         decorate(page, line, at, size, view, paper, dice)
         if answer and dice.happens(ranges.box_share):
@@ -248,8 +248,14 @@ class HandPainter:
                 written.add(ink, (left + right - ink.width) / 2, top)
         return line, written
 
-    def _add_neighbors(self, written: Line, line: Line, size: int, dice: Dice) -> None:
-        """Write digits above or below a line, so that their ends reach into it."""
+    def _add_neighbors(
+        self, written: Line, line: Line, size: int, edges: tuple[int, int], dice: Dice
+    ) -> None:
+        """Write digits above or below a line, so that their ends reach into it.
+
+        Those that do not cross the upper or lower edge of the page are left out: all of them would
+        be seen, as if they were text.
+        """
         ranges, cap = self.ranges, CAP_HEIGHT * size
         pen = self._new_pen(cap * dice.between(ranges.digit_height), dice)
         depth = dice.between(ranges.neighbor_depth) * cap
@@ -258,7 +264,9 @@ class HandPainter:
             if (result := pen.write(dice.pick(DIGITS))) is None:
                 return
             ink, _ = result
-            written.add(ink, x, depth - cap - ink.height if above else -depth)
+            y = depth - cap - ink.height if above else -depth
+            if y < edges[0] or y + ink.height > edges[1]:
+                written.add(ink, x, y)
             x += ink.width + dice.between(ranges.digit_gap) * cap
 
     def _new_pen(self, height_px: float, dice: Dice) -> Pen:

@@ -60,20 +60,35 @@ def test_text_in_a_shadow_is_the_text(kind: str, is_light: bool) -> None:
 
 
 @pytest.mark.parametrize("is_light", [False, True])
-@pytest.mark.parametrize("frame", ["top", "side", "spot"])
-def test_a_strong_edge_does_not_outvote_faint_text(frame: str, is_light: bool) -> None:
+@pytest.mark.parametrize(
+    ("edge", "level", "contrast"), [("frame", 150, 0.1), ("frame", 250, 0.25), ("spot", 250, 0.1)]
+)
+def test_a_strong_edge_does_not_outweigh_faint_text(
+    edge: str, level: int, contrast: float, is_light: bool
+) -> None:
     """As on displays in photographs: dark text, and a bright frame or a reflection."""
-    faint = text_picture(60, 250).point(lambda level: round(80 + 0.16 * level))
+    faint = text_picture(60, 250).point(lambda gray: round(80 + contrast * gray))
     expected = preprocess(faint, CONFIG)
     draw = ImageDraw.Draw(faint)
-    if frame == "top":
-        draw.rectangle((0, 0, 179, 3), 250)
-    elif frame == "side":
-        draw.rectangle((170, 0, 179, 59), 250)
+    if edge == "frame":
+        draw.rectangle((0, 0, 179, 3), level)
     else:
-        draw.ellipse((166, 40, 178, 56), 250)
+        draw.ellipse((166, 40, 178, 56), level)
     found = preprocess(ImageOps.invert(faint) if is_light else faint, CONFIG)
     assert correlation(found[8:, :160], expected[8:, :160]) > 0.7
+
+
+@pytest.mark.parametrize("is_light", [False, True])
+@pytest.mark.parametrize("width", [180, 300])
+def test_a_faint_texture_does_not_outweigh_text(width: int, is_light: bool) -> None:
+    plain = Image.new("L", (width, 60), 220)
+    ImageDraw.Draw(plain).text((15, 8), "1+2", 40, ImageFont.load_default(36))
+    specks = np.random.default_rng(0).random((60, width)) < 0.02
+    pictures = [Image.fromarray(np.asarray(plain) + 20 * specks.astype(np.uint8)), plain]
+    found, expected = (
+        preprocess(ImageOps.invert(p) if is_light else p, CONFIG).astype(int) for p in pictures
+    )
+    assert correlation(found, expected) > 0.9
 
 
 def test_even_light_needs_no_correction() -> None:

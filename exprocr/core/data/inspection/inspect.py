@@ -117,7 +117,7 @@ class Inspection:
             share = sum(n for text, n in counts.items() if grammar.accepts(text)) / counts.total()
             if share >= NEARLY_ALL:
                 return Fit(grammar.name, share)
-        return Fit("none", 1.0)
+        return self.all_fit
 
 
 def inspect(

@@ -345,7 +345,10 @@ def tightest(
     for text in texts:
         candidates = [grammar for grammar in candidates if grammar.accepts(text)]
     name = next(grammar.name for grammar in candidates if fits(grammar))
-    if name == "none" and (pattern := pattern_of(texts)) is not None:
-        grammar = load_grammar(f"{REGEX}{pattern}", charset)
+    if name == "none" and (pattern := pattern_of(texts, charset)) is not None:
+        try:
+            grammar = load_grammar(f"{REGEX}{pattern}", charset)
+        except ConfigError:  # it needs too many states
+            return name
         return grammar.name if fits(grammar) else name
     return name
