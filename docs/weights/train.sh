@@ -20,5 +20,7 @@ train() { # RUN OPTIONS...: begin a run, or take it up
 test -d fonts || python docs/weights/split_fonts.py fonts /usr/share/texlive/texmf-dist/fonts
 train "$runs/first"
 train "$runs/second" --init "$runs/first" --steps 10000 --learning-rate 3e-3 --seed 33
-python docs/weights/finish.py "$runs/first" "$runs/second" exprocr/weights/model.safetensors
+python docs/weights/finish.py "$runs/first" "$runs/second" "$runs/mean.safetensors"
+train "$runs/third" --init "$runs/mean.safetensors" --steps 6000 --learning-rate 2e-3 --seed 35
+python docs/weights/finish.py "$runs/third" exprocr/weights/model.safetensors
 exprocr export bundled -o exprocr/weights/model.onnx

@@ -193,11 +193,11 @@ class Hand:
     box_share: float = 0.12
     """A box, a line or brackets of dots for the answer, which is not always kept inside."""
 
-    neighbor_share: float = 0.2
+    neighbor_share: float = 0.12
     neighbor_depth: Range = (-0.1, 0.4)
     """What is written above or below reaches into the line, by a printed digit's height."""
 
-    cut_share: float = 0.2
+    cut_share: float = 0.1
     cut: Range = (0.02, 0.2)
     """Where the answer is higher or lower than the print, its ends do not count when the line is
     placed in the picture, likewise."""
