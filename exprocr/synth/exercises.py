@@ -8,7 +8,7 @@ that is forgotten.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -96,8 +96,7 @@ class Exercises:
 
     def is_within(self, grammar: Grammar) -> bool:
         """Return whether a grammar accepts all of many random exercises."""
-        rng = np.random.default_rng(0)
-        return all(grammar.accepts(self.draw(rng)) for _ in range(NUM_CHECKED))
+        return accepts_drawn(grammar, self.draw)
 
     def _open(self, rng: np.random.Generator, _: bool) -> str:
         return self._expression(rng).text + self._chosen("endings", rng)
@@ -202,6 +201,12 @@ class Exercises:
         """The names and the running sums of all shares, by field."""
         tables = {name: value for name, value in vars(self).items() if isinstance(value, Mapping)}
         return {name: (list(t), list(accumulate(t.values()))) for name, t in tables.items()}
+
+
+def accepts_drawn(grammar: Grammar, draw: Callable[[np.random.Generator], str]) -> bool:
+    """Return whether a grammar accepts all of many random texts."""
+    rng = np.random.default_rng(0)
+    return all(grammar.accepts(draw(rng)) for _ in range(NUM_CHECKED))
 
 
 class _Expression(NamedTuple):

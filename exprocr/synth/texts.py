@@ -15,7 +15,7 @@ from exprocr.core.text.grammar.grammars import Grammar, load_grammar_alone
 from exprocr.core.text.grammar.lexicon import read_texts
 from exprocr.core.text.grammar.sampling import check_visible, make_sampler
 from exprocr.errors import ConfigError
-from exprocr.synth.exercises import CAPTCHA, NUM_CHECKED, SUMS, WORKSHEET
+from exprocr.synth.exercises import CAPTCHA, SUMS, WORKSHEET, accepts_drawn
 from exprocr.words import quoted, shortened
 
 
@@ -117,8 +117,7 @@ class Readings:
 
     def is_within(self, grammar: Grammar) -> bool:
         """Return whether a grammar accepts all of many random numbers."""
-        rng = np.random.default_rng(0)
-        return all(grammar.accepts(self.draw(rng)) for _ in range(NUM_CHECKED))
+        return accepts_drawn(grammar, self.draw)
 
 
 NAMED: dict[str, Texts] = {

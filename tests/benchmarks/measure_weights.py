@@ -15,8 +15,8 @@ Rows, read with the model's own grammar unless the table names another:
   ``fonts``: contest texts in twelve fonts, one drawn for each glyph; they are of those families of
   ``--heldout`` that the first weights read worst. In half of the images the minus is thin.
 - ``looks/...``: looks of our own renderer in fonts of ``--heldout``; ``hand`` has digits 8,000 to
-  9,999 of ``--digits``, and ``display`` the typefaces DSEG7 Classic and
-  Modern of ``--dseg`` (Debian's fonts-dseg).
+  9,999 of ``--digits``, and ``display`` the typefaces DSEG7 Classic and Modern of ``--dseg``
+  (Debian's fonts-dseg).
 - ``none/...``: what is no arithmetic. The figure is the share that is read as some text at a
   confidence of 0.9 or more. Photographs are parts of matplotlib's grace_hopper.jpg, and of
   scikit-image's chelsea.png and coffee.png and scikit-learn's china.jpg and flower.jpg where these

@@ -244,7 +244,8 @@ def test_the_shipped_graph_is_that_of_the_shipped_weights() -> None:
     for image in sorted(SAMPLES.glob("*.png")):
         pictures = load(Image.open(image), model.preprocess).ink[None]
         found, expected = found_of.log_probs(pictures), expected_of.log_probs(pictures)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=5e-4)
+        # More than the exporter allows for its own pictures: of these, one is very faint.
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)
 
 
 def test_both_engines_read_the_samples_correctly() -> None:
