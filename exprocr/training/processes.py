@@ -125,4 +125,6 @@ def join(device: torch.device) -> Processes:
         except (RuntimeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise DataError(f"the {size} processes of the training do not meet: {reason}") from None
-    return Processes(rank(), size, device)
+    processes = Processes(rank(), size, device)
+    processes.greatest(0)  # none goes on, and maybe ends, while another one is still meeting it
+    return processes
