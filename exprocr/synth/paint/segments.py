@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import ImageDraw
+
+Polygon = list[tuple[float, float]]
+"""Corners: x and y."""
 
 SEGMENTS: dict[str, tuple[str, ...]] = {
     "0": ("abcdef",),
@@ -59,40 +60,35 @@ class Shape:
     is_square: bool
     """Whether the segments' ends are square; otherwise they are points."""
 
-    def polygons(self, height_px: float) -> dict[str, NDArray[np.float64]]:
-        """Return the corners of each segment: (n, 2), x and y, px from the upper left corner."""
+    def polygons(self, height_px: float) -> dict[str, Polygon]:
+        """Return the corners of each segment, px from the upper left corner."""
         half = self.thickness / 2
         # Square ends stay clear of the segments across.
         short = self.gap / 2 + half * self.is_square
+        point = 0.0 if self.is_square else half
         result = {}
         for name, ends in _ENDS.items():
             (x0, y0), (x1, y1) = (
                 (half + x * (self.width - 2 * half), half + y * (0.5 - half)) for x, y in ends
             )
             is_level = y0 == y1
-            length = (x1 - x0) if is_level else (y1 - y0)
-            if self.is_square:
-                outline = [(short, -half), (length - short, -half)]
-                outline += [(length - short, half), (short, half)]
-            else:
-                outline = [(short, 0), (short + half, -half), (length - short - half, -half)]
-                outline += [
-                    (length - short, 0),
-                    (length - short - half, half),
-                    (short + half, half),
-                ]
-            points = np.array(outline)
-            if not is_level:
-                points = points[:, ::-1]
-            points = points + np.array((x0, y0))
-            points[:, 0] += self.slant * (1 - points[:, 1])
-            result[name] = points * height_px
+            end = (x1 - x0 if is_level else y1 - y0) - short
+            outline = [(short + point, -half), (end - point, -half)]
+            outline += [(end - point, half), (short + point, half)]
+            if not self.is_square:
+                outline = [(short, 0.0), *outline[:2], (end, 0.0), *outline[2:]]
+            polygon = []
+            for along, across in outline:
+                x, y = (along, across) if is_level else (across, along)
+                x, y = x + x0, y + y0
+                polygon.append(((x + self.slant * (1 - y)) * height_px, y * height_px))
+            result[name] = polygon
         return result
 
 
 def draw_segments(
     draw: ImageDraw.ImageDraw,
-    polygons: dict[str, NDArray[np.float64]],
+    polygons: dict[str, Polygon],
     lit: str,
     place: tuple[float, float],
     unlit: int,
@@ -109,4 +105,4 @@ def draw_segments(
     for name, points in polygons.items():
         ink = 255 if name in lit else unlit
         if ink:
-            draw.polygon((points + place).ravel().tolist(), fill=ink)
+            draw.polygon([(x + place[0], y + place[1]) for x, y in points], fill=ink)
