@@ -282,7 +282,9 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> tuple[RunSpec, ModelFi
     if options["no_system_fonts"]:
         changes["synth"]["system_fonts"] = False
     file = Path(options["config"]) if options["config"] else None
-    preset = options["preset"] or ("finetune" if options["init"] else "default")
+    # Rendered images do not run out: there is no need to change little, and soon.
+    is_small = options["init"] is not None and options["data"] is not None
+    preset = options["preset"] or ("finetune" if is_small else "default")
     settings = load_settings(preset, file, changes)
     if options["synth_mix"] != AUTO:
         check_digits(options["digits"], settings.synth)

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from exprocr.cli.options import Session
 from exprocr.cli.train.run import ProgressBar
+from exprocr.core.config.schema import PRESETS
 from exprocr.core.config.settings import load_settings
 from exprocr.core.evaluation.calibration import Calibration
 from exprocr.core.evaluation.reliability import Reliability
@@ -199,6 +200,18 @@ def test_init(train: Train, files: Path, tiny_model: Path, tmp_path: Path) -> No
     assert (model.model, model.preprocess) == (before.model, before.preprocess)
     assert model.charset == before.charset
     assert read_checkpoint(run)[0].init == str(tiny_model)
+
+
+@pytest.mark.parametrize("source", ["files", "rendered"])
+def test_rendered_images_alone_are_no_small_set(
+    train: Train, files: Path, tiny_model: Path, tmp_path: Path, source: str
+) -> None:
+    data = [files] if source == "files" else ["--synth-mix", 1]
+    run = tmp_path / "run"
+    result = train(*data, "--init", tiny_model, "--output", run, "--steps", 1)
+    assert result.exit_code == 0, result.stderr
+    preset = PRESETS["finetune" if source == "files" else "default"]
+    assert read_checkpoint(run)[0].settings.training.ema_decay == preset.training.ema_decay
 
 
 def test_the_model_is_read_once(
