@@ -1,6 +1,7 @@
 r"""Training speed of several processes under torchrun, against one.
 
-    python -m tests.benchmarks.measure_processes [--steps 60] [--rounds 5] [-- OPTION...]
+    python -m tests.benchmarks.measure_processes [--batch-size 64] [--steps 60] [--rounds 5] \
+        [-- OPTION...]
 
 Trains on rendered images, in rounds: one process of one thread, two of one thread each, and one of
 two threads. Rendering is included: with ``--workers 0`` the processes render themselves, so that
@@ -24,8 +25,6 @@ from exprocr.core.runs.layout import METRICS_NAME
 from exprocr.core.runs.summary import of_kind
 from tests.benchmarks.measuring import describe_machine, print_table
 
-BATCH_SIZE = 64
-
 ROWS = ((1, 1), (2, 1), (1, 2))
 """Processes, and threads of each."""
 
@@ -35,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--batch-size", type=int, default=64, help="of all processes together")
     parser.add_argument("--steps", type=int, default=60, help="of each training")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("options", nargs="*", help="of exprocr train")
@@ -42,7 +42,7 @@ def main() -> int:
     speeds: dict[tuple[int, int], list[float]] = {row: [] for row in ROWS}
     for _ in range(arguments.rounds):
         for num, threads in ROWS:
-            speeds[num, threads].append(_speed(num, threads, arguments.steps, arguments.options))
+            speeds[num, threads].append(_speed(num, threads, arguments))
     print("\n".join(describe_machine()))
     table = Table("processes", "threads of each", "images/s", "by one process of one thread")
     for (num, threads), found in speeds.items():
@@ -53,22 +53,22 @@ def main() -> int:
     return 0
 
 
-def _speed(num: int, threads: int, steps: int, options: list[str]) -> float:
+def _speed(num: int, threads: int, arguments: argparse.Namespace) -> float:
     """Return the images per second of a training."""
     with TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         command = [sys.executable]
         if num > 1:
             command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num}"]
-        command += ["-m", "exprocr", "-q", "train", "--synth-mix", "1", "--steps", str(steps)]
-        command += ["--batch-size", str(BATCH_SIZE), "--threads", str(threads)]
+        command += ["-m", "exprocr", "-q", "train", "--synth-mix", "1", "--threads", str(threads)]
+        command += ["--steps", str(arguments.steps), "--batch-size", str(arguments.batch_size)]
         command += ["--config", str(_few_validation_images(Path(folder))), "--output", str(run)]
-        command += options or ["--workers", "0"]
-        subprocess.run(command, check=True, capture_output=True)
+        command += arguments.options or ["--workers", "0"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         times = [r["elapsed_s"] for r in of_kind(read_records(run / METRICS_NAME), "step")]
     half = len(times) // 2
     seconds: float = times[-1] - times[half]
-    return BATCH_SIZE * (len(times) - 1 - half) / seconds
+    return float(arguments.batch_size * (len(times) - 1 - half) / seconds)
 
 
 def _few_validation_images(folder: Path) -> Path:
