@@ -15,6 +15,9 @@ MIN_TEXTS = 100
 
 MAX_SHAPES = 20
 
+MAX_NEW = 0.001
+"""Largest chance of a text whose shape is new: the model could not read it."""
+
 _ESCAPED = re.compile(r"[\\.^$*+?{}\[\]|()]")
 
 
@@ -23,14 +26,15 @@ def pattern_of(texts: Collection[str], charset: Charset) -> str | None:
 
     A shape says of each character whether it is a digit, a letter, or which other one. The share of
     texts whose shape no other has is an estimate of the chance that a further text has a new shape
-    (Good 1953, equation 9); so there must be none.
+    (Good 1953, equation 9). So of a thousand texts, such as plates, one may be ``N/A``.
 
     Args:
         texts: Different texts.
         charset: The characters that further texts can have, those of the texts among them.
     """
     counts = Counter(tuple(map(_kind, text)) for text in texts)
-    if len(texts) < MIN_TEXTS or len(counts) > MAX_SHAPES or 1 in counts.values():
+    num_alone = sum(count == 1 for count in counts.values())
+    if len(texts) < MIN_TEXTS or len(counts) > MAX_SHAPES or num_alone > MAX_NEW * len(texts):
         return None
     classes = {
         kind: _class([c for c in charset.characters if _kind(c) == kind])
