@@ -26,7 +26,7 @@ MEASURED_SHARE, MOST_MEASURED_S = 0.04, 30.0
 PLANNED_SHARE = 0.93
 """Share of the rest that is planned: the machine may be slower later."""
 
-FEWEST_STEPS, EVALUATION_STEPS = 1_500, 50
+FEWEST_STEPS, EVALUATION_STEPS = 1_000, 50
 """Steps of a training with few images, and steps between two of its evaluations, if nobody names
 them."""
 

@@ -396,7 +396,7 @@ class SynthConfig:
             )
 
 
-AUTO_STRENGTH = 0.5
+AUTO_STRENGTH = 1.0
 """Strength of the augmentation where nothing is said and there are few labeled images."""
 
 AUTO_IMAGES = 5_000
@@ -411,7 +411,7 @@ class AugmentConfig:
     """
 
     strength: float | None = ranged(None, 0, 1)
-    """How strong the distortions are; 0 makes none. Where it is left out, it is 0.5 with fewer than
+    """How strong the distortions are; 0 makes none. Where it is left out, it is 1 with fewer than
     5,000 labeled images to train on, and 0 with more."""
 
     unchanged_share: float = ranged(0.2, 0, 1)
@@ -469,6 +469,6 @@ PRESETS: dict[str, Preset] = {
     ),
     # From a trained model: most is known, so that less may change, and soon.
     "finetune": Preset(
-        training=TrainingConfig(batch_size=32, learning_rate=1e-3, ema_decay=0.99),
+        training=TrainingConfig(batch_size=32, learning_rate=2e-3, ema_decay=0.99),
     ),
 }
