@@ -81,7 +81,7 @@ def _setting(name: str) -> click.ParamType[Any]:
     "--preset",
     type=click.Choice(tuple(PRESETS)),
     help="Settings to start from; --config and options change them.  [default: finetune with "
-    "--init and DATA, else default]",
+    "--init and DATA to train on, else default]",
 )
 @click.option("--config", type=click.Path(), metavar="FILE", help="Settings in TOML.")
 @click.option("--epochs", type=_setting("epochs"), metavar="N", help="Passes over the data.")

@@ -282,9 +282,10 @@ def _new_spec(options: dict[str, Any], limits: Limits) -> tuple[RunSpec, ModelFi
     if options["no_system_fonts"]:
         changes["synth"]["system_fonts"] = False
     file = Path(options["config"]) if options["config"] else None
-    # Rendered images do not run out: there is no need to change little, and soon.
-    is_small = options["init"] is not None and options["data"] is not None
-    preset = options["preset"] or ("finetune" if is_small else "default")
+    # Rendered images alone are no small set: a longer training with larger steps does no harm.
+    trains_on_files = options["data"] is not None and options["synth_mix"] != 1
+    fine_tunes = options["init"] is not None and trains_on_files
+    preset = options["preset"] or ("finetune" if fine_tunes else "default")
     settings = load_settings(preset, file, changes)
     if options["synth_mix"] != AUTO:
         check_digits(options["digits"], settings.synth)

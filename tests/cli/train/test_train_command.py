@@ -202,11 +202,12 @@ def test_init(train: Train, files: Path, tiny_model: Path, tmp_path: Path) -> No
     assert read_checkpoint(run)[0].init == str(tiny_model)
 
 
-@pytest.mark.parametrize("source", ["files", "rendered"])
+@pytest.mark.parametrize("source", ["files", "rendered", "rendered, validated on files"])
 def test_rendered_images_alone_are_no_small_set(
     train: Train, files: Path, tiny_model: Path, tmp_path: Path, source: str
 ) -> None:
-    data = [files] if source == "files" else ["--synth-mix", 1]
+    data: list[object] = [] if source == "rendered" else [files]
+    data += [] if source == "files" else ["--synth-mix", 1]
     run = tmp_path / "run"
     result = train(*data, "--init", tiny_model, "--output", run, "--steps", 1)
     assert result.exit_code == 0, result.stderr

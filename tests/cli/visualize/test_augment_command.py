@@ -66,7 +66,7 @@ def test_seed_and_strength(augment: Augment, data: Path) -> None:
         "a": (),
         "b": (),
         "c": ("--seed", 1),
-        "d": ("--strength", 1),
+        "d": ("--strength", 0.3),
         "e": ("--strength", 0),
     }.items():
         assert augment(data, *options, "--output", f"{name}.png").exit_code == 0
@@ -78,6 +78,7 @@ def test_seed_and_strength(augment: Augment, data: Path) -> None:
         np.testing.assert_array_equal(a[:, column], d[:, column])
     for column in columns[2:]:
         assert np.abs(a[:, column] - c[:, column]).mean() > 3
+        assert np.abs(a[:, column] - d[:, column]).mean() > 3
     # Without strength, all are as the network sees them, apart from the names in the first two.
     for column in columns[3:]:
         np.testing.assert_array_equal(e[:, column][20:], e[:, columns[2]][20:])

@@ -61,6 +61,7 @@ def test_no_pattern_where_the_next_text_may_have_another_shape() -> None:
     assert found([*texts, "A-1"]) is None
     plates = [f"{letter}{number:03}" for letter in "AX" for number in range(500)]
     assert found([*plates[:-2], "N/A"]) is None
+    assert found([*plates[:-2], "N/A", "A-1"]) is None
     assert found([*plates[:-1], "N/A"]) == "[ANX]/[ANX]|[ANX][0-9]{3}"
     many = [t for n in range(21) for t in texts_of("D" * n + "LD", 10)]
     assert found(many) is None
