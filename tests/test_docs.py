@@ -294,7 +294,7 @@ def test_the_guide_without_one_labeled_picture(
     section = guide.split("\n## Train without one labeled picture\n")[1].split("\n## ")[0]
     scripts = [match["body"] for match in _BLOCK.finditer(section)]
     train, predict, synth, *_ = (c for script in scripts for c in exprocr_commands(script))
-    (tmp_path / "tiny.toml").write_text("[training]\nval_images = 8\nbatch_size = 4\n")
+    (tmp_path / "tiny.toml").write_text("[training]\nval_images = 8\n")
     monkeypatch.chdir(tmp_path)
     budget = train.index("10m")
     train[budget : budget + 1] = ["2s", "--config", "tiny.toml"]
