@@ -180,7 +180,8 @@ def test_noise_does_not_hide_text_that_is_faint_beside_dirt() -> None:
         assert one[text].mean() > 3 * np.quantile(one[background], 0.9)
 
 
-def test_texts_stay_readable() -> None:
+@pytest.mark.parametrize(("strength", "least"), [(0.5, 0.97), (1.0, 0.85)])
+def test_texts_stay_readable(strength: float, least: float) -> None:
     recognizer = Recognizer.load("contest", device="cpu", threads=1)
     renderer = Renderer([SANS])
     samples = [renderer.sample(3, 0, i) for i in range(150)]
@@ -188,10 +189,10 @@ def test_texts_stay_readable() -> None:
     readings = recognizer.predict([image for _, image in samples])
     right = [i for i, reading in enumerate(readings) if reading.text == samples[i][0]]
     assert len(right) > 140
-    augment = Augmenter(AUTO_STRENGTH)
+    augment = Augmenter(strength)
     augmented = [augment(inks[i], np.random.default_rng((2, i))) for i in right]
     texts = [samples[i][0] for i in right]
     counts, _ = evaluate(
         recognizer, LabeledImages(augmented, texts, [value_of(text) for text in texts])
     )
-    assert counts.exact_match >= 0.97
+    assert counts.exact_match >= least
