@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from exprocr.core.config.schema import AUTO_STRENGTH, PreprocessConfig
+from exprocr.core.config.schema import PreprocessConfig
 from exprocr.core.evaluation.measure import LabeledImages, evaluate
 from exprocr.core.image.preprocess import preprocess, to_ink
 from exprocr.core.reading.recognizer import Recognizer
