@@ -6,8 +6,8 @@ It is preprocessed again. So the network sees what it would see if the file had 
 nearly nothing of another brightness or of inverse colors, and of a shadow only what the flat field
 leaves.
 
-The text stays inside and, mostly, readable. The picture keeps its size, so its label still fits into
-its frames.
+The text stays inside and, mostly, readable. The picture keeps its size, so its label still fits
+into its frames.
 """
 
 from __future__ import annotations
