@@ -298,6 +298,7 @@ def test_the_guide_without_one_labeled_picture(
     monkeypatch.chdir(tmp_path)
     budget = train.index("10m")
     train[budget : budget + 1] = ["2s", "--config", "tiny.toml"]
+    train[train.index("32")] = "4"
     photos = [{"plates/": "photos/", "20": "3"}.get(word, word) for word in synth]
     for command in (train, photos, predict):
         result = CliRunner().invoke(group, command)

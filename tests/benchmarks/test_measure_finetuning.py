@@ -170,6 +170,7 @@ def measured(tmp_path: Path, *arguments: object) -> list[dict[str, Any]]:
     return runs
 
 
+@pytest.mark.slow
 def test_a_row_is_measured(
     tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
