@@ -26,6 +26,8 @@ from tests.support.tiny_runs import (
     tiny_settings,
 )
 
+REFERENCE = Path(__file__).parents[2] / "docs/reference.md"
+
 STEP_S, EVALUATION_S = 2.0, 3.0
 """What a step and an evaluation of all validation images take on the clock of the tests."""
 
@@ -83,6 +85,9 @@ def test_few_images_get_as_many_steps_as_they_need(files: Path, tmp_path: Path) 
         config = trainer.config
         return trainer.num_steps, config.evaluate_every_steps or 5
 
+    said = " ".join(REFERENCE.read_text(encoding="utf-8").split())
+    assert f"at least {budget.FEWEST_STEPS:,} steps" in said
+    assert f"at most every {budget.EVALUATION_STEPS} steps" in said
     assert made("few") == (budget.FEWEST_STEPS, budget.EVALUATION_STEPS)
     assert made("own", evaluate_every_steps=7) == (budget.FEWEST_STEPS, 7)
     many = budget.FEWEST_STEPS // 5
