@@ -76,6 +76,12 @@ def test_steps_and_evaluations_fit(
     assert left - 2 * (STEP_S + EVALUATION_S) < used <= left
 
 
+def test_the_reference_says_how_many_steps_few_images_get() -> None:
+    said = " ".join(REFERENCE.read_text(encoding="utf-8").split())
+    assert f"at least {budget.FEWEST_STEPS:,} steps" in said
+    assert f"at most every {budget.EVALUATION_STEPS} steps" in said
+
+
 def test_few_images_get_as_many_steps_as_they_need(files: Path, tmp_path: Path) -> None:
     """They have 5 steps per epoch, and the settings 3 epochs."""
 
@@ -85,9 +91,6 @@ def test_few_images_get_as_many_steps_as_they_need(files: Path, tmp_path: Path) 
         config = trainer.config
         return trainer.num_steps, config.evaluate_every_steps or 5
 
-    said = " ".join(REFERENCE.read_text(encoding="utf-8").split())
-    assert f"at least {budget.FEWEST_STEPS:,} steps" in said
-    assert f"at most every {budget.EVALUATION_STEPS} steps" in said
     assert made("few") == (budget.FEWEST_STEPS, budget.EVALUATION_STEPS)
     assert made("own", evaluate_every_steps=7) == (budget.FEWEST_STEPS, 7)
     many = budget.FEWEST_STEPS // 5
