@@ -118,6 +118,11 @@ def main() -> NoReturn:
         signals.end_at_once()
     except KeyboardInterrupt:  # before or after `run`
         code = signals.exit_code()
+    if num_processes() > 1:
+        # Threads of PyTorch's gloo run on. One that frees a tensor while Python ends aborts it.
+        streams.flush_stdout()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -8,6 +8,8 @@ on Accelerating Data Parallel Training").
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from exprocr.core.system.ranks import local_rank, num_processes, rank
 from exprocr.errors import DataError, ExprocrError, OutputError
@@ -121,10 +125,42 @@ def join(device: torch.device) -> Processes:
             if device.type == "cuda":
                 torch.cuda.set_device(local_rank())  # each has a GPU of its own
             backend = "nccl" if device.type == "cuda" else "gloo"
-            distributed.init_process_group(backend, timeout=PATIENCE)
+            shared = next(iter(rendezvous("env://", timeout=PATIENCE)))[0]
+            store = meeting_place(shared, rank(), size)
+            distributed.init_process_group(
+                backend, store=store, rank=rank(), world_size=size, timeout=PATIENCE
+            )
         except (RuntimeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise DataError(f"the {size} processes of the training do not meet: {reason}") from None
     processes = Processes(rank(), size, device)
     processes.greatest(0)  # none goes on, and maybe ends, while another one is still meeting it
     return processes
+
+
+def meeting_place(shared: Store, number: int, size: int) -> Store:
+    """Return a part of a store that these processes share, and no others before them.
+
+    torchrun keeps one store for all its restarts, with the addresses of processes that have ended;
+    its own count of restarts differs between machines. So each process makes up a name, and the
+    leader invites names until processes that are alive have answered.
+
+    Raises:
+        RuntimeError: Some do not answer.
+    """
+    name = uuid.uuid4().hex
+    shared.set(f"name of {number}", name)
+    if number:
+        meeting = shared.get(f"invitation of {name}").decode()
+        shared.set(f"{meeting} {number}", "here")
+        return PrefixStore(meeting, shared)
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    others = range(1, size)
+    while not shared.check([f"{name} {other}" for other in others]):
+        for other in others:
+            invited = shared.get(f"name of {other}").decode()  # perhaps of one that has ended
+            shared.set(f"invitation of {invited}", name)
+        if time.monotonic() > deadline:
+            raise RuntimeError("some do not answer")
+        time.sleep(0.05)
+    return PrefixStore(name, shared)
