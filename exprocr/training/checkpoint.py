@@ -228,11 +228,14 @@ def _first_difference(expected: Mapping[str, Any], found: Mapping[str, Any]) -> 
 def _moments(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> dict[str, NDArray[Any]]:
     """Return the optimizer's moments by index and name; none before the first step."""
     found = checkpoint.part("optimizer")
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    groups = optimizer.param_groups
+    parameters = [(p, "parts" in group) for group in groups for p in group["params"]]
     expected: dict[str, tuple[int, ...]] = {}
-    for index, parameter in enumerate(parameters):
+    for index, (parameter, is_matrix) in enumerate(parameters):
         shape = tuple(parameter.shape)
-        expected |= {f"{index}.step": (), f"{index}.exp_avg": shape, f"{index}.exp_avg_sq": shape}
+        # A matrix of `exprocr.training.muon.Muon` has one moment, all else has AdamW's two.
+        moments = ("momentum",) if is_matrix else ("exp_avg", "exp_avg_sq")
+        expected |= {f"{index}.step": (), **{f"{index}.{name}": shape for name in moments}}
     shapes = {name: values.shape for name, values in found.items()}
     if found and shapes != expected:
         raise ModelFileError(f"{checkpoint.name}: optimizer.{_first_difference(expected, shapes)}")

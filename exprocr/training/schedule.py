@@ -8,6 +8,7 @@ import torch
 
 from exprocr.core.config.schema import TrainingConfig
 from exprocr.core.model.network import Network
+from exprocr.training.muon import Muon
 
 
 def learning_rate_at(step: int, num_steps: int, config: TrainingConfig) -> float:
@@ -33,7 +34,9 @@ def learning_rate_at(step: int, num_steps: int, config: TrainingConfig) -> float
 
 
 def make_optimizer(network: Network, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Return AdamW (Loshchilov & Hutter 2019), with weight decay of kernels and matrices only."""
+    """Return Muon, or AdamW (Loshchilov & Hutter 2019); only kernels and matrices decay."""
+    if config.optimizer == "muon":
+        return Muon(network, config.learning_rate, config.weight_decay)
     decayed = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [

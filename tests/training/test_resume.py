@@ -50,8 +50,9 @@ def fonts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spec_of(kind: str, files: Path, fonts: Path) -> RunSpec:
     mix = {"files": 0.0, "mixed": 0.5, "rendered": 1.0}[kind]
     is_mixed = kind == "mixed"
-    settings = tiny_settings(synth_mix=mix, ema_decay=0.9 if is_mixed else 0.0)
+    settings = tiny_settings(synth_mix=mix)
     if is_mixed:
+        settings = tiny_settings(synth_mix=mix, ema_decay=0.9, optimizer="muon")
         augment = AugmentConfig(strength=0.5, unchanged_share=0.3)
         settings = dataclasses.replace(settings, augment=augment)
     synth = dataclasses.replace(settings.synth, fonts=(str(fonts),), system_fonts=False)
