@@ -285,6 +285,7 @@ def test_marked_blocks_run(page: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_font")
 def test_the_guide_without_one_labeled_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -125,9 +125,8 @@ def settings(folder: Path, *, steps: int, batch_norm: bool, dropout: float, mix:
     return folder / "tiny.toml"
 
 
-@pytest.mark.parametrize(
-    "batch_norm", [pytest.param(False, marks=pytest.mark.slow), True], ids=["without", "with"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["without", "with"])
 def test_two_processes_train_as_one(files: Path, tmp_path: Path, batch_norm: bool) -> None:
     config = settings(tmp_path / "c", steps=50, batch_norm=batch_norm, dropout=0.0, mix=0.4)
     val = write_files(tmp_path / "val", 5)
@@ -166,6 +165,11 @@ def test_only_the_leader_writes_and_prints(files: Path, tmp_path: Path) -> None:
     leader, other = together(2, files, "--config", config, "--output", tmp_path / "run")
     assert (leader[0], other) == (0, (0, "", "")), leader[2]
     assert "validation exact match" in leader[1]
+
+
+@pytest.mark.slow
+def test_only_the_leader_says_what_is_wrong(files: Path, tmp_path: Path) -> None:
+    config = settings(tmp_path / "c", steps=4, batch_norm=True, dropout=0.2, mix=0.0)
     refused = together(2, files, "--config", config)
     assert [code for code, _, _ in refused] == [2, 2]
     assert "several processes need --output" in refused[0][2]
