@@ -119,7 +119,8 @@ def main() -> NoReturn:
     except KeyboardInterrupt:  # before or after `run`
         code = signals.exit_code()
     if num_processes() > 1:
-        # Threads of PyTorch's gloo run on. One that frees a tensor while Python ends aborts it.
+        # Threads of PyTorch's process group run on, also when it is destroyed: DDP keeps it. One
+        # that frees a tensor while Python ends aborts the process.
         streams.flush_stdout()
         sys.stderr.flush()
         os._exit(code)

@@ -229,7 +229,7 @@ def _moments(checkpoint: Checkpoint, optimizer: torch.optim.Optimizer) -> dict[s
     """Return the optimizer's moments by index and name; none before the first step."""
     found = checkpoint.part("optimizer")
     groups = optimizer.param_groups
-    parameters = [(p, "parts" in group) for group in groups for p in group["params"]]
+    parameters = [(p, "num_gates" in group) for group in groups for p in group["params"]]
     expected: dict[str, tuple[int, ...]] = {}
     for index, (parameter, is_matrix) in enumerate(parameters):
         shape = tuple(parameter.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,20 +10,23 @@ from torch import Tensor
 from exprocr.core.model.network import Network
 
 MOMENTUM = 0.95
+"""Share that a mean of gradients keeps in each step."""
 
 ADAM_RMS = 0.2
-"""Root mean square of AdamW's changes, by the learning rate: those of the matrices get the same, so
-that both take one learning rate (Liu et al. 2025, "Muon is Scalable for LLM Training", eq. 4)."""
+"""Root mean square of AdamW's changes, divided by the learning rate. Those of the matrices get the
+same, so that both take one learning rate (Liu et al. 2025, "Muon is Scalable for LLM Training",
+eq. 4)."""
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NUM_ITERATIONS = 5
+"""Coefficients of x, of its third and of its fifth power; and how often they are applied."""
 
 GATES = 3
 """A GRU's weights are the matrices of three gates, one below the other."""
 
 
 class Muon(torch.optim.AdamW):
-    """Changes matrices by the orthogonal matrix that is nearest to their momentum.
+    """Changes matrices by about the orthogonal matrix that is nearest to their momentum.
 
     Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks". A kernel is a
     matrix with a row for each output channel. What is no matrix, and the classes' weights, are
@@ -37,7 +39,7 @@ class Muon(torch.optim.AdamW):
     """
 
     def __init__(self, network: Network, lr: float, weight_decay: float) -> None:
-        parts: dict[int, list[Tensor]] = {1: [], GATES: []}
+        matrices: dict[int, list[Tensor]] = {1: [], GATES: []}
         classes, vectors = [], []
         for name, parameter in network.named_parameters():
             if parameter.ndim < 2:
@@ -45,10 +47,10 @@ class Muon(torch.optim.AdamW):
             elif name.startswith("fc2"):
                 classes.append(parameter)
             else:
-                parts[GATES if name.startswith("gru") else 1].append(parameter)
+                matrices[GATES if name.startswith("gru") else 1].append(parameter)
         groups: list[dict[str, Any]] = [
-            {"params": parameters, "weight_decay": weight_decay, "parts": num}
-            for num, parameters in parts.items()
+            {"params": parameters, "weight_decay": weight_decay, "num_gates": num}
+            for num, parameters in matrices.items()
         ]
         groups += [
             {"params": classes, "weight_decay": weight_decay},
@@ -57,14 +59,17 @@ class Muon(torch.optim.AdamW):
         super().__init__(groups, lr=lr)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Take a step; there is no use for ``closure``."""
+    def step(self) -> None:  # type: ignore[override]
+        """Take a step."""
         groups = self.param_groups
-        self.param_groups = [group for group in groups if "parts" not in group]
-        super().step()
-        self.param_groups = groups
-        for group in groups[:2]:
-            self._change_matrices(group)
+        try:
+            self.param_groups = [group for group in groups if "num_gates" not in group]
+            super().step()
+        finally:
+            self.param_groups = groups
+        for group in groups:
+            if "num_gates" in group:
+                self._change_matrices(group)
 
     def _change_matrices(self, group: dict[str, Any]) -> None:
         """Change the matrices of a group: those of one shape, in one product."""
@@ -78,7 +83,7 @@ class Muon(torch.optim.AdamW):
             momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
             change = parameter.grad.lerp(momentum, MOMENTUM)  # Nesterov's
             parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parts = (values.chunk(group["parts"]) for values in (parameter, change))
+            parts = (values.chunk(group["num_gates"]) for values in (parameter, change))
             for values, matrix in zip(*parts, strict=True):
                 flat = matrix.flatten(1)
                 alike.setdefault(flat.shape, []).append((values, flat))
@@ -96,6 +101,9 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
     Args:
         matrices: (N, I, J) float32.
+
+    Returns:
+        (N, I, J).
     """
     is_tall = matrices.shape[1] > matrices.shape[2]
     x: Tensor = matrices.mT if is_tall else matrices

@@ -27,8 +27,8 @@ from exprocr.errors import DataError, ExprocrError, OutputError
 T = TypeVar("T")
 
 PATIENCE = timedelta(minutes=30)
-"""Longest time that a process waits for another one, such as for its validation images. One that
-has ended is noticed at once."""
+"""Longest time that a process waits for another one, such as for its validation images. Once they
+have met, one that has ended is noticed at once."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ def join(device: torch.device) -> Processes:
                 torch.cuda.set_device(local_rank())  # each has a GPU of its own
             backend = "nccl" if device.type == "cuda" else "gloo"
             shared = next(iter(rendezvous("env://", timeout=PATIENCE)))[0]
+            while isinstance(shared, PrefixStore):  # by a machine's own count of restarts
+                shared = shared.underlying_store
             store = meeting_place(shared, rank(), size)
             distributed.init_process_group(
                 backend, store=store, rank=rank(), world_size=size, timeout=PATIENCE
@@ -143,7 +145,13 @@ def meeting_place(shared: Store, number: int, size: int) -> Store:
 
     torchrun keeps one store for all its restarts, with the addresses of processes that have ended;
     its own count of restarts differs between machines. So each process makes up a name, and the
-    leader invites names until processes that are alive have answered.
+    leader invites names until processes that are alive have answered: torchrun ends the old ones
+    before it starts new ones.
+
+    Args:
+        shared: The store.
+        number: The rank of this process.
+        size: How many there are.
 
     Raises:
         RuntimeError: Some do not answer.

@@ -29,6 +29,7 @@ def test_only_the_singular_values_change(shape: tuple[int, int]) -> None:
     torch.testing.assert_close(values, torch.diag_embed(found), rtol=0, atol=1e-4)
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch has no Muon")
 def test_it_is_pytorchs_for_matrices_and_adamw_for_all_else(files: Path, tmp_path: Path) -> None:
     trainer = prepare(RunSpec(settings=tiny_settings(), data=str(files)), tmp_path / "run")
     network = trainer.network

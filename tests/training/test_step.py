@@ -159,13 +159,15 @@ def bad_gradient(loss: Tensor) -> Tensor:
     return loss * 1.0
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize(
     "by", [lambda loss: loss * math.nan, lambda loss: loss + math.inf, bad_gradient]
 )
 def test_a_step_that_is_not_finite_changes_nothing(
-    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: Break
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: Break, optimizer: str
 ) -> None:
-    spec = RunSpec(settings=tiny_settings(max_grad_norm=0.0), data=str(files))
+    settings = tiny_settings(max_grad_norm=0.0, optimizer=optimizer)
+    spec = RunSpec(settings=settings, data=str(files))
     trainer = prepare(spec, tmp_path / "run")
     break_steps(monkeypatch, range(2, 3), by)
     batches = list(trainer.batches.between(0, 3))

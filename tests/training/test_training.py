@@ -124,9 +124,11 @@ def test_learning_rate_by_hand() -> None:
     assert {learning_rate_at(s, 100, constant) for s in (0, 50, 500)} == {1.0}
 
 
-def test_only_kernels_and_matrices_decay(files: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_only_kernels_and_matrices_decay(files: Path, tmp_path: Path, optimizer: Any) -> None:
     trainer = prepare(RunSpec(settings=tiny_settings(), data=str(files)), tmp_path / "run")
-    groups = make_optimizer(trainer.network, TrainingConfig(weight_decay=0.5)).param_groups
+    config = TrainingConfig(weight_decay=0.5, optimizer=optimizer)
+    groups = make_optimizer(trainer.network, config).param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     for name, parameter in trainer.network.named_parameters():
         is_matrix = parameter.ndim > 1

@@ -162,7 +162,7 @@ class TrainingConfig:
     """Images per step."""
 
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """How weights are changed. Muon learns more in a step, and a step takes a little longer."""
+    """How weights are changed. Muon makes the steps of kernels and matrices orthogonal."""
 
     learning_rate: float = ranged(4e-3, 1e-8, 10)
     """Peak learning rate."""

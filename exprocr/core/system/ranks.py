@@ -7,7 +7,8 @@ import os
 
 def num_processes() -> int:
     """Return how many processes ``torchrun`` has started for this program; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    size = os.environ.get("WORLD_SIZE", "")
+    return int(size) if "RANK" in os.environ and size.isdecimal() else 1
 
 
 def rank() -> int:
