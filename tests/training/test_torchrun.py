@@ -132,8 +132,12 @@ def settings(folder: Path, *, steps: int, batch_norm: bool, dropout: float, mix:
 
 @pytest.mark.parametrize(
     ("batch_norm", "steps"),
-    [pytest.param(False, 50, marks=pytest.mark.slow), (True, 10)],
-    ids=["without", "with"],
+    [
+        pytest.param(False, 50, marks=pytest.mark.slow),
+        pytest.param(True, 50, marks=pytest.mark.slow),
+        (True, 10),
+    ],
+    ids=["without", "with", "with-quick"],
 )
 def test_two_processes_train_as_one(
     files: Path, tmp_path: Path, batch_norm: bool, steps: int
