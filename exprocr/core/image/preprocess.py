@@ -244,7 +244,7 @@ def flatten(gray: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
     box = (0, 0, width / factor, height / factor)  # the last block of pixels may be a partial one
     enlarged = Image.fromarray(field).resize((width, height), Image.Resampling.BILINEAR, box)
     level = np.asarray(enlarged, dtype=np.float32)
-    return np.asarray(gray - (level - np.median(field))), is_dark
+    return np.asarray(gray - (level - _median(np.sort(field, axis=None)))), is_dark
 
 
 def _running_max(values: NDArray[np.float32], window: int) -> NDArray[np.float32]:
@@ -282,7 +282,7 @@ def stretch_contrast(gray: NDArray[np.float32], is_dark: bool | None = None) -> 
     # One sorted copy gives all quantiles, as `numpy.quantile` gives them with method="nearest".
     ordered = np.sort(gray, axis=None)
     last = ordered.size - 1
-    background = (ordered[last // 2] + ordered[-(-last // 2)]) / 2
+    background = _median(ordered)
     deviation = background - gray
     ordered = background - ordered[::-1]
     low, high = ordered[round(0.005 * last)], ordered[round(0.995 * last)]
@@ -292,11 +292,31 @@ def stretch_contrast(gray: NDArray[np.float32], is_dark: bool | None = None) -> 
         deviation, ordered, high = -deviation, -ordered[::-1], -low
     if high < FAINTEST_INK:
         return np.zeros_like(gray)
-    noise = np.median(np.abs(ordered))
+    noise = _median_magnitude(ordered)
     ink = ordered[round(0.95 * last)]
     softening = max(4 * GRAY_LEVEL, 3 * noise, 0.25 * ink)
     stretched = np.arcsinh(np.clip(deviation, 0, high) / softening)
     return np.asarray(stretched / np.arcsinh(high / softening), dtype=np.float32)
+
+
+def _median(ordered: NDArray[np.float32]) -> np.float32:
+    """Return the median of sorted values."""
+    last = ordered.size - 1
+    return np.float32((ordered[last // 2] + ordered[-(-last // 2)]) / 2)
+
+
+def _median_magnitude(ordered: NDArray[np.float32]) -> np.float32:
+    """Return the median of the absolute values of sorted values, without sorting these too.
+
+    The k values that are nearest to zero are neighbors, and the farthest of them is at an end. So
+    the k-th absolute value is the least, over all k neighbors, of the greater end.
+    """
+    size = ordered.size
+    low, high = (
+        np.maximum(-ordered[: size - k + 1], ordered[k - 1 :]).min()
+        for k in ((size + 1) // 2, size // 2 + 1)
+    )
+    return np.float32((low + high) / 2)
 
 
 def preprocess(image: Image.Image, config: PreprocessConfig) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
@@ -163,8 +164,8 @@ def test_blank_pictures_are_all_background(mode: str, level: int) -> None:
 
 def test_stretch_is_its_formula() -> None:
     rng = np.random.default_rng(1)
-    for _ in range(20):
-        rows = 0.9 - rng.random((12, 17)) ** rng.uniform(1, 12) * rng.uniform(0.01, 0.9)
+    for height in range(1, 21):  # an even and an odd number of pixels
+        rows = 0.9 - rng.random((height, 17)) ** rng.uniform(1, 12) * rng.uniform(0.01, 0.9)
         gray = (rows if rng.random() < 0.5 else 1 - rows).astype(np.float32)
         np.testing.assert_allclose(stretch_contrast(gray), restated(gray), atol=2e-6)
 
@@ -175,16 +176,12 @@ def restated(gray: NDArray[np.float32]) -> NDArray[np.float64]:
     def at(values: list[float], share: float) -> float:
         return sorted(values)[round(share * (len(values) - 1))]
 
-    def median(values: list[float]) -> float:
-        ordered, half = sorted(values), len(values) // 2
-        return (ordered[half - 1] + ordered[half]) / 2
-
-    background = median(gray.ravel().tolist())
+    background = statistics.median(gray.ravel().tolist())
     depth = [background - value for value in gray.ravel().tolist()]
     if -at(depth, 0.005) > at(depth, 0.995):
         depth = [-value for value in depth]
     top = at(depth, 0.995)
-    bend = max(4 / 255, 3 * median([abs(value) for value in depth]), at(depth, 0.95) / 4)
+    bend = max(4 / 255, 3 * statistics.median([abs(value) for value in depth]), at(depth, 0.95) / 4)
     stretched = [math.asinh(min(max(d, 0), top) / bend) / math.asinh(top / bend) for d in depth]
     return np.array(stretched).reshape(gray.shape)
 
