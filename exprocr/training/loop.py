@@ -28,6 +28,7 @@ from exprocr.core.model.torch_engine import export_weights, parameter_values
 from exprocr.core.runs.journal import Journal
 from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME, TENSORS_NAME
 from exprocr.core.runs.tensor_record import TensorRecorder
+from exprocr.core.system.memory import return_freed_memory
 from exprocr.errors import DataError
 from exprocr.training.average import AveragedWeights
 from exprocr.training.batches import Batches
@@ -378,6 +379,7 @@ class Trainer:
         # Records first: on resuming, those after the checkpoint are dropped, but none is added.
         self._flush()
         self._save()
+        return_freed_memory()
 
     def _save(self) -> None:
         self.processes.lead(
