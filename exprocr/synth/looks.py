@@ -329,7 +329,7 @@ class Display:
     upright_share: float = 0.4
     """How far the upper end is to the right, by the height."""
 
-    gap: Range = (0.006, 0.05)
+    gap: Range = (0.006, 0.09)
     """Between segments, by a digit's height."""
 
     square_share: float = 0.35
