@@ -3,8 +3,9 @@
     python docs/weights/finish.py MODEL... OUTPUT
 
 The mean of the weights before and after a round can read better than either (Wortsman et al. 2022,
-"Model soups"). Everything else is the last one's, but for the results of its validation, which are
-not those of a mean. What is stored as float16 is read as float32: export the graph from the result.
+"Model soups"). A model that is named twice counts twice. Everything else is the last one's, but for
+the results of its validation, which are not those of a mean. What is stored as float16 is read as
+float32: export the graph from the result.
 """
 
 from __future__ import annotations

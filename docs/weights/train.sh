@@ -7,25 +7,27 @@
 set -e
 digits=${1:?expected a folder of handwritten digits} runs=${2:-runs/bundled}
 
-train() { # RUN SETTINGS OPTIONS...: begin a run, or take it up
-  run=$1 settings=$2
-  shift 2
-  if test -d "$run/checkpoint"; then
+train() { # RUN OPTIONS...: begin a run, or take it up
+  run=$1
+  shift
+  if test -f "$run/checkpoint/state.safetensors"; then
     exprocr train --resume "$run"
   else
-    exprocr train --config "$settings" --digits "$digits" --output "$run" "$@"
+    exprocr train --digits "$digits" --output "$run" "$@"
   fi
 }
 
 test -d fonts || python docs/weights/split_fonts.py fonts /usr/share/texlive/texmf-dist/fonts
-settings=docs/weights/bundled.toml
-train "$runs/first" $settings
-train "$runs/second" $settings --init "$runs/first" --steps 10000 --learning-rate 3e-3 --seed 33
+adamw=docs/weights/bundled.toml
+train "$runs/first" --config $adamw
+train "$runs/second" --config $adamw --init "$runs/first" \
+  --steps 10000 --learning-rate 3e-3 --seed 33
 python docs/weights/finish.py "$runs/first" "$runs/second" "$runs/mean.safetensors"
-train "$runs/third" $settings --init "$runs/mean.safetensors" \
+train "$runs/third" --config $adamw --init "$runs/mean.safetensors" \
   --steps 6000 --learning-rate 2e-3 --seed 35
-sed 's/^\[training\]$/&\noptimizer = "muon"/' $settings > "$runs/muon.toml"
-train "$runs/fourth" "$runs/muon.toml" --init "$runs/third" \
+muon=$runs/muon.toml
+awk '{ print } /^\[training\]$/ { print "optimizer = \"muon\"" }' $adamw > "$muon"
+train "$runs/fourth" --config "$muon" --init "$runs/third" \
   --steps 14000 --learning-rate 2e-3 --seed 36
 python docs/weights/finish.py "$runs/third" "$runs/fourth" "$runs/fourth" \
   exprocr/weights/model.safetensors

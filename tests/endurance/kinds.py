@@ -47,7 +47,7 @@ from exprocr.core.runs.layout import (
 from exprocr.core.runs.summary import of_kind, over_time, read_run, series, summarize, throughput
 from exprocr.core.runs.tensor_record import TensorRecorder, read_tensor_record
 from exprocr.core.runs.val_table import load_labeled
-from exprocr.core.system.memory import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
+from exprocr.core.system.memory import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, return_freed_memory
 from exprocr.core.text.charset import Charset
 from exprocr.core.text.grammar.grammars import LEXICON, REGEX, load_grammar
 from exprocr.errors import ExprocrError
@@ -158,7 +158,7 @@ def _free_memory() -> None:
     libc = ctypes.CDLL(None)
     for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
         libc.mallopt(parameter, 2**17)
-    libc.malloc_trim(0)
+    return_freed_memory()
     Path("/proc/self/clear_refs").write_text("5")
 
 
