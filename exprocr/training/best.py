@@ -63,16 +63,18 @@ class BestNetwork:
         self.num_val_images = num_val_images
         self.facts = facts
         self.weights: dict[str, NDArray[Any]] = {}
-        self.saved_score = NO_SCORE
+        self.unknown_score = NO_SCORE
+        """Score of a better network in the model file that the checkpoint does not know of."""
 
     def restore(
         self, weights: dict[str, NDArray[Any]], network: Network, state: TrainingState
     ) -> None:
         """Go on from a checkpoint."""
         self.weights = weights
-        # A time limit may have left a better network than any the checkpoint knows of.
-        self.saved_score = recorded_score(self.path)
-        if weights and state.best_score > self.saved_score:  # else it may be calibrated already
+        saved = recorded_score(self.path)
+        if saved > state.best_score:  # a time limit may have left it
+            self.unknown_score = saved
+        elif weights and saved < state.best_score:  # else it may be calibrated already
             self.save(network, state)
 
     def keep(self, network: Network, state: TrainingState) -> None:
@@ -94,7 +96,7 @@ class BestNetwork:
             OutputError: The place cannot be written.
         """
         score = state.best_score
-        if score < self.saved_score:
+        if score < self.unknown_score:
             return
         evaluated = score > NO_SCORE
         summary: dict[str, Any] = {
@@ -127,7 +129,7 @@ class BestNetwork:
             raise output_error(self.graph_path, error) from error
         model.save(self.path)
         self._save_graph(model)
-        self.saved_score = score
+        self.unknown_score = NO_SCORE
 
     def _save_graph(self, model: ModelFile) -> None:
         """Write the graph; without one the model is read with PyTorch, so training goes on."""
@@ -151,7 +153,7 @@ class BestNetwork:
         Returns:
             The calibration; None where there is no evaluated network of this run to calibrate.
         """
-        if not NO_SCORE < state.best_score >= self.saved_score:
+        if not NO_SCORE < state.best_score >= self.unknown_score:
             return None
         # Greedy, because a poor network would keep an exact search busy for minutes.
         decoder = Decoder(self.grammar, method="greedy")

@@ -43,19 +43,22 @@ class TrainingState:
     """Optimizer steps done."""
 
     best_exact_match: float = -1.0
-    """Best validation exact match so far; -1 before the first evaluation."""
+    """Validation exact match of the best network; -1 before the first evaluation."""
 
     best_val_loss: float = 0.0
-    """Validation loss of the best network; decides between equal exact matches."""
+    """Its validation loss."""
 
     best_step: int = 0
-    """Step of the best network."""
+    """Its step."""
+
+    highest_exact_match: float = -1.0
+    """Highest validation exact match so far, which that of the best network is as good as."""
 
     least_val_loss: float = math.inf
     """Least validation loss so far."""
 
     evaluations_since_best: int = 0
-    """Evaluations since the last one that was the best, or had the least loss."""
+    """Evaluations since the last one that had the highest exact match or the least loss."""
 
     elapsed_s: float = 0.0
     """Seconds of training, over all sessions, without the time of evaluations."""
@@ -77,6 +80,10 @@ class TrainingState:
 
     skipped_in_a_row: int = 0
     """How many of them are the last ones."""
+
+    def __post_init__(self) -> None:
+        """Take over what an older version wrote, which knew the highest one alone."""
+        self.highest_exact_match = max(self.highest_exact_match, self.best_exact_match)
 
     @property
     def best_score(self) -> Score:
@@ -166,7 +173,7 @@ def _check_counters(state: TrainingState) -> None:
         ConfigError: One is outside.
     """
     for name, value in dataclasses.asdict(state).items():
-        low = -1 if name == "best_exact_match" else 0
+        low = -1 if name.endswith("_exact_match") else 0
         # A validation loss may be anything, also not finite.
         if not name.endswith("_val_loss") and not low <= value <= MOST:
             raise ConfigError(f"state.{name}: expected {low} to {MOST}, found {value!r:.40}")

@@ -23,7 +23,7 @@ import torch
 
 from exprocr.core.config.settings import to_dict
 from exprocr.core.evaluation.measure import LabeledImages, evaluate
-from exprocr.core.evaluation.metrics import Evaluation, score
+from exprocr.core.evaluation.metrics import Evaluation, is_as_good, score
 from exprocr.core.model.torch_engine import export_weights, parameter_values
 from exprocr.core.runs.journal import Journal
 from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME, TENSORS_NAME
@@ -334,18 +334,29 @@ class Trainer:
             self.journal.add(record)
             self.tensors.add(state.step, parameter_values(self.network))
         self.processes.lead(self.folder.check)  # before the model is written
-        better = score(counts.exact_match, val_loss) > state.best_score
-        if better:
+        if self._is_best(counts, val_loss):
             state.best_exact_match = counts.exact_match
             state.best_val_loss = val_loss
             state.best_step = state.step
             self._keep_best()
-        has_gain = better or val_loss < state.least_val_loss
+        has_gain = counts.exact_match > state.highest_exact_match or val_loss < state.least_val_loss
         state.evaluations_since_best = 0 if has_gain else state.evaluations_since_best + 1
+        state.highest_exact_match = max(state.highest_exact_match, counts.exact_match)
         state.least_val_loss = min(state.least_val_loss, val_loss)
         state.epoch_loss, state.epoch_exact, state.epoch_images = 0.0, 0, 0
         state.epoch_edit_distance = 0.0
         return record
+
+    def _is_best(self, counts: Evaluation, val_loss: float) -> bool:
+        """Return whether the network that was evaluated takes the place of the best one.
+
+        The learning rate falls until the end. So of networks that are equally good, the last one
+        is the best. But the weights that a run started from give way only to better ones.
+        """
+        state = self.state
+        if state.best_step == 0 and state.best_exact_match >= 0:
+            return score(counts.exact_match, val_loss) > state.best_score
+        return is_as_good(counts.exact_match, state.highest_exact_match, counts.num_images)
 
     def _validate(self) -> tuple[Evaluation, float]:
         """Return the counts over the validation images, and their mean loss.

@@ -180,7 +180,7 @@ def test_steps_in_place_of_epochs(files: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "outcome", "num_epochs", "best_step"),
     [
-        (Limits(epochs=9, patience=2), "patience", 4, 10),
+        (Limits(epochs=9, patience=2), "patience", 4, 20),
         (Limits(epochs=10, patience=3), "patience", 9, 25),
         (Limits(epochs=9, target_accuracy=0.6), "target_accuracy", 5, 25),
         (Limits(epochs=9, target_accuracy=0.5), "target_accuracy", 1, 5),
@@ -196,13 +196,14 @@ def test_stops(
     num_epochs: int,
     best_step: int,
 ) -> None:
-    # Better by the loss, equal, equal with a greater loss, better by exact match, worse with the
-    # least loss, no gain ...
+    # A gain by the loss, equal, equal with a greater loss, a gain by exact match, worse with the
+    # least loss, no gain ... Of equals, the last one is the best.
     results = iter([(0.5, 2.0), (0.5, 1.0), (0.5, 1.0), (0.5, 3.0), (0.6, 9.0), *[(0.4, 0.1)] * 5])
 
     def evaluate(*args: Any) -> tuple[Any, float]:
         exact, loss = next(results)
-        return SimpleNamespace(exact_match=exact, normalized_edit_distance=0, cer=0), loss
+        counts = {"exact_match": exact, "normalized_edit_distance": 0, "cer": 0}
+        return SimpleNamespace(**counts, num_images=1000), loss
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
     spec = RunSpec(settings=tiny_settings(), data=str(files), limits=limits)
@@ -250,7 +251,11 @@ def test_a_run_directory(files: Path, tmp_path: Path) -> None:
     assert keys["evaluation"] == [evaluation] * 3
     model = ModelFile.load(run)
     assert model.training["val_images"] == 6
-    best = max(r["val_exact_match"] for r in records if r["kind"] == "evaluation")
+    (best,) = (
+        r["val_exact_match"]
+        for r in records
+        if r["kind"] == "evaluation" and r["step"] == model.training["step"]
+    )
     assert model.training["val_exact_match"] == best
     assert model.grammar == "level1"
     summary = {"step", "batch_size", "seed", "val_images", "val_exact_match", "val_loss", "val_ece"}
@@ -280,6 +285,33 @@ def test_init_takes_over_weights_and_charset(files: Path, tiny_model: Path, tmp_
     weights = export_weights(trainer.network)
     assert weights.keys() == model.weights.keys()
     assert all(np.array_equal(weights[name], model.weights[name]) for name in weights)
+
+
+def test_the_weights_of_init_give_way_only_to_better_ones(
+    files: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Before the training; equal with a greater loss; better by the loss; a little worse, which may
+    # be chance; worse than the highest by more than that.
+    results = iter([(0.5, 1.0), (0.5, 2.0), (0.5, 0.9), (0.49, 3.0), (0.483, 3.0)])
+
+    def evaluate(*args: Any) -> tuple[Any, float]:
+        exact, loss = next(results)
+        counts = {"exact_match": exact, "normalized_edit_distance": 0, "cer": 0}
+        return SimpleNamespace(**counts, num_images=1000), loss
+
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    model = ModelFile.load(tiny_model)
+    settings = dataclasses.replace(
+        tiny_settings(epochs=4), model=model.model, preprocess=model.preprocess
+    )
+    spec = RunSpec(settings=settings, data=str(files), init=str(tiny_model))
+    trainer = prepare(spec, tmp_path / "run")
+    best = []
+    for epochs in range(1, 5):
+        trainer.train(Limits(epochs=epochs), Recorder(), NEVER)
+        best.append(trainer.state.best_step)
+    assert best == [0, 10, 15, 15]
+    assert ModelFile.load(tmp_path / "run").training["val_exact_match"] == 0.49
 
 
 def test_init_takes_new_characters_in(tiny_model: Path, tmp_path: Path) -> None:

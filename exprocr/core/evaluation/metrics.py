@@ -216,5 +216,21 @@ def score(exact_match: float, loss: float | None) -> Score:
     return exact_match, -math.inf if loss is None or math.isnan(loss) else -loss
 
 
+def is_as_good(exact_match: float, best: float, num_images: int) -> bool:
+    """Return whether an exact match is below the best by no more than chance explains.
+
+    It may be lower by one standard error of the best (Breiman et al. 1984, section 3.4.3). Where a
+    few images were all read right, the next one can still be wrong. So the share that the standard
+    error is computed from has one image more that is right, and one that is wrong (Laplace).
+
+    Args:
+        exact_match: Share of the images whose text is right, 0..1.
+        best: The highest such share; -1 where nothing was evaluated.
+        num_images: Number of the images.
+    """
+    share = (max(best, 0) * num_images + 1) / (num_images + 2)
+    return exact_match >= best - math.sqrt(share * (1 - share) / max(num_images, 1))
+
+
 def _ratio(part: float, whole: int) -> float:
     return part / whole if whole else 0.0

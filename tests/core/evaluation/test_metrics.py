@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from fractions import Fraction
 
@@ -17,6 +18,7 @@ from exprocr.core.evaluation.metrics import (
     Evaluation,
     align,
     edit_operations,
+    is_as_good,
     score,
 )
 from exprocr.core.text.expression import value_of
@@ -174,6 +176,33 @@ def test_top_confusions_order() -> None:
     assert evaluation.top_confusions(10) == expected
     assert evaluation.top_confusions(2) == expected[:2]
     assert evaluation.top_confusions(0) == []
+
+
+@pytest.mark.parametrize(
+    ("num_right", "most_right", "num_images", "expected"),
+    [
+        (5, 5, 10, True),
+        (9, 10, 10, False),  # one standard error: 0.087 of 10
+        (26, 27, 30, True),  # 0.060 of 30
+        (25, 27, 30, False),
+        (8971, 9000, 10_000, True),  # 0.0030 of 10,000
+        (8969, 9000, 10_000, False),
+        (0, 0, 7, True),
+        (6, 5, 7, True),
+    ],
+)
+def test_a_share_is_as_good_as_the_best_within_a_standard_error(
+    num_right: int, most_right: int, num_images: int, expected: bool
+) -> None:
+    best = most_right / num_images
+    assert is_as_good(num_right / num_images, best, num_images) is expected
+    sample = [1] * (most_right + 1) + [0] * (num_images - most_right + 1)
+    error = statistics.pstdev(sample) / math.sqrt(num_images)
+    assert (num_right / num_images > best - error) is expected
+
+
+def test_anything_is_as_good_as_nothing() -> None:
+    assert is_as_good(0.0, -1.0, 3)
 
 
 def test_the_best_score_has_more_exact_matches_then_the_lower_loss() -> None:
