@@ -306,6 +306,7 @@ STATES: list[dict[str, Any]] = [
     {"epoch_images": -4},
     {"best_exact_match": math.nan},
     {"best_exact_match": -2.0},
+    {"highest_exact_match": math.nan},
     {"epoch_loss": math.inf},
     {"skipped_in_a_row": -1},
     {"unknown": 1},

@@ -13,12 +13,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from exprocr.core.config.schema import AUTO_STRENGTH, AugmentConfig
-from exprocr.core.config.settings import load_settings
+from exprocr.core.config.settings import from_dict, load_settings
 from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile, load_tensors
 from exprocr.core.runs.layout import CHECKPOINT_NAME, CONFIG_NAME, METRICS_NAME
 from exprocr.errors import ConfigError, DataError, ModelFileError
 from exprocr.training import loop
-from exprocr.training.checkpoint import ENTRY, load_checkpoint, save_checkpoint
+from exprocr.training.checkpoint import ENTRY, TrainingState, load_checkpoint, save_checkpoint
 from exprocr.training.limits import Limits
 from exprocr.training.run import RunSpec, read_checkpoint
 from tests.support.pictures import matplotlib_fonts
@@ -340,3 +340,9 @@ def test_a_better_network_left_by_a_time_limit_stays(files: Path, tmp_path: Path
     dataclasses.replace(model, training=worse).save(run / MODEL_FILE_NAME)
     assert go_on(run, epochs=4) == "finished"
     assert ModelFile.load(run).training["val_exact_match"] >= 0
+
+
+def test_an_older_version_knew_only_the_highest_exact_match() -> None:
+    assert from_dict(TrainingState, {"best_exact_match": 0.7}, "state").highest_exact_match == 0.7
+    later = {"best_exact_match": 0.7, "highest_exact_match": 0.8}
+    assert from_dict(TrainingState, later, "state").highest_exact_match == 0.8
