@@ -6,9 +6,11 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 from click.testing import CliRunner, Result
 
 from exprocr.cli import group
@@ -20,6 +22,7 @@ from exprocr.core.runs.layout import CHECKPOINT_NAME, METRICS_NAME, TENSORS_NAME
 from exprocr.core.text.expression import evaluate, format_value
 from exprocr.synth.fonts import FontFile
 from exprocr.synth.renderer import Renderer
+from exprocr.training import loop
 from exprocr.training.checkpoint import ENTRY, Checkpoint, TrainingState
 from exprocr.training.limits import Limits, Outcome
 from exprocr.training.loop import Trainer
@@ -131,6 +134,20 @@ def go_on(
     limits_now: Limits = dataclasses.replace(spec.limits, **limits)
     trainer = prepare(dataclasses.replace(spec, workers=workers), run_dir, checkpoint)
     return trainer.train(limits_now, recorder, recorder.stop_requested)
+
+
+def scripted_evaluations(
+    monkeypatch: pytest.MonkeyPatch, num_images: int, *results: tuple[float, float]
+) -> None:
+    """Give the evaluations of a run these exact matches and losses, of so many images."""
+    remaining = iter(results)
+
+    def evaluate(*args: Any) -> tuple[Any, float]:
+        exact_match, loss = next(remaining)
+        counts = {"exact_match": exact_match, "normalized_edit_distance": 0, "cer": 0}
+        return SimpleNamespace(**counts, num_images=num_images), loss
+
+    monkeypatch.setattr(loop, "evaluate", evaluate)
 
 
 def metrics(run_dir: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from tests.support.tiny_runs import (
     Recorder,
     go_on,
     prepare,
+    scripted_evaluations,
     start,
     tiny_settings,
 )
@@ -210,13 +210,8 @@ def test_the_best_network_is_calibrated_and_the_last_one_goes_on(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
-    shares = iter([0.5, 1.0, 0.5])  # the second epoch's network is the best
-
-    def evaluate(*args: Any) -> tuple[Any, float]:
-        counts = {"exact_match": next(shares), "normalized_edit_distance": 0, "cer": 0}
-        return SimpleNamespace(**counts, num_images=100), 1.0
-
-    monkeypatch.setattr(loop, "evaluate", evaluate)
+    # The second epoch's network is the best.
+    scripted_evaluations(monkeypatch, 100, (0.5, 2.0), (1.0, 1.0), (0.5, 3.0))
     seen: list[Any] = []
 
     def watched(batches: Any, texts: Any, decoder: Decoder) -> Calibration:

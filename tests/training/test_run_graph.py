@@ -24,6 +24,7 @@ from tests.support.tiny_runs import (
     go_on,
     invoke,
     prepare,
+    scripted_evaluations,
     start,
     tiny_settings,
 )
@@ -65,10 +66,10 @@ def test_it_matches_after_every_evaluation_and_calibrated(
 ) -> None:
     run = tmp_path / "run"
     recorder = Checking(run)
-    scripted_losses(monkeypatch, 3.0, 2.0, 4.0, 1.0)  # equal exact matches
+    scripted_evaluations(monkeypatch, 100, (0.5, 3.0), (0.9, 2.0), (0.5, 4.0), (1.0, 1.0))
     settings = tiny_settings(epochs=4)
     assert start(RunSpec(settings=settings, data=str(files)), run, recorder) == "finished"
-    assert recorder.steps == [5, 10, 15, 20]
+    assert recorder.steps == [5, 10, 10, 20]
     (calibration,) = recorder.calibrations
     assert check_match(run).temperature == calibration.temperature != 1.0
     assert not [path for path in run.iterdir() if path.name.startswith(".")]

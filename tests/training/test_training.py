@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from exprocr.core.model.torch_engine import export_weights
 from exprocr.core.reading.recognizer import Recognizer
 from exprocr.core.text.charset import Charset
 from exprocr.errors import ConfigError
-from exprocr.training import loop
 from exprocr.training.limits import Limits
 from exprocr.training.loss import TargetEncoder, Targets, ctc_losses
 from exprocr.training.run import RunSpec
@@ -33,6 +31,7 @@ from tests.support.tiny_runs import (
     Recorder,
     metrics,
     prepare,
+    scripted_evaluations,
     start,
     tiny_settings,
     write_files,
@@ -198,14 +197,8 @@ def test_stops(
 ) -> None:
     # A gain by the loss, equal, equal with a greater loss, a gain by exact match, worse with the
     # least loss, no gain ... Of equals, the last one is the best.
-    results = iter([(0.5, 2.0), (0.5, 1.0), (0.5, 1.0), (0.5, 3.0), (0.6, 9.0), *[(0.4, 0.1)] * 5])
-
-    def evaluate(*args: Any) -> tuple[Any, float]:
-        exact, loss = next(results)
-        counts = {"exact_match": exact, "normalized_edit_distance": 0, "cer": 0}
-        return SimpleNamespace(**counts, num_images=1000), loss
-
-    monkeypatch.setattr(loop, "evaluate", evaluate)
+    results = [(0.5, 2.0), (0.5, 1.0), (0.5, 1.0), (0.5, 3.0), (0.6, 9.0), *[(0.4, 0.1)] * 5]
+    scripted_evaluations(monkeypatch, 1000, *results)
     spec = RunSpec(settings=tiny_settings(), data=str(files), limits=limits)
     trainer = prepare(spec, tmp_path / "run")
     recorder = Recorder()
@@ -292,14 +285,8 @@ def test_the_weights_of_init_give_way_only_to_better_ones(
 ) -> None:
     # Before the training; equal with a greater loss; better by the loss; a little worse, which may
     # be chance; worse than the highest by more than that.
-    results = iter([(0.5, 1.0), (0.5, 2.0), (0.5, 0.9), (0.49, 3.0), (0.483, 3.0)])
-
-    def evaluate(*args: Any) -> tuple[Any, float]:
-        exact, loss = next(results)
-        counts = {"exact_match": exact, "normalized_edit_distance": 0, "cer": 0}
-        return SimpleNamespace(**counts, num_images=1000), loss
-
-    monkeypatch.setattr(loop, "evaluate", evaluate)
+    results = [(0.5, 1.0), (0.5, 2.0), (0.5, 0.9), (0.49, 3.0), (0.483, 3.0)]
+    scripted_evaluations(monkeypatch, 1000, *results)
     model = ModelFile.load(tiny_model)
     settings = dataclasses.replace(
         tiny_settings(epochs=4), model=model.model, preprocess=model.preprocess
