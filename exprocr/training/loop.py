@@ -316,6 +316,7 @@ class Trainer:
     def _evaluate_network(self) -> dict[str, Any]:
         state = self.state
         counts, val_loss = self._validate()
+        is_best = self._is_best(counts, val_loss)
         record = {
             "kind": "evaluation",
             "step": state.step,
@@ -327,6 +328,7 @@ class Trainer:
             "val_exact_match": counts.exact_match,
             "val_normalized_edit_distance": counts.normalized_edit_distance,
             "val_cer": counts.cer,
+            "best_step": state.step if is_best else state.best_step,
             "images_per_s": self.images_per_s,
             "elapsed_s": state.elapsed_s,
         }
@@ -334,7 +336,7 @@ class Trainer:
             self.journal.add(record)
             self.tensors.add(state.step, parameter_values(self.network))
         self.processes.lead(self.folder.check)  # before the model is written
-        if self._is_best(counts, val_loss):
+        if is_best:
             state.best_exact_match = counts.exact_match
             state.best_val_loss = val_loss
             state.best_step = state.step

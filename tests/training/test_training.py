@@ -17,6 +17,7 @@ from exprocr.core.config.settings import from_dict, load_settings
 from exprocr.core.model.artifact import MODEL_FILE_NAME, ModelFile
 from exprocr.core.model.torch_engine import export_weights
 from exprocr.core.reading.recognizer import Recognizer
+from exprocr.core.runs.summary import best_evaluation
 from exprocr.core.text.charset import Charset
 from exprocr.errors import ConfigError
 from exprocr.training.limits import Limits
@@ -206,6 +207,9 @@ def test_stops(
     assert trainer.num_epochs_done == num_epochs
     assert trainer.state.best_step == best_step
     assert ModelFile.load(tmp_path / "run").training["step"] == best_step
+    best = best_evaluation(recorder.evaluations)
+    assert best is not None
+    assert best["step"] == best_step
     assert len(recorder.calibrations) == 1
     model = (tmp_path / "run" / MODEL_FILE_NAME).read_bytes()
     assert trainer.train(limits, recorder, NEVER) == outcome  # there is nothing left to do
@@ -239,7 +243,7 @@ def test_a_run_directory(files: Path, tmp_path: Path) -> None:
     assert keys["step"] == [{"kind", "step", "epoch", "loss", "learning_rate", "elapsed_s"}] * 15
     figures = {"loss", "exact_match", "normalized_edit_distance", "cer"}
     train = {f"train_{name}" for name in figures - {"cer"}}
-    evaluation = {"kind", "step", "epoch", "images_per_s", "elapsed_s", *train}
+    evaluation = {"kind", "step", "epoch", "best_step", "images_per_s", "elapsed_s", *train}
     evaluation |= {f"val_{name}" for name in figures}
     assert keys["evaluation"] == [evaluation] * 3
     model = ModelFile.load(run)

@@ -17,7 +17,7 @@ from exprocr.words import quoted
 STEP, EVALUATION = "step", "evaluation"
 """Kinds of records."""
 
-COUNTED = ("step", "epoch")
+COUNTED = ("step", "epoch", "best_step")
 """Figures that are whole numbers, and in every record that has them."""
 
 LARGEST = 10**15

@@ -158,9 +158,15 @@ def summarize(records: Records) -> RunSummary:
 
 
 def best_evaluation(records: Records) -> Mapping[str, Any] | None:
-    """Return the best evaluation, by the rule of `exprocr.core.evaluation.metrics.score`.
+    """Return the evaluation of the network that was kept: of the ``best_step`` of the last one.
 
-    Records without a validation exact match are skipped; of equals, the first is returned.
+    Records of older runs have none: there it is the best by the rule of
+    `exprocr.core.evaluation.metrics.score`, and of equals the first. Records without a validation
+    exact match are skipped.
     """
     scored = [record for record in records if record.get("val_exact_match") is not None]
-    return max(scored, key=lambda r: score(r["val_exact_match"], r.get("val_loss")), default=None)
+    step = scored[-1].get("best_step") if scored else None
+    kept = [record for record in scored if record.get("step") == step] if step is not None else []
+    return max(
+        kept or scored, key=lambda r: score(r["val_exact_match"], r.get("val_loss")), default=None
+    )

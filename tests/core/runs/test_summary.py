@@ -101,6 +101,20 @@ def test_the_best_evaluation() -> None:
     assert best_evaluation([unknown, STEP]) is None
 
 
+def test_the_best_evaluation_is_that_of_the_network_that_was_kept() -> None:
+    shares, best_steps = (0.90, 0.95, 0.94, 0.50), (5, 10, 15, 15)
+    records = [
+        {"step": 5 * n, "val_exact_match": share, "val_loss": 1.0, "best_step": best}
+        for n, (share, best) in enumerate(zip(shares, best_steps, strict=True), start=1)
+    ]
+    unmarked = [{k: v for k, v in record.items() if k != "best_step"} for record in records]
+    assert best_evaluation(records) is records[2]
+    assert best_evaluation(records[:2]) is records[1]
+    assert best_evaluation(unmarked) is unmarked[1]  # of an older run
+    assert best_evaluation(unmarked[:2] + records[2:]) is records[2]  # which this version took up
+    assert best_evaluation(unmarked[:3] + records[3:]) is unmarked[2]
+
+
 def test_a_run_in_sum() -> None:
     figures = {"val_loss": 1.0, "images_per_s": 8.0}
     records = [
