@@ -143,9 +143,12 @@ class RunData:
 
 
 def default_workers(synth_mix: float) -> int:
-    """Return a good number of rendering processes: 0 where nothing is rendered."""
+    """Return a good number of rendering processes: 0 where nothing is rendered.
+
+    They leave the processors to the training, but while it waits for them, each has one.
+    """
     share = usable_processors() // local_processes()
-    return min(4, max(1, share - 1)) if synth_mix > 0 else 0
+    return min(4, max(1, share)) if synth_mix > 0 else 0
 
 
 def read_data(spec: RunSpec) -> tuple[RunSpec, RunData]:

@@ -165,7 +165,7 @@ def _setting(name: str) -> click.ParamType[Any]:
     "--workers",
     type=click.IntRange(0, MAX_PROCESSES),
     metavar="N",
-    help="Processes that render ahead.  [default: one fewer than processors, at most 4]",
+    help="Processes that render ahead.  [default: one per processor, at most 4]",
 )
 @click.option(
     "--tensorboard",
