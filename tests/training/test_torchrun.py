@@ -109,7 +109,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_files(tmp_path_factory.mktemp("files") / "data", 37)
 
 
-def settings(folder: Path, *, steps: int, batch_norm: bool, dropout: float, mix: float) -> Path:
+def settings(
+    folder: Path,
+    *,
+    steps: int,
+    batch_norm: bool,
+    dropout: float,
+    mix: float,
+    optimizer: str = "adamw",
+) -> Path:
     """Write settings of a tiny network; rendered pictures have several widths."""
     (folder / "fonts").mkdir(parents=True)
     (folder / "fonts" / "DejaVuSans.ttf").symlink_to(matplotlib_fonts() / "DejaVuSans.ttf")
@@ -122,6 +130,7 @@ def settings(folder: Path, *, steps: int, batch_norm: bool, dropout: float, mix:
             "steps": steps,
             "batch_size": 10,
             "synth_mix": mix,
+            "optimizer": optimizer,
             "evaluate_every_steps": min(20, steps // 3),
         },
         "synth": SETTINGS["synth"] | fonts | {"width": "auto", "grammar": "regex:[0-9]{1,3}"},
@@ -131,18 +140,26 @@ def settings(folder: Path, *, steps: int, batch_norm: bool, dropout: float, mix:
 
 
 @pytest.mark.parametrize(
-    ("batch_norm", "steps"),
+    ("batch_norm", "steps", "optimizer"),
     [
-        pytest.param(False, 50, marks=pytest.mark.slow),
-        pytest.param(True, 50, marks=pytest.mark.slow),
-        (True, 10),
+        pytest.param(False, 50, "adamw", marks=pytest.mark.slow),
+        pytest.param(True, 50, "adamw", marks=pytest.mark.slow),
+        pytest.param(False, 50, "muon", marks=pytest.mark.slow),
+        (True, 10, "adamw"),
     ],
-    ids=["without", "with", "with-quick"],
+    ids=["without", "with", "muon", "with-quick"],
 )
 def test_two_processes_train_as_one(
-    files: Path, tmp_path: Path, batch_norm: bool, steps: int
+    files: Path, tmp_path: Path, batch_norm: bool, steps: int, optimizer: str
 ) -> None:
-    config = settings(tmp_path / "c", steps=steps, batch_norm=batch_norm, dropout=0.0, mix=0.4)
+    config = settings(
+        tmp_path / "c",
+        steps=steps,
+        batch_norm=batch_norm,
+        dropout=0.0,
+        mix=0.4,
+        optimizer=optimizer,
+    )
     val = write_files(tmp_path / "val", 5)
     labels = (val / "labels.txt").read_text().splitlines()
     for number in (0, 2, 4):  # the leader's part: with characters that have no loss

@@ -74,6 +74,7 @@ SETTINGS = (
     "steps",
     "batch_size",
     "learning_rate",
+    "optimizer",
     "seed",
     "val_fraction",
     "charset",

@@ -166,7 +166,7 @@ def test_options_win_over_the_file(train: Train, files: Path, tmp_path: Path) ->
     run = tmp_path / "run"
     options: dict[str, Any] = {
         "epochs": 1, "batch_size": 9, "learning_rate": 0.5, "seed": 7, "val_fraction": 0.5,
-        "synth_mix": 0.25,
+        "synth_mix": 0.25, "optimizer": "muon",
     }  # fmt: skip
     words = [word for k, v in options.items() for word in ("--" + k.replace("_", "-"), v)]
     result = train(files, "--output", run, *words, "--workers", 0)
