@@ -103,6 +103,7 @@ def check_scalars(run: Path) -> None:
         ("normalized_edit_distance/val", "val_normalized_edit_distance", evaluations),
         ("cer/val", "val_cer", evaluations),
         ("epoch", "epoch", evaluations),
+        ("best_step", "best_step", evaluations),
         ("images_per_s", "images_per_s", evaluations),
         ("elapsed_s", "elapsed_s", evaluations),
     ):
